@@ -1,0 +1,1 @@
+"""Where edgelift runs: blocks and deployments, one per edge site."""

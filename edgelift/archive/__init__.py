@@ -1,0 +1,1 @@
+"""Finished bundles kept elsewhere."""

@@ -1,0 +1,1 @@
+"""The content bundle: definition, lock, and the seekable .tar.zst file."""

@@ -1,0 +1,106 @@
+"""The bundle definition: what was asked for. YAML, editable; unknown keys are errors: a typo is never silent."""
+
+from typing import Annotated, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from edgelift.errors import ConfigurationError
+from edgelift.oci.reference import ImageReference
+
+FORMAT: Literal["edgelift.definition/v1"] = "edgelift.definition/v1"
+Architecture = Literal["amd64", "arm64"]
+BundleName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+
+
+class Origin(BaseModel):
+    """Where a reference is asked for: profile, pack, and the path inside the pack's YAML."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    profile: str
+    pack: str
+    path: str
+
+    def __str__(self) -> str:
+        return " > ".join(part for part in (self.profile, self.pack, self.path) if part)
+
+
+class RequestedImage(BaseModel):
+    """One image reference, canonical, and everywhere it is asked for."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    reference: str
+    origins: tuple[Origin, ...] = ()
+
+    @field_validator("reference")
+    @classmethod
+    def _canonical(cls, text: str) -> str:
+        try:
+            return str(ImageReference.parse(text))
+        except ConfigurationError as error:
+            raise ValueError(error.message) from None
+
+
+class RequestedChart(BaseModel):
+    """One Helm chart that a pack declares."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    repository: str
+    name: str
+    version: str
+    origins: tuple[Origin, ...] = ()
+
+
+class ProfileVersion(BaseModel):
+    """A cluster profile as it was resolved; the API lets a version be edited, so its pack count is kept too."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    version: str = ""
+    uid: str = ""
+    type: str = ""
+    packs: int = 0
+
+
+class BundleDefinition(BaseModel):
+    """What a bundle is to hold: images and charts with their origins, their profiles, one architecture or all."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal["edgelift.definition/v1"] = FORMAT
+    name: BundleName = "bundle"
+    architecture: Architecture | None = None
+    profiles: tuple[ProfileVersion, ...] = ()
+    images: tuple[RequestedImage, ...] = ()
+    charts: tuple[RequestedChart, ...] = ()
+
+    def to_yaml(self) -> str:
+        """The definition as YAML; the same definition gives the same text."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
+
+    @classmethod
+    def from_yaml(cls, text: str, where: str = "the definition") -> Self:
+        """Read a definition; raises `ConfigurationError` that names `where` and every wrong key."""
+        try:
+            return cls.model_validate(yaml.safe_load(text))
+        except yaml.YAMLError as error:
+            raise ConfigurationError(f"{where} is not YAML: {_one_line(error)}") from None
+        except ValidationError as error:
+            raise ConfigurationError(
+                f"{where} is not a bundle definition: {explain(error)}",
+                hint="unknown keys are refused so that a typo cannot be overlooked",
+            ) from None
+
+
+def explain(error: ValidationError) -> str:
+    """All problems of a validation error in one line, each with its place, without the values (they may be secret)."""
+    problems = error.errors(include_url=False, include_input=False, include_context=False)
+    return "; ".join(f"{'.'.join(str(part) for part in each['loc']) or 'document'}: {each['msg']}" for each in problems)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

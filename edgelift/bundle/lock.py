@@ -1,0 +1,81 @@
+"""The bundle lock: what a definition resolved to, digest by digest. The same content always gives the same bytes."""
+
+import json
+from collections.abc import Iterator
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from edgelift.bundle.definition import BundleDefinition, explain
+from edgelift.errors import ConfigurationError
+from edgelift.oci.descriptor import Descriptor
+from edgelift.oci.digest import Digest
+
+FORMAT: Literal["edgelift.lock/v1"] = "edgelift.lock/v1"
+
+
+class LockedImage(BaseModel):
+    """One image, pinned.
+
+    `descriptor` is what is bundled, tagged and compared. `manifests` holds it and all that it names, children before
+    parents; `blobs` holds configs and layers, each once. `index` is the index the descriptor was chosen from when one
+    architecture was asked for: signatures on it will not verify against the chosen manifest.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    reference: str
+    descriptor: Descriptor
+    manifests: tuple[Descriptor, ...]
+    blobs: tuple[Descriptor, ...]
+    index: Digest | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes of everything, shared content included."""
+        return sum(each.size for each in (*self.manifests, *self.blobs))
+
+
+class BundleLock(BaseModel):
+    """Every image of a definition, pinned, in the order of their references."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal["edgelift.lock/v1"] = FORMAT
+    definition: BundleDefinition
+    images: tuple[LockedImage, ...]
+
+    def unique_manifests(self) -> tuple[Descriptor, ...]:
+        """Every manifest once, in lock order."""
+        return _unique(each for image in self.images for each in image.manifests)
+
+    def unique_blobs(self) -> tuple[Descriptor, ...]:
+        """Every config and layer once, in lock order."""
+        return _unique(each for image in self.images for each in image.blobs)
+
+    @property
+    def unique_size(self) -> int:
+        """Bytes of all manifests and blobs, each counted once."""
+        return sum(each.size for each in (*self.unique_manifests(), *self.unique_blobs()))
+
+    def to_json(self) -> bytes:
+        """The canonical bytes: sorted keys, two spaces, no empty members, a newline at the end."""
+        document = self.model_dump(mode="json", by_alias=True, exclude_none=True)
+        return (json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
+
+    @property
+    def digest(self) -> Digest:
+        """The digest of the canonical bytes."""
+        return Digest.of(self.to_json())
+
+    @classmethod
+    def from_json(cls, content: bytes | str, where: str = "the lock") -> Self:
+        """Read a lock; raises `ConfigurationError` that names `where` and every wrong key."""
+        try:
+            return cls.model_validate_json(content)
+        except ValidationError as error:
+            raise ConfigurationError(f"{where} is not a bundle lock: {explain(error)}") from None
+
+
+def _unique(descriptors: Iterator[Descriptor]) -> tuple[Descriptor, ...]:
+    return tuple({each.digest: each for each in descriptors}.values())

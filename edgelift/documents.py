@@ -1,0 +1,40 @@
+"""Reading and writing the small files that people hold: definitions, locks, receipts. Writes are atomic."""
+
+import os
+import tempfile
+from pathlib import Path
+
+from edgelift.errors import ConfigurationError, StoreError
+
+LIMIT = 256 * 2**20  # bytes; the lock of ten thousand images is about 40 MiB
+
+
+def read_document(path: Path) -> bytes:
+    """The bytes of the file at `path`; raises `ConfigurationError` where it cannot be read or is absurdly large."""
+    try:
+        if path.stat().st_size > LIMIT:
+            raise ConfigurationError(f"{path} is larger than {LIMIT >> 20} MiB: not a document edgelift wrote")
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigurationError(f"cannot read {path}: {error.strerror}") from None
+
+
+def write_document(path: Path, content: bytes) -> None:
+    """Write `content` under `path` all at once: a reader sees the old file or the new one. Raises `StoreError`."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(temporary).chmod(0o644)
+            Path(temporary).replace(path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise StoreError(
+            f"cannot write {path}: {error.strerror}", hint="check the free space and permissions of that folder"
+        ) from None

@@ -1,0 +1,133 @@
+"""Every error that leaves the library.
+
+Roots say who can fix it; each error says what was attempted, on what, what came back, and the next step.
+
+    EdgeliftError
+    ├── ConfigurationError            the caller: options, files, profiles, names
+    │   ├── MalformedReferenceError           a text that is no image reference, tag or digest
+    │   └── ProfileError              what profiles ask for cannot be built as it is
+    ├── PaletteError                  the Palette API said no, or cannot be reached
+    ├── RegistryError                 a registry said no, or cannot be reached
+    │   ├── NotFoundError             it does not have that repository, tag, manifest or blob
+    │   ├── DeniedError               it refused our credentials, or we have none for it
+    │   ├── UnreachableError          no answer: name, connection, TLS, time-out
+    │   └── RefusedError              it will never take this (media type, immutable tag, quota, size)
+    ├── StoreError                    local disk or object store
+    ├── BundleError                   a bundle that cannot be read, or is not one
+    ├── IntegrityError                bytes that are not what their digest says
+    └── IncompleteError               work on many things: some are done, these are not
+
+No error carries a credential, a token or a signed URL.
+"""
+
+from collections.abc import Sequence
+
+
+class EdgeliftError(Exception):
+    """The base of every error of the library.
+
+    `message` is one sentence on what happened and to what; `hint` is the next step, when there is one.
+    `retryable` is true when the same call may well succeed later.
+    """
+
+    exit_code = 1
+    retryable = False
+
+    def __init__(self, message: str, *, hint: str | None = None, retryable: bool | None = None) -> None:
+        super().__init__(message, hint, retryable)
+        self.message = message
+        self.hint = hint
+        if retryable is not None:
+            self.retryable = retryable
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Errors cross process boundaries as Prefect results, keyword arguments included."""
+        return (type(self)._rebuild, (self.message, self.hint, self.retryable, self.__dict__))
+
+    @classmethod
+    def _rebuild(cls, message: str, hint: str | None, retryable: bool, state: dict[str, object]) -> "EdgeliftError":
+        error = cls.__new__(cls)
+        EdgeliftError.__init__(error, message, hint=hint, retryable=retryable)
+        error.__dict__.update(state)
+        return error
+
+    def __str__(self) -> str:
+        return f"{self.message}\n  → {self.hint}" if self.hint else self.message
+
+
+class ConfigurationError(EdgeliftError):
+    """Options, files or names that the caller has to mend."""
+
+    exit_code = 2
+
+
+class MalformedReferenceError(ConfigurationError):
+    """A text that is no image reference, repository, tag or digest."""
+
+
+class ProfileError(ConfigurationError):
+    """What the profiles ask for cannot be built as it stands."""
+
+
+class PaletteError(EdgeliftError):
+    """The Palette API refused, or could not be reached. `status` is the HTTP status, if there was an answer."""
+
+    def __init__(
+        self, message: str, *, hint: str | None = None, retryable: bool | None = None, status: int | None = None
+    ) -> None:
+        super().__init__(message, hint=hint, retryable=retryable)
+        self.status = status
+
+
+class RegistryError(EdgeliftError):
+    """A registry refused, or could not be reached. `status` is the HTTP status, if there was an answer."""
+
+    def __init__(
+        self, message: str, *, hint: str | None = None, retryable: bool | None = None, status: int | None = None
+    ) -> None:
+        super().__init__(message, hint=hint, retryable=retryable)
+        self.status = status
+
+
+class NotFoundError(RegistryError):
+    """The registry does not have that repository, tag, manifest or blob."""
+
+
+class DeniedError(RegistryError):
+    """The registry refused our credentials, or wants some where we have none."""
+
+
+class UnreachableError(RegistryError):
+    """No answer from the registry: its name, the connection, TLS, or a time-out."""
+
+    retryable = True
+
+
+class RefusedError(RegistryError):
+    """The registry will not take this content, however often it is sent."""
+
+
+class StoreError(EdgeliftError):
+    """The local disk or the object store failed."""
+
+
+class BundleError(EdgeliftError):
+    """A file that is no bundle, or one that cannot be read."""
+
+
+class IntegrityError(EdgeliftError):
+    """Bytes that are not what their digest or size says they are."""
+
+
+class IncompleteError(EdgeliftError):
+    """Part of the work is done, part is not. `failures` holds one line for each thing that failed."""
+
+    exit_code = 3
+
+    def __init__(self, message: str, failures: Sequence[str], *, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.failures = tuple(failures)
+
+    def __str__(self) -> str:
+        lines = [self.message, *(f"  - {failure}" for failure in self.failures)]
+        return "\n".join([*lines, f"  → {self.hint}"] if self.hint else lines)

@@ -1,0 +1,64 @@
+"""The ports between stores: anything blobs and manifests can be read from, or kept in."""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from edgelift.oci.descriptor import Descriptor
+
+CHUNK = 256 * 1024  # bytes; larger reads fall out of the processor's cache
+
+
+class ContentReader(Protocol):
+    """Content by descriptor: a store, a bundle."""
+
+    def exists(self, descriptor: Descriptor) -> bool:
+        """Whether the content is here with the descriptor's size; its digest is checked by `read`."""
+
+    def read(self, descriptor: Descriptor) -> Iterator[bytes]:
+        """The content in chunks, hashed on the way.
+
+        Raises `IntegrityError` before the last chunk is given where size or digest are wrong, so that a consumer
+        that needs every byte never completes on bad ones.
+        """
+
+
+class RangeReader(ContentReader, Protocol):
+    """A reader that also gives parts of its content."""
+
+    def read_range(self, descriptor: Descriptor, start: int, stop: int) -> Iterator[bytes]:
+        """Bytes `start` to `stop` (exclusive) in chunks; not checked against the digest, which covers the whole."""
+
+
+class Ingest(Protocol):
+    """One blob on its way into a store, continued where an earlier attempt stopped."""
+
+    @property
+    def offset(self) -> int:
+        """How many bytes are here; the next `write` continues there."""
+
+    def write(self, chunk: bytes) -> None:
+        """Append `chunk`; raises `IntegrityError` past the descriptor's size."""
+
+    def restart(self) -> None:
+        """Forget what is here; `offset` is 0 again."""
+
+    def commit(self) -> None:
+        """Check size and digest, then give the content its name; raises `IntegrityError` and keeps nothing else."""
+
+
+class ContentStore(ContentReader, Protocol):
+    """A reader that can be written to."""
+
+    def ingest(self, descriptor: Descriptor) -> AbstractContextManager[Ingest | None]:
+        """Begin or continue the content of `descriptor`, alone among all tasks and processes.
+
+        Gives None where the content is already here, also when another task or process has just brought it.
+        Uncommitted bytes are kept for the next attempt.
+        """
+
+    def write(self, descriptor: Descriptor, content: bytes) -> None:
+        """Keep small `content`, verified."""
+
+    def tag(self, reference: str, descriptor: Descriptor) -> None:
+        """Give the manifest `descriptor` the name `reference`."""

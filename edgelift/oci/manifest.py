@@ -1,0 +1,156 @@
+"""Manifests and indexes: raw bytes are the truth, the parsed model is a view (image-spec manifest.md, image-index.md).
+
+Nothing here reads or writes; documents that could be taken for either kind are refused (CVE-2021-41190).
+"""
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from edgelift.errors import IntegrityError, RefusedError
+from edgelift.oci.descriptor import Descriptor, Platform
+from edgelift.oci.digest import Digest
+
+OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+OCI_INDEX = "application/vnd.oci.image.index.v1+json"
+DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
+MANIFEST_TYPES = frozenset({OCI_MANIFEST, DOCKER_MANIFEST})
+INDEX_TYPES = frozenset({OCI_INDEX, DOCKER_INDEX})
+SCHEMA1_TYPES = frozenset(
+    {
+        "application/vnd.docker.distribution.manifest.v1+json",
+        "application/vnd.docker.distribution.manifest.v1+prettyjws",
+    }
+)
+# Sent as one line: some proxies keep only the last of several. Schema 1 is asked for so that it can be refused by name.
+ACCEPT = ", ".join((OCI_INDEX, OCI_MANIFEST, DOCKER_INDEX, DOCKER_MANIFEST, *sorted(SCHEMA1_TYPES)))
+MANIFEST_LIMIT = 8 * 2**20  # bytes read at most; registries hold 4 MiB at most
+FOREIGN_LAYERS = ("nondistributable", "rootfs.foreign")
+
+
+class ImageManifest(BaseModel):
+    """One image or artifact: a config and layers."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    media_type: str | None = Field(default=None, alias="mediaType")
+    config: Descriptor
+    layers: tuple[Descriptor, ...]
+    subject: Descriptor | None = None
+    artifact_type: str | None = Field(default=None, alias="artifactType")
+    annotations: dict[str, str] | None = None
+
+    @property
+    def blobs(self) -> tuple[Descriptor, ...]:
+        """Config and layers, in that order."""
+        return (self.config, *self.layers)
+
+
+class ImageIndex(BaseModel):
+    """Manifests, usually one per platform."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    media_type: str | None = Field(default=None, alias="mediaType")
+    manifests: tuple[Descriptor, ...]
+    subject: Descriptor | None = None
+    annotations: dict[str, str] | None = None
+
+    def select(self, platform: Platform) -> Descriptor | None:
+        """The first manifest for `platform`; a variant decides only where both sides name one."""
+        for entry in self.manifests:
+            offered = entry.platform
+            if offered is None or (offered.os, offered.architecture) != (platform.os, platform.architecture):
+                continue
+            if platform.variant is None or offered.variant in (None, platform.variant):
+                return entry
+        return None
+
+    @property
+    def platforms(self) -> tuple[Platform, ...]:
+        """The platforms offered; attestations (`unknown/unknown`) are left out."""
+        offered = (entry.platform for entry in self.manifests)
+        return tuple(platform for platform in offered if platform is not None and platform.os != "unknown")
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The received bytes of a manifest or an index, their descriptor, and the parsed view of them."""
+
+    raw: bytes = field(repr=False)
+    descriptor: Descriptor
+    parsed: ImageManifest | ImageIndex = field(repr=False)
+
+    @property
+    def children(self) -> tuple[Descriptor, ...]:
+        """The manifests that an index names; none for an image manifest."""
+        return self.parsed.manifests if isinstance(self.parsed, ImageIndex) else ()
+
+    @property
+    def blobs(self) -> tuple[Descriptor, ...]:
+        """Config and layers of an image manifest; none for an index."""
+        return self.parsed.blobs if isinstance(self.parsed, ImageManifest) else ()
+
+
+def parse_manifest(raw: bytes, media_type: str, expected: Digest | None = None) -> Manifest:
+    """The manifest in `raw`, served as `media_type` (parameters such as a charset are ignored).
+
+    Raises `IntegrityError` where the bytes do not have the `expected` digest, are no manifest or could be taken for
+    another kind, and `RefusedError` for Docker's schema 1.
+    """
+    if expected is not None and not expected.matches(raw):
+        raise IntegrityError(f"the bytes of the manifest {expected} are not what its digest says")
+    kind = _kind(media_type)
+    document = _document(raw)
+    declared = document.get("mediaType") or kind
+    if kind in SCHEMA1_TYPES or declared in SCHEMA1_TYPES or document.get("schemaVersion") == 1:
+        raise RefusedError(
+            "the image is in Docker's schema 1 format, which no current registry takes",
+            hint="push it again with a current tool, then use the new tag",
+        )
+    if kind not in MANIFEST_TYPES | INDEX_TYPES:
+        kind = declared or (OCI_INDEX if "manifests" in document else OCI_MANIFEST)
+    _check_structure(document, kind, declared)
+    descriptor = Descriptor(media_type=kind, digest=expected or Digest.of(raw), size=len(raw))
+    model = ImageIndex if kind in INDEX_TYPES else ImageManifest
+    try:
+        return Manifest(raw, descriptor, model.model_validate(document))
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in problem["loc"])
+        raise IntegrityError(f"a manifest is malformed at {where}: {problem['msg']}") from None
+
+
+def is_foreign(descriptor: Descriptor) -> bool:
+    """Whether a layer may not be distributed by registries (image-spec layer.md): told by media type alone."""
+    return any(marker in descriptor.media_type for marker in FOREIGN_LAYERS)
+
+
+def _kind(media_type: str) -> str:
+    return media_type.partition(";")[0].strip().lower()
+
+
+def _document(raw: bytes) -> dict[str, Any]:
+    try:
+        document = json.loads(raw)
+    except (ValueError, RecursionError):
+        raise IntegrityError(
+            "a manifest is not JSON", hint="a proxy may have answered in the registry's place"
+        ) from None
+    if not isinstance(document, dict):
+        raise IntegrityError("a manifest is not a JSON object")
+    return document
+
+
+def _check_structure(document: dict[str, Any], kind: str, declared: str) -> None:
+    looks_like_index = "manifests" in document
+    looks_like_manifest = "config" in document or "layers" in document
+    if kind not in MANIFEST_TYPES | INDEX_TYPES:
+        raise IntegrityError(f"{kind!r} is not a manifest's media type")
+    if declared != kind:
+        raise IntegrityError(f"a manifest served as {kind} says it is {declared}")
+    if looks_like_index == looks_like_manifest or looks_like_index != (kind in INDEX_TYPES):
+        raise IntegrityError("a manifest could be read as an index as well as an image")

@@ -1,0 +1,1 @@
+"""Palette: its API, profiles, macros, and the images and charts that packs declare."""

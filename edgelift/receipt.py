@@ -1,0 +1,67 @@
+"""The delivery receipt: what was proved at the target, reference by reference."""
+
+import json
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from edgelift.oci.digest import Digest
+
+FORMAT: Literal["edgelift.receipt/v1"] = "edgelift.receipt/v1"
+Verdict = Literal["ok", "differs", "missing", "not-checkable"]
+
+
+class Proof(BaseModel):
+    """The verdict on one reference. `reason` says why it is not `ok`; `expected` and `found` are manifest digests."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    reference: str
+    target: str
+    verdict: Verdict
+    expected: Digest
+    found: Digest | None = None
+    reason: str = ""
+    checked: int = 0  # manifests and blobs asked for
+    bytes_read: int = 0  # read back and hashed (deep validation)
+
+
+class Extras(BaseModel):
+    """What the target holds beside the lock. `not_checkable` says what could not be listed, and why."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    tags: tuple[str, ...] = ()
+    repositories: tuple[str, ...] = ()
+    not_checkable: tuple[str, ...] = ()
+
+
+class DeliveryReceipt(BaseModel):
+    """The outcome of a validation: only `proofs` decide whether a delivery is whole; `extras` inform."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal["edgelift.receipt/v1"] = FORMAT
+    registry: str
+    bundle: str
+    lock: Digest
+    deep: bool
+    checked_at: str  # ISO 8601, UTC
+    proofs: tuple[Proof, ...]
+    extras: Extras = Extras()
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every reference is `ok`: what could not be checked does not count as good."""
+        return all(proof.verdict == "ok" for proof in self.proofs)
+
+    @property
+    def counts(self) -> dict[Verdict, int]:
+        """How many references have each verdict; all four are named."""
+        verdicts: tuple[Verdict, ...] = ("ok", "differs", "missing", "not-checkable")
+        return {verdict: sum(proof.verdict == verdict for proof in self.proofs) for verdict in verdicts}
+
+    def to_json(self) -> bytes:
+        """The receipt as JSON, with the counts in it for scripts."""
+        document = self.model_dump(mode="json", exclude_none=True) | {"counts": self.counts, "whole": self.is_whole}
+        return (json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()

@@ -1,0 +1,1 @@
+"""An OCI registry over a bundle, a store or a directory."""
