@@ -4,7 +4,7 @@ Roots say who can fix it; each error says what was attempted, on what, what came
 
     EdgeliftError
     ├── ConfigurationError            the caller: options, files, profiles, names
-    │   ├── MalformedReferenceError           a text that is no image reference, tag or digest
+    │   ├── MalformedReferenceError   a text that is no image reference, tag or digest
     │   └── ProfileError              what profiles ask for cannot be built as it is
     ├── PaletteError                  the Palette API said no, or cannot be reached
     ├── RegistryError                 a registry said no, or cannot be reached
@@ -15,7 +15,9 @@ Roots say who can fix it; each error says what was attempted, on what, what came
     ├── StoreError                    local disk or object store
     ├── BundleError                   a bundle that cannot be read, or is not one
     ├── IntegrityError                bytes that are not what their digest says
-    └── IncompleteError               work on many things: some are done, these are not
+    └── ManyError                     work on many things; every failure is named
+        ├── PlanError                 what was asked for cannot be delivered; nothing has moved
+        └── IncompleteError           some are done and stay done, these are not
 
 No error carries a credential, a token or a signed URL.
 """
@@ -80,13 +82,28 @@ class PaletteError(EdgeliftError):
 
 
 class RegistryError(EdgeliftError):
-    """A registry refused, or could not be reached. `status` is the HTTP status, if there was an answer."""
+    """A registry refused, or could not be reached.
+
+    `status` is the HTTP status, if there was an answer, and `code` the registry's own error code, if it gave one.
+    """
 
     def __init__(
-        self, message: str, *, hint: str | None = None, retryable: bool | None = None, status: int | None = None
+        self,
+        message: str,
+        *,
+        hint: str | None = None,
+        retryable: bool | None = None,
+        status: int | None = None,
+        code: str | None = None,
     ) -> None:
         super().__init__(message, hint=hint, retryable=retryable)
         self.status = status
+        self.code = code
+
+    @property
+    def says_blob_unknown(self) -> bool:
+        """Whether the registry misses content that a manifest names."""
+        return self.code in ("MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN")
 
 
 class NotFoundError(RegistryError):
@@ -119,10 +136,8 @@ class IntegrityError(EdgeliftError):
     """Bytes that are not what their digest or size says they are."""
 
 
-class IncompleteError(EdgeliftError):
-    """Part of the work is done, part is not. `failures` holds one line for each thing that failed."""
-
-    exit_code = 3
+class ManyError(EdgeliftError):
+    """Work on many things failed in several places; `failures` holds one line for each."""
 
     def __init__(self, message: str, failures: Sequence[str], *, hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
@@ -131,3 +146,13 @@ class IncompleteError(EdgeliftError):
     def __str__(self) -> str:
         lines = [self.message, *(f"  - {failure}" for failure in self.failures)]
         return "\n".join([*lines, f"  → {self.hint}"] if self.hint else lines)
+
+
+class PlanError(ManyError):
+    """What was asked for cannot be delivered as it stands; nothing has been moved."""
+
+
+class IncompleteError(ManyError):
+    """Part of the work is done and stays done; the `failures` are not. A re-run continues."""
+
+    exit_code = 3

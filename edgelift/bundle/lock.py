@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from edgelift.bundle.definition import BundleDefinition, explain
 from edgelift.errors import ConfigurationError
+from edgelift.oci.content import ImageContent
 from edgelift.oci.descriptor import Descriptor
 from edgelift.oci.digest import Digest
 
@@ -29,6 +30,11 @@ class LockedImage(BaseModel):
     manifests: tuple[Descriptor, ...]
     blobs: tuple[Descriptor, ...]
     index: Digest | None = None
+
+    @property
+    def content(self) -> ImageContent:
+        """What a copy of this image has to bring."""
+        return ImageContent(self.manifests, self.blobs)
 
     @property
     def size(self) -> int:

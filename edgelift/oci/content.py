@@ -2,11 +2,25 @@
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Protocol
 
 from edgelift.oci.descriptor import Descriptor
 
 CHUNK = 256 * 1024  # bytes; larger reads fall out of the processor's cache
+
+
+@dataclass(frozen=True)
+class ImageContent:
+    """All that one image consists of: manifests, children before parents and the root last, and blobs."""
+
+    manifests: tuple[Descriptor, ...]
+    blobs: tuple[Descriptor, ...]
+
+    @property
+    def root(self) -> Descriptor:
+        """The manifest or index that is tagged."""
+        return self.manifests[-1]
 
 
 class ContentReader(Protocol):

@@ -57,6 +57,7 @@ class ImageIndex(BaseModel):
     media_type: str | None = Field(default=None, alias="mediaType")
     manifests: tuple[Descriptor, ...]
     subject: Descriptor | None = None
+    artifact_type: str | None = Field(default=None, alias="artifactType")
     annotations: dict[str, str] | None = None
 
     def select(self, platform: Platform) -> Descriptor | None:

@@ -21,7 +21,7 @@ _HOST = re.compile(
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _REPOSITORY = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
-_NAME_LIMIT = 255  # host + "/" + repository: the cap of many clients (spec.md, "Pulling manifests")
+NAME_LIMIT = 255  # host + "/" + repository: the cap of many clients (spec.md, "Pulling manifests")
 
 
 @dataclass(frozen=True, order=True)
@@ -114,8 +114,8 @@ def _check(registry: str, repository: str, tag: str | None, text: str) -> None:
         raise _malformed(text, f"{registry!r} is not a registry host")
     if not is_repository(repository):
         raise _malformed(text, f"{repository!r} is not a repository name")
-    if len(registry) + 1 + len(repository) > _NAME_LIMIT:
-        raise _malformed(text, f"its name is longer than {_NAME_LIMIT} characters")
+    if len(registry) + 1 + len(repository) > NAME_LIMIT:
+        raise _malformed(text, f"its name is longer than {NAME_LIMIT} characters")
     if tag is not None and not is_tag(tag):
         raise _malformed(text, f"{tag!r} is not a tag")
 

@@ -1,10 +1,11 @@
 """The delivery receipt: what was proved at the target, reference by reference."""
 
 import json
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from edgelift.errors import IncompleteError
 from edgelift.oci.digest import Digest
 
 FORMAT: Literal["edgelift.receipt/v1"] = "edgelift.receipt/v1"
@@ -61,7 +62,22 @@ class DeliveryReceipt(BaseModel):
         verdicts: tuple[Verdict, ...] = ("ok", "differs", "missing", "not-checkable")
         return {verdict: sum(proof.verdict == verdict for proof in self.proofs) for verdict in verdicts}
 
+    def raise_unless_whole(self) -> None:
+        """Raises `IncompleteError` that names every reference that is not `ok`."""
+        failures = [
+            f"{proof.target}: {proof.verdict}, {proof.reason}" for proof in self.proofs if proof.verdict != "ok"
+        ]
+        if failures:
+            raise IncompleteError(
+                f"{len(failures)} of {len(self.proofs)} references are not proved at {self.registry}",
+                failures,
+                hint="push again: what is missing is sent, what is there is not",
+            )
+
+    def document(self) -> dict[str, Any]:
+        """The receipt for scripts, with the counts and the verdict on the whole in it."""
+        return self.model_dump(mode="json", exclude_none=True) | {"counts": self.counts, "whole": self.is_whole}
+
     def to_json(self) -> bytes:
-        """The receipt as JSON, with the counts in it for scripts."""
-        document = self.model_dump(mode="json", exclude_none=True) | {"counts": self.counts, "whole": self.is_whole}
-        return (json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
+        """The receipt as it is kept in a file."""
+        return (json.dumps(self.document(), indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()

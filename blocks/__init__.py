@@ -1,0 +1,7 @@
+"""The settings, secrets among them, as Prefect blocks: fields and `get_client()`, nothing else."""
+
+from blocks.archive import BundleArchive
+from blocks.palette import PaletteCredentials
+from blocks.registry import RegistryCredentials
+
+__all__ = ["BundleArchive", "PaletteCredentials", "RegistryCredentials"]

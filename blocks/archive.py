@@ -1,0 +1,44 @@
+"""Where finished bundles are kept."""
+
+from prefect.blocks.core import Block
+from pydantic import Field, SecretStr
+
+from edgelift.archive.s3 import S3Archive
+
+
+class BundleArchive(Block):
+    """A bucket, at AWS or at any other S3 server, that keeps finished bundles.
+
+    Example:
+        Load a configured block:
+        ```python
+        from blocks.archive import BundleArchive
+
+        archive = BundleArchive.load("BLOCK_NAME")
+        ```
+    """
+
+    _block_type_name = "Bundle Archive"
+    _block_type_slug = "bundle-archive"
+    _description = "A bucket that keeps finished content bundles."
+    _documentation_url = "https://docs.aws.amazon.com/AmazonS3/latest/userguide/Welcome.html"
+
+    bucket: str = Field(description="Name of the bucket.")
+    prefix: str = Field(default="", description="Prefix of every key, for example bundles/.")
+    endpoint: str | None = Field(default=None, description="Address of an S3 server other than AWS.")
+    region: str | None = Field(default=None, description="Region of the bucket.")
+    access_key: SecretStr | None = Field(default=None, description="Access key; empty for the worker's own identity.")
+    secret_key: SecretStr | None = Field(default=None, description="Secret key that goes with the access key.")
+    metadata: dict[str, str] = Field(default={}, description="Metadata put on every object.")
+
+    def get_client(self) -> S3Archive:
+        """The archive, ready to store and restore."""
+        return S3Archive(
+            self.bucket,
+            prefix=self.prefix,
+            endpoint=self.endpoint,
+            region=self.region,
+            access_key=self.access_key,
+            secret_key=self.secret_key,
+            metadata=self.metadata,
+        )

@@ -1,0 +1,103 @@
+"""Access to registries."""
+
+import atexit
+import json
+import tempfile
+from pathlib import Path
+
+from prefect.blocks.core import Block
+from prefect.types import SecretDict
+from pydantic import Field, SecretStr, model_validator
+
+from edgelift.access import Connections, NamedCredentials, open_registries, transport_settings
+from edgelift.oci.credentials import Credentials
+from edgelift.oci.reference import canonical_registry
+from edgelift.site import RegistryAccess
+from edgelift.transport import TransportSettings
+
+
+class RegistryCredentials(Block):
+    """How to get into one registry.
+
+    Example:
+        Load a configured block:
+        ```python
+        from blocks.registry import RegistryCredentials
+
+        registry = RegistryCredentials.load("BLOCK_NAME")
+        ```
+    """
+
+    _block_type_name = "Registry Credentials"
+    _block_type_slug = "registry-credentials"
+    _description = "Login and transport settings of one OCI registry."
+    _documentation_url = "https://distribution.github.io/distribution/spec/auth/"
+
+    registry: str = Field(description="HOST[:PORT], or HOST[:PORT]/PATH for a login of one project.")
+    username: str | None = Field(default=None, description="User name, for example a robot account.")
+    password: SecretStr | None = Field(default=None, description="Password or access token.")
+    service_account: SecretDict | None = Field(
+        default=None, description="Google service account key (JSON object); the user name is then _json_key."
+    )
+    ca_cert: str | None = Field(default=None, description="PEM of the certificate authority of this registry.")
+    insecure: bool = Field(default=False, description="Do not verify the TLS certificate. For a test network only.")
+    plain_http: bool = Field(default=False, description="The registry speaks plain HTTP.")
+
+    @model_validator(mode="after")
+    def _has_one_login(self) -> "RegistryCredentials":
+        if self.service_account is not None and self.password is not None:
+            raise ValueError("give either a password or a service account")
+        if self.username is not None and self.password is None:
+            raise ValueError("a user name needs a password")
+        return self
+
+    @property
+    def host(self) -> str:
+        """Host and port, in the canonical spelling."""
+        return canonical_registry(self.registry.partition("/")[0])
+
+    def credentials(self) -> Credentials:
+        """The login, findable by host and path; none where the registry is open."""
+        if self.service_account is not None:
+            key = json.dumps(self.service_account.get_secret_value())
+            return Credentials.of([(self.registry, "_json_key", key)])
+        if self.username is None or self.password is None:
+            return Credentials()
+        return Credentials.of([(self.registry, self.username, self.password.get_secret_value())])
+
+    def transport_settings(self, common: TransportSettings) -> TransportSettings:
+        """`common`, with what this block says of its registry."""
+        return TransportSettings(
+            ca_cert=_as_file(self.ca_cert) if self.ca_cert else common.ca_cert,
+            insecure=self.insecure or common.insecure,
+            plain_http=common.plain_http | ({self.host} if self.plain_http else frozenset()),
+            proxy=common.proxy,
+        )
+
+    def get_client(self) -> Connections:
+        """Clients that know this login and no other."""
+        return open_with_blocks(RegistryAccess(docker_config=False), {"": self})
+
+
+def load_registries(access: RegistryAccess) -> Connections:
+    """Clients for the registries that `access` leads to, its blocks among them."""
+    return open_with_blocks(access, {name: RegistryCredentials.load(name) for name in access.registries})
+
+
+def open_with_blocks(access: RegistryAccess, blocks: dict[str, RegistryCredentials]) -> Connections:
+    """Clients that know the logins of `blocks` (by name) before any other."""
+    common = transport_settings(access)
+    return open_registries(
+        access,
+        blocks=[NamedCredentials(f"block {name}", block.credentials()) for name, block in blocks.items()],
+        hosts={block.host: block.transport_settings(common) for block in blocks.values()},
+    )
+
+
+def _as_file(certificate: str) -> Path:
+    """The PEM text as a file for the TLS library; public, and gone when the process ends."""
+    with tempfile.NamedTemporaryFile("w", suffix=".pem", prefix="edgelift-ca-", delete=False) as file:
+        file.write(certificate)
+    path = Path(file.name)
+    atexit.register(path.unlink, missing_ok=True)
+    return path

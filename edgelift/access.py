@@ -1,0 +1,109 @@
+"""Access: from settings, files and the environment to open clients. The only library module that reads either."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from pydantic import SecretStr
+
+from edgelift.errors import ConfigurationError
+from edgelift.oci.credentials import Credentials
+from edgelift.oci.registries import Registries
+from edgelift.oci.registry import Registry
+from edgelift.palette.client import PaletteClient
+from edgelift.site import RegistryAccess
+from edgelift.transport import TransportSettings
+
+PALETTE_ENDPOINT = "https://api.spectrocloud.com"
+
+
+@dataclass(frozen=True)
+class NamedCredentials:
+    """Credentials and what people call the place that they come from."""
+
+    name: str
+    credentials: Credentials
+
+
+class Connections:
+    """Open clients for registries, and which source of credentials serves which of them."""
+
+    def __init__(self, registries: Registries, sources: Sequence[NamedCredentials]) -> None:
+        self.registries = registries
+        self._sources = sources
+
+    def registry(self, host: str) -> Registry:
+        """The client for `host`."""
+        return self.registries.registry(host)
+
+    def source_of(self, host: str, repository: str) -> str:
+        """The name of what gets us into `repository` at `host`: a block, a file, or `anonymous`."""
+        found = (each.name for each in self._sources if each.credentials.find(host, repository) is not None)
+        return next(found, "anonymous")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.registries.close()
+
+
+def open_registries(
+    access: RegistryAccess,
+    *,
+    blocks: Sequence[NamedCredentials] = (),
+    hosts: Mapping[str, TransportSettings] | None = None,
+) -> Connections:
+    """Clients for the registries that `access` leads to; `blocks` come before files, Docker's login comes last.
+
+    `hosts` replaces the common transport settings for single registries. Raises `ConfigurationError`.
+    """
+    sources = list(blocks)
+    if access.credentials_file is not None:
+        path = Path(access.credentials_file)
+        sources.append(NamedCredentials(str(path), Credentials.from_palette_edge_file(path)))
+    docker = _docker_config()
+    if access.docker_config and docker.is_file():
+        sources.append(NamedCredentials(str(docker), Credentials.from_docker_config(docker)))
+    credentials = Credentials.merged(*(source.credentials for source in sources))
+    return Connections(Registries(transport_settings(access), credentials, hosts or {}), sources)
+
+
+def transport_settings(access: RegistryAccess) -> TransportSettings:
+    """How servers are reached, as `access` says; a proxy comes from HTTPS_PROXY."""
+    return TransportSettings(
+        ca_cert=Path(access.ca_cert) if access.ca_cert else None,
+        insecure=access.insecure,
+        plain_http=frozenset(access.plain_http),
+        proxy=os.environ.get("HTTPS_PROXY") or os.environ.get("https_proxy"),
+    )
+
+
+def palette_from_environment(project: str | None) -> PaletteClient:
+    """A client from PALETTE_API_KEY and PALETTE_ENDPOINT; raises `ConfigurationError` where there is no key."""
+    key = os.environ.get("PALETTE_API_KEY")
+    if not key:
+        raise ConfigurationError(
+            "profiles are to be read from Palette, but there is no API key",
+            hint="set PALETTE_API_KEY (and PALETTE_ENDPOINT), or give exported profiles with --profile-file",
+        )
+    return PaletteClient(os.environ.get("PALETTE_ENDPOINT", PALETTE_ENDPOINT), SecretStr(key), project=project)
+
+
+def cache_folder() -> Path:
+    """Where edgelift keeps what can be made again: `$XDG_CACHE_HOME/edgelift`."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgelift"
+
+
+def default_store() -> Path:
+    """The working store where none is named."""
+    return cache_folder() / "store"
+
+
+def _docker_config() -> Path:
+    return Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker") / "config.json"

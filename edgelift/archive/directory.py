@@ -1,0 +1,89 @@
+"""Bundles kept in a directory: a mounted share, a courier's disk. `sha256sum -c NAME.sha256` checks one there."""
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from edgelift.archive.place import ArchivedBundle, Progress, check_name, write_verified
+from edgelift.documents import write_document
+from edgelift.errors import MalformedReferenceError, StoreError
+from edgelift.oci.content import CHUNK
+from edgelift.oci.digest import Digest
+from edgelift.store.disk import disk_errors
+
+_LINE_LIMIT = 8192  # bytes; a checksum file is one line of a digest and a name
+
+
+class DirectoryArchive:
+    """Keeps bundles under the directory `root`, which has to be there: an unmounted share is not to be filled."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def store(
+        self, path: Path, *, digest: Digest, name: str | None = None, progress: Progress | None = None
+    ) -> ArchivedBundle:
+        """Copy `path` into the directory; see `Archive.store`."""
+        target = self._path(name or path.name)
+        with disk_errors(f"read {path}"):
+            size = path.stat().st_size
+        if _holds(target, size, digest):
+            if progress is not None:
+                progress(size)
+        else:
+            size = write_verified(target, _chunks(path), digest=digest, source=str(path), progress=progress)
+        write_document(_checksum_file(target, digest.algorithm), f"{digest.hex}  {target.name}\n".encode())
+        return ArchivedBundle(url=target.resolve().as_uri(), size=size, digest=digest)
+
+    def restore(
+        self, name: str, destination: Path, *, digest: Digest | None = None, progress: Progress | None = None
+    ) -> ArchivedBundle:
+        """Copy `name` out of the directory; see `Archive.restore`."""
+        source = self._path(name)
+        expected = digest or _noted_digest(source)
+        size = write_verified(destination, _chunks(source), digest=expected, source=str(source), progress=progress)
+        return ArchivedBundle(url=source.resolve().as_uri(), size=size, digest=expected)
+
+    def _path(self, name: str) -> Path:
+        if not self._root.is_dir():
+            raise StoreError(f"{self._root} is not a directory", hint="mount the share or make the directory first")
+        return self._root / check_name(name)
+
+
+def _holds(target: Path, size: int, digest: Digest) -> bool:
+    """Whether `target` has that content; read in full, since a disk that travels may have lost bits."""
+    with disk_errors(f"read {target}"):
+        if not target.is_file() or target.stat().st_size != size:
+            return False
+        with target.open("rb") as file:
+            return hashlib.file_digest(file, digest.hasher).hexdigest() == digest.hex
+
+
+def _chunks(path: Path) -> Iterator[bytes]:
+    with disk_errors(f"read {path}"):
+        file = path.open("rb")
+    with file:
+        while True:
+            with disk_errors(f"read {path}"):
+                chunk = file.read(CHUNK)
+            if not chunk:
+                return
+            yield chunk
+
+
+def _checksum_file(target: Path, algorithm: str) -> Path:
+    return target.with_name(f"{target.name}.{algorithm}")
+
+
+def _noted_digest(target: Path) -> Digest:
+    """The digest noted when `target` was stored."""
+    for algorithm in ("sha256", "sha512"):
+        try:
+            with _checksum_file(target, algorithm).open() as file:
+                return Digest(f"{algorithm}:{file.read(_LINE_LIMIT).split(maxsplit=1)[0]}")
+        except (OSError, UnicodeDecodeError, IndexError, MalformedReferenceError):
+            continue
+    raise StoreError(
+        f"{target} cannot be checked: there is no digest beside it",
+        hint=f"give the digest, or restore {target.name}.sha256 to that directory",
+    )

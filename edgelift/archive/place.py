@@ -1,0 +1,112 @@
+"""The port of the archive: a place where finished bundles are kept, and what it says of one.
+
+Whatever is kept has a name only when all of it is there and is what its digest says; the same holds on the way back.
+"""
+
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO, Protocol
+
+from pydantic import BaseModel, ConfigDict
+
+from edgelift.errors import ConfigurationError, IntegrityError
+from edgelift.oci.digest import Digest
+from edgelift.store.disk import disk_errors, sync_folder
+
+Progress = Callable[[int], None]  # takes the bytes that have just been done; called from several threads
+_NAME_LIMIT = 900  # bytes of UTF-8; S3 keys end at 1024, and a prefix goes before
+
+
+class ArchivedBundle(BaseModel):
+    """Where a bundle, or a file that goes with it, is kept: `url`, `size` in bytes and `digest`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    url: str
+    size: int
+    digest: Digest
+
+
+class Archive(Protocol):
+    """A place that keeps bundles, their signatures and locks under names such as `site-a/2025-06.tar.zst`."""
+
+    def store(
+        self, path: Path, *, digest: Digest, name: str | None = None, progress: Progress | None = None
+    ) -> ArchivedBundle:
+        """Keep the file at `path` under `name` (its own name, unless given) and say where it is.
+
+        Nothing is sent where the same bytes are kept under that name already; other bytes are replaced once all is
+        there. Raises `IntegrityError` where the file is not what `digest` says, `StoreError` where the place fails.
+        """
+
+    def restore(
+        self, name: str, destination: Path, *, digest: Digest | None = None, progress: Progress | None = None
+    ) -> ArchivedBundle:
+        """Bring `name` back as the file `destination`, compared with `digest`, or with the one noted when it was kept.
+
+        Raises `IntegrityError` where it differs (there is no `destination` then), `StoreError` where the place fails.
+        """
+
+
+def check_name(name: str) -> str:
+    """`name`, where it is one or more plain parts with `/` between them; raises `ConfigurationError` otherwise."""
+    parts = name.split("/")
+    plain = all(part not in {"", ".", ".."} and "\\" not in part and part.isprintable() for part in parts)
+    if not plain or PurePosixPath(name).is_absolute() or len(name.encode(errors="replace")) > _NAME_LIMIT:
+        raise ConfigurationError(
+            f"{name[:100]!r} cannot be the name of an archived bundle",
+            hint="use plain names with / between them, such as site-a/edge.tar.zst",
+        )
+    return name
+
+
+def write_verified(
+    destination: Path, chunks: Iterable[bytes], *, digest: Digest, source: str, progress: Progress | None = None
+) -> int:
+    """Write `chunks`, which come from `source`, under `destination` once they are all there; the size in bytes.
+
+    Raises `IntegrityError` where they are not what `digest` says and `StoreError` where the disk fails; an earlier
+    `destination` stands then.
+    """
+    hasher, size = digest.hasher(), 0
+    with disk_errors(f"make the folder {destination.parent}"):
+        destination.parent.mkdir(parents=True, exist_ok=True)
+    with disk_errors(f"write {destination}", place=destination.parent), _appearing_whole(destination) as file:
+        for chunk in chunks:
+            hasher.update(chunk)
+            size += len(chunk)
+            file.write(chunk)
+            if progress is not None:
+                progress(len(chunk))
+        check_digest(hasher.hexdigest(), digest, source)
+    return size
+
+
+def check_digest(hexdigest: str, digest: Digest, source: str) -> None:
+    """Raise `IntegrityError` unless the bytes of `source`, whose hash is `hexdigest`, are those of `digest`."""
+    if hexdigest != digest.hex:
+        raise IntegrityError(
+            f"{source} is not what its digest says: {digest.algorithm}:{hexdigest}, not {digest}",
+            hint="the file was changed or damaged after its digest was taken; build or archive the bundle again",
+        )
+
+
+@contextmanager
+def _appearing_whole(destination: Path) -> Iterator[BinaryIO]:
+    """A file that gets the name `destination` at the end of the block, or is gone."""
+    handle, name = tempfile.mkstemp(dir=destination.parent, prefix=f".{destination.name[:100]}.")
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(destination)
+        sync_folder(destination.parent)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise

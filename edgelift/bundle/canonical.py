@@ -1,0 +1,77 @@
+"""The form of a bundle: each frame checked, decoded, and compared with the frame that the writer would have made.
+
+Right content in another form (compressed again by another tool, or by hand) is kept apart from damage: the first such
+oddity is held until everything has been seen. What may differ without being one is how a zstd of another version has
+compressed; the header of such a frame may not.
+"""
+
+from collections.abc import Iterator
+from itertools import takewhile
+
+from edgelift.bundle.container import Container, Span
+from edgelift.bundle.file_digest import FileDigest
+from edgelift.bundle.seek_table import Frame, closing, table_entry
+from edgelift.bundle.seekable import SeekableFile, content_checksum, decode, frame_header, raw_blocks
+from edgelift.errors import BundleError, IntegrityError
+
+
+class FrameCheck:
+    """One passage through all frames of `file`; every byte of it goes to `digest` as well."""
+
+    def __init__(self, file: SeekableFile, container: Container, digest: FileDigest) -> None:
+        self._file = file
+        self._container = container
+        self._digest = digest
+        self._entries = bytearray()
+        self._end = 0
+        self._oddity: str | None = None
+
+    def contents(self) -> Iterator[memoryview]:
+        """The tar that the frames hold; raises `IntegrityError` at the first that is damaged."""
+        spans = self._container.frames()
+        for frame in takewhile(lambda frame: frame.size, self._file.table):
+            stored = self._file.stored(frame)
+            self._digest.update([stored])
+            pieces = self._decode(frame, stored, next(spans, None))
+            self._entries += table_entry(frame.stored_size, frame.size, content_checksum(pieces))
+            self._end += frame.stored_size
+            yield from pieces
+
+    def finish(self, file_size: int) -> None:
+        """Raises `BundleError` where a frame has another form, `IntegrityError` where the file ends wrongly."""
+        expected = closing(self._entries, self._digest.value())
+        is_sealed = file_size - self._end == len(expected) and self._file.read_at(self._end, len(expected)) == expected
+        self._digest.update([expected])
+        if self._oddity is not None:
+            raise BundleError(
+                f"{self._file.name} has the right content, but is not the file that edgelift wrote: {self._oddity}",
+                hint="another tool has compressed it again: its digest and signature are not those of the bundle; "
+                "get the original, or assemble it again",
+            )
+        if not is_sealed:
+            raise IntegrityError(
+                f"{self._file.name} is damaged: at byte {self._end}, after its frames, is not their seal and table",
+                hint="copy or assemble the bundle again",
+            )
+
+    def _decode(self, frame: Frame, stored: bytes, span: Span | None) -> list[memoryview]:
+        at = f"the frame at byte {frame.stored_start}"
+        if span is None or (span.start, span.stop) != (frame.start, frame.stop):
+            self._note(f"{at} is cut at another place")
+        elif span.is_raw:
+            blocks = raw_blocks(stored, frame.size)
+            if blocks is not None:
+                return blocks
+            self._note(f"{at} does not consist of raw blocks as it should")
+        elif not stored.startswith(frame_header(frame.size, is_raw=False)):
+            self._note(f"{at} has another header")
+        try:
+            return [memoryview(decode(stored, frame, self._file.name))]
+        except IntegrityError as error:
+            raise IntegrityError(f"{error.message}; it holds {self._place(frame)}", hint=error.hint) from None
+
+    def _note(self, oddity: str) -> None:
+        self._oddity = self._oddity or oddity
+
+    def _place(self, frame: Frame) -> str:
+        return next((each.name for each in self._container.members if each.end > frame.start), "the end of the tar")

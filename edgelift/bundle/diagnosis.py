@@ -1,0 +1,81 @@
+"""What is wrong with a file that does not end with a seek table: told from its frames, without decoding any.
+
+RFC 8878 §3.1: a frame is a header and blocks, each of which says how long it is; skippable frames say it at once.
+"""
+
+from edgelift.bundle.seek_table import TABLE_MAGIC, ReadAt
+from edgelift.bundle.seekable import MAGIC
+from edgelift.errors import BundleError
+
+_REASSEMBLE = (
+    "build or assemble it again; reading a bundle without its seek table from front to back is not offered yet"
+)
+_COPY = "copy it again, or verify the file against the size and digest it was made with"
+_LARGEST_HEADER = 18  # bytes
+_RLE, _RESERVED = 1, 3  # types of block
+
+
+class _CutShortError(Exception):
+    """A frame goes on past the end of the file."""
+
+
+def explain_missing_table(name: str, read_at: ReadAt, file_size: int) -> BundleError:
+    """What is wrong with such a file."""
+    start, magic = 0, b""
+    try:
+        while start < file_size:
+            found = read_at(start, min(4, file_size - start))
+            if found != MAGIC and not _is_skippable(found):
+                return _stray(name, start, file_size, after=magic)
+            magic = found
+            start = _frame_end(read_at, start, file_size, is_skippable=_is_skippable(magic))
+    except _CutShortError:
+        return BundleError(f"{name} is cut short: its last frame begins at byte {start} and has no end", hint=_COPY)
+    if magic == TABLE_MAGIC:
+        return BundleError(f"{name} ends with a seek table that is damaged", hint=_COPY)
+    return BundleError(
+        f"{name} has no seek table: it was compressed again by another tool, or cut between two frames",
+        hint=_REASSEMBLE,
+    )
+
+
+def _stray(name: str, start: int, file_size: int, *, after: bytes) -> BundleError:
+    if start == 0:
+        return BundleError(
+            f"{name} is not a bundle: it is no zstd file", hint="a bundle is the .tar.zst that build made"
+        )
+    if after == TABLE_MAGIC:
+        return BundleError(f"{name} has {file_size - start} bytes too many after its end", hint=_COPY)
+    return BundleError(f"{name} is damaged: no frame begins at byte {start}, where one should", hint=_COPY)
+
+
+def _is_skippable(magic: bytes) -> bool:
+    """RFC 8878 §3.1.2: sixteen magic numbers."""
+    return magic[1:] == TABLE_MAGIC[1:] and magic[0] >> 4 == TABLE_MAGIC[0] >> 4
+
+
+def _frame_end(read_at: ReadAt, start: int, file_size: int, *, is_skippable: bool) -> int:
+    def field(position: int, length: int) -> int:
+        if position + length > file_size:
+            raise _CutShortError
+        return int.from_bytes(read_at(position, length), "little")
+
+    if is_skippable:
+        end = start + 8 + field(start + 4, 4)
+        if end > file_size:
+            raise _CutShortError
+        return end
+    flags = field(start + 4, 1)
+    is_single_segment, has_checksum = flags >> 5 & 1, flags >> 2 & 1
+    dictionary_field = (0, 1, 2, 4)[flags & 3]
+    size_field = (is_single_segment, 2, 4, 8)[flags >> 6]
+    position = start + 5 + (1 - is_single_segment) + dictionary_field + size_field
+    is_last = 0
+    while not is_last:
+        block = field(position, 3)
+        is_last, kind, size = block & 1, block >> 1 & 3, block >> 3
+        position += 3 + (1 if kind == _RLE else size)
+    end = position + 4 * has_checksum
+    if end > file_size:
+        raise _CutShortError
+    return end

@@ -1,0 +1,44 @@
+"""The sha256 of a whole file while it passes by, worked out in a thread of its own beside the caller's work."""
+
+import hashlib
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
+from typing import Self
+
+from edgelift.oci.digest import Digest
+
+
+class FileDigest:
+    """Takes a file part by part. At most one part waits, so memory stays bounded by two of them."""
+
+    def __init__(self) -> None:
+        self._hasher = hashlib.sha256()
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="file-digest")
+        self._pending: Future[None] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._pool.shutdown()
+
+    def update(self, part: Sequence[bytes | memoryview]) -> None:
+        """Go on with `part`, which must not change afterwards."""
+        self._wait()
+        self._pending = self._pool.submit(self._hash, part)
+
+    def value(self) -> Digest:
+        """The digest of all parts so far."""
+        self._wait()
+        return Digest(f"sha256:{self._hasher.hexdigest()}")
+
+    def _wait(self) -> None:
+        if self._pending is not None:
+            self._pending.result()
+
+    def _hash(self, part: Sequence[bytes | memoryview]) -> None:
+        for piece in part:
+            self._hasher.update(piece)

@@ -1,0 +1,216 @@
+"""Read a bundle: its lock, and any of its content by descriptor.
+
+A bundle may come from anyone, and of its tar nothing is believed: the lock says which members there are, and every
+header must be to the byte the one that the writer makes of it. No other name, type, link or size can stand there.
+"""
+
+import os
+import re
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from edgelift.bundle.container import DOCUMENTS, LOCK, LOCK_LIMIT, Blob, Container, Member, tar_header
+from edgelift.bundle.definition import BundleDefinition
+from edgelift.bundle.diagnosis import explain_missing_table
+from edgelift.bundle.lock import BundleLock
+from edgelift.bundle.seek_table import SeekTable
+from edgelift.bundle.seekable import SeekableFile
+from edgelift.errors import BundleError, ConfigurationError, IntegrityError
+from edgelift.oci.descriptor import Descriptor
+
+_NOT_OURS = "it was not assembled by edgelift, or changed since: get the bundle again from where it was built"
+_SIZE_FIELD = slice(124, 136)
+_SIZE = re.compile(rb"[0-7]{11}\0")
+
+
+class BundleReader:
+    """An open bundle, for any number of threads. Implements `oci.content.RangeReader`.
+
+    All is read from the one file that `open` looked at, also where another takes its name meanwhile.
+    """
+
+    def __init__(self, file: "_OpenFile", content: SeekableFile, lock: BundleLock, container: Container) -> None:
+        """Use `open`."""
+        self.path = file.path
+        self.size = file.size
+        self.content = content
+        self.lock = lock
+        self.container = container
+        self._file = file
+        self._blobs = {blob.descriptor.digest: blob for blob in container.blobs}
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Open the bundle at `path`, looking at its lock and at every header, but at no blob.
+
+        Raises `BundleError` where it is no bundle, is cut short, was compressed again by another tool or holds anything
+        but what its lock says, and `IntegrityError` where it is damaged.
+        """
+        file = _OpenFile(path)
+        try:
+            content = SeekableFile(str(path), file.read_at, _seek_table(file))
+            lock, document_sizes = _read_documents(content)
+            container = _container(content, lock, document_sizes)
+            return cls(file, content, lock, container)
+        except BaseException:
+            file.close()
+            raise
+
+    @property
+    def definition(self) -> BundleDefinition:
+        """What was asked for."""
+        return self.lock.definition
+
+    def members(self) -> tuple[Member, ...]:
+        """Every file in the tar, in its order."""
+        return self.container.members
+
+    def exists(self, descriptor: Descriptor) -> bool:
+        """Whether the content is here with the descriptor's size."""
+        blob = self._blobs.get(descriptor.digest)
+        return blob is not None and blob.size == descriptor.size
+
+    def read(self, descriptor: Descriptor) -> Iterator[bytes]:
+        """The content in chunks, hashed on the way; where it is wrong, `IntegrityError` before the last chunk."""
+        return self._verified(self._blob(descriptor))
+
+    def read_range(self, descriptor: Descriptor, start: int, stop: int) -> Iterator[bytes]:
+        """Bytes `start` to `stop` (exclusive) in chunks, unverified; raises `BundleError` outside of the content."""
+        blob = self._blob(descriptor)
+        if not 0 <= start <= stop <= blob.size:
+            raise BundleError(f"{descriptor.digest} has no bytes {start} to {stop}, only {blob.size}")
+        return self.content.read(blob.offset + start, blob.offset + stop)
+
+    def close(self) -> None:
+        """Close the file; what is still being read fails."""
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _blob(self, descriptor: Descriptor) -> Blob:
+        if not self.exists(descriptor):
+            raise BundleError(
+                f"{self.path} does not hold {descriptor.digest} with {descriptor.size:,} bytes",
+                hint="`edgelift inspect` lists what it holds",
+            )
+        return self._blobs[descriptor.digest]
+
+    def _verified(self, blob: Blob) -> Iterator[bytes]:
+        hasher, held = blob.descriptor.digest.hasher(), b""
+        for chunk in self.content.read(blob.offset, blob.end):
+            hasher.update(chunk)
+            if held:
+                yield held
+            held = chunk
+        if hasher.hexdigest() != blob.descriptor.digest.hex:
+            raise IntegrityError(
+                f"{self.path} is damaged: the content of {blob.name} is not what its name says",
+                hint="`edgelift verify` checks the whole file; copy or assemble the bundle again",
+            )
+        if held:
+            yield held
+
+
+class _OpenFile:
+    """A regular file, open for reading at any place."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self._number = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a pipe must not block us
+            found = os.fstat(self._number)
+        except OSError as error:
+            raise BundleError(f"cannot open {path}: {error.strerror}") from None
+        self.size = found.st_size
+        if not stat.S_ISREG(found.st_mode):
+            self.close()
+            raise BundleError(f"{path} is not a file", hint="a bundle is the .tar.zst that build made")
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """Exactly `length` bytes from `offset` on; raises `BundleError` where they cannot be read."""
+        try:
+            data = os.pread(self._number, length, offset)
+        except OSError as error:
+            raise BundleError(f"cannot read {self.path}: {error.strerror}") from None
+        if len(data) != length:
+            raise BundleError(f"{self.path} became shorter while it was read")
+        return data
+
+    def close(self) -> None:
+        """Close the file; closing it twice does nothing."""
+        number, self._number = self._number, -1
+        if number >= 0:
+            os.close(number)
+
+
+def _seek_table(file: _OpenFile) -> SeekTable:
+    try:
+        table = SeekTable.read(file.read_at, file.size)
+    except BundleError as error:
+        raise BundleError(f"{file.path} is damaged: {error.message}", hint=_NOT_OURS) from None
+    if table is None:
+        raise explain_missing_table(str(file.path), file.read_at, file.size)
+    return table
+
+
+def _read_documents(content: SeekableFile) -> tuple[BundleLock, dict[str, int]]:
+    """The lock, and the size of each member that stands before the blobs."""
+    documents, position = dict[str, Member](), 0
+    for name in DOCUMENTS:
+        offset = position + len(tar_header(name, 0))
+        field = b"".join(content.read(position, offset))[_SIZE_FIELD]
+        documents[name] = member = Member(name, int(field[:-1], 8) if _SIZE.fullmatch(field) else 0, offset)
+        _check_header(content, member)
+        position = member.end + len(member.padding)
+    return _read_lock(content, documents[LOCK]), {name: member.size for name, member in documents.items()}
+
+
+def _read_lock(content: SeekableFile, member: Member) -> BundleLock:
+    if member.size > LOCK_LIMIT:
+        raise BundleError(f"{content.name} has a lock of {member.size:,} bytes, which is absurd", hint=_NOT_OURS)
+    raw = b"".join(content.read(member.offset, member.end))
+    try:
+        lock = BundleLock.from_json(raw, f"{LOCK} in {content.name}")
+        if lock.to_json() == raw:
+            return lock
+    except ConfigurationError as error:
+        raise BundleError(error.message, hint="a newer edgelift may read it") from None
+    raise BundleError(f"{content.name} has a lock in another form than edgelift writes", hint=_NOT_OURS)
+
+
+def _container(content: SeekableFile, lock: BundleLock, document_sizes: dict[str, int]) -> Container:
+    """The container of `lock`, seen to be what the tar's headers say."""
+    try:
+        container = Container.of(lock, document_sizes)
+    except BundleError as error:
+        raise BundleError(f"{content.name} cannot be read: {error.message}", hint=_NOT_OURS) from None
+    for member in container.members:
+        _check_header(content, member)
+    if container.size != content.table.content_size:
+        raise BundleError(
+            f"{content.name} holds {content.table.content_size:,} bytes of tar where its lock gives {container.size:,}",
+            hint=_NOT_OURS,
+        )
+    return container
+
+
+def _check_header(content: SeekableFile, member: Member) -> None:
+    expected = member.header
+    start = member.offset - len(expected)
+    found = b"".join(content.read(start, member.offset))
+    if found != expected:
+        name = found[:100].rstrip(b"\0")
+        raise BundleError(
+            f"{content.name} has another header where that of {member.name} should be, at byte {start} of its tar: "
+            f"its name field is {name!r}",
+            hint=_NOT_OURS,
+        )

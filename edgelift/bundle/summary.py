@@ -1,0 +1,35 @@
+"""What a lock amounts to, for tables and scripts."""
+
+from typing import Any
+
+from edgelift.bundle.lock import BundleLock
+
+
+def summarise(lock: BundleLock) -> dict[str, Any]:
+    """Name, profiles, one entry per image (`reference`, `digest`, `size` in bytes, origins …), and the totals."""
+    definition = lock.definition
+    origins = {image.reference: image.origins for image in definition.images}
+    return {
+        "name": definition.name,
+        "architecture": definition.architecture,
+        "lock": lock.digest,
+        "profiles": [profile.model_dump(mode="json") for profile in definition.profiles],
+        "images": [
+            {
+                "reference": image.reference,
+                "digest": image.descriptor.digest,
+                "media_type": image.descriptor.media_type,
+                "size": image.size,
+                "manifests": len(image.manifests),
+                "blobs": len(image.blobs),
+                "origins": [origin.model_dump() for origin in origins.get(image.reference, ())],
+            }
+            for image in lock.images
+        ],
+        "charts": [chart.model_dump(mode="json") for chart in definition.charts],
+        "totals": {
+            "images": len(lock.images),
+            "unique_blobs": len(lock.unique_blobs()),
+            "unique_bytes": lock.unique_size,
+        },
+    }

@@ -1,0 +1,200 @@
+"""Assemble: a lock and the content it names become one bundle. The same lock gives the same bytes, always.
+
+Content streams through in frames of at most 8 MiB; two of them are in memory at a time, whatever the size of a blob.
+"""
+
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgelift.bundle.container import END_OF_TAR, Blob, Container, documents_of
+from edgelift.bundle.file_digest import FileDigest
+from edgelift.bundle.lock import BundleLock
+from edgelift.bundle.seekable import FrameEncoder, split
+from edgelift.errors import EdgeliftError, IntegrityError, StoreError
+from edgelift.oci.content import ContentReader
+from edgelift.oci.descriptor import Descriptor
+from edgelift.oci.digest import Digest
+
+Progress = Callable[[int], None]  # bytes of content done since the last call
+
+_BUFFERS = 1024  # taken by one writev (IOV_MAX)
+_NAMED = 5  # things listed in a message before "and … more"
+
+
+@dataclass(frozen=True)
+class BundleSummary:
+    """A finished bundle: `size` and `digest` are those of the file, `content_size` is the sum of its `blobs`."""
+
+    path: Path
+    size: int
+    digest: Digest
+    images: int
+    blobs: int
+    content_size: int
+
+
+def assemble_bundle(
+    lock: BundleLock, source: ContentReader, path: Path, *, progress: Progress | None = None
+) -> BundleSummary:
+    """Write the bundle of `lock` to `path`, with content from `source`; an existing file is replaced once all is well.
+
+    `source` checks the digests of what it gives. Raises `StoreError` where content is missing and `IntegrityError`
+    where it is wrong, naming the images that need it; `StoreError` where the disk does not take the file; `BundleError`
+    where the lock is at odds with itself. Nothing is left behind then.
+    """
+    documents = documents_of(lock)
+    container = Container.of(lock, {name: len(content) for name, content in documents.items()})
+    _require_content(container, lock, source)
+    tar = _tar(container, documents, _Contents(lock, source, progress or _ignore))
+    with _file_at(path, container.size) as file, FileDigest() as digest:
+        for part in _parts(container, tar, digest):
+            digest.update(part)
+            _write(file, part)
+        size, whole = os.fstat(file).st_size, digest.value()
+    return BundleSummary(path, size, whole, len(lock.images), len(container.blobs), container.content_size)
+
+
+@dataclass(frozen=True)
+class _Contents:
+    """The content of a lock, with errors that name the images that need it."""
+
+    lock: BundleLock
+    source: ContentReader
+    progress: Progress
+
+    def read(self, descriptor: Descriptor) -> Iterator[bytes]:
+        """The content, of exactly the size that `descriptor` says."""
+        missing = descriptor.size
+        try:
+            for chunk in self.source.read(descriptor):
+                missing -= len(chunk)
+                if missing < 0:
+                    break
+                yield chunk
+                self.progress(len(chunk))
+        except EdgeliftError as error:
+            kind = IntegrityError if isinstance(error, IntegrityError) else StoreError
+            message = f"{error.message}; {_needed_by(self.lock, descriptor)}"
+            raise kind(message, hint=error.hint, retryable=error.retryable) from error
+        if missing:
+            raise IntegrityError(
+                f"{descriptor.digest} does not have {descriptor.size:,} bytes; {_needed_by(self.lock, descriptor)}",
+                hint="pull these images again",
+            )
+
+
+def _require_content(container: Container, lock: BundleLock, source: ContentReader) -> None:
+    """See before any work that everything is there: what is missing is told at once, not one blob a run."""
+    missing = [blob.descriptor.digest for blob in container.blobs if not source.exists(blob.descriptor)]
+    if missing:
+        raise StoreError(
+            f"not here: {_listed(missing)}, needed by {_listed(_references(lock, set(missing)))}",
+            hint="pull these images again",
+        )
+
+
+def _tar(container: Container, documents: Mapping[str, bytes], contents: _Contents) -> Iterator[bytes]:
+    for member in container.members:
+        yield member.header
+        if isinstance(member, Blob):
+            yield from contents.read(member.descriptor)
+        else:
+            yield documents[member.name]
+        yield member.padding
+    yield END_OF_TAR
+
+
+def _parts(container: Container, tar: Iterator[bytes], digest: FileDigest) -> Iterator[Sequence[bytes | memoryview]]:
+    """The file: frame by frame, then what closes it; `digest` has by then seen all frames."""
+    encoder = FrameEncoder()
+    sizes = (span.stop - span.start for span in container.frames())
+    for span, pieces in zip(container.frames(), split(tar, sizes), strict=True):
+        yield encoder.encode(pieces, is_raw=span.is_raw)
+    yield [encoder.closing(digest.value())]
+
+
+@contextmanager
+def _file_at(path: Path, need: int) -> Iterator[int]:
+    """A file that gets the name `path` when the block is done, and is gone when it fails."""
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        temporary = Path(name)
+        try:
+            yield file
+            os.fchmod(file, 0o644)
+            os.fsync(file)
+            temporary.replace(path)
+        finally:
+            os.close(file)
+            temporary.unlink(missing_ok=True)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise _write_error(path, need, error) from None
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the new name durable; some network file systems refuse that, and the bundle is none the worse for it."""
+    with suppress(OSError):
+        file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(file)
+        finally:
+            os.close(file)
+
+
+def _write_error(path: Path, need: int, error: OSError) -> StoreError:
+    if error.errno == errno.EFBIG:
+        return StoreError(
+            f"cannot write {path}: it needs up to {need:,} bytes, more than this disk or a limit allows for one file",
+            hint="FAT32 takes 4 GiB a file: format the disk as exFAT or write elsewhere; `ulimit -f` shows a limit",
+        )
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        folder = next(each for each in (path.absolute(), *path.absolute().parents) if each.is_dir())
+        free = shutil.disk_usage(folder).free
+        return StoreError(
+            f"cannot write {path}: the disk is full; up to {need:,} bytes are needed, {free:,} are free",
+            hint="free some space or choose another folder, then run the same command again",
+        )
+    return StoreError(
+        f"cannot write {path}: {error.strerror}", hint="check that the folder can be written to, or choose another"
+    )
+
+
+def _write(file: int, part: Sequence[bytes | memoryview]) -> None:
+    buffers, first = [memoryview(each) for each in part if each], 0
+    while first < len(buffers):
+        written = os.writev(file, buffers[first : first + _BUFFERS])
+        while first < len(buffers) and written >= len(buffers[first]):
+            written -= len(buffers[first])
+            first += 1
+        if written:
+            buffers[first] = buffers[first][written:]
+
+
+def _needed_by(lock: BundleLock, descriptor: Descriptor) -> str:
+    return "needed by " + _listed(_references(lock, {descriptor.digest}))
+
+
+def _references(lock: BundleLock, digests: Set[Digest]) -> list[str]:
+    return [
+        image.reference
+        for image in lock.images
+        if any(each.digest in digests for each in (*image.manifests, *image.blobs))
+    ]
+
+
+def _listed(things: Sequence[str]) -> str:
+    return ", ".join(things[:_NAMED]) + (f" and {len(things) - _NAMED} more" if len(things) > _NAMED else "")
+
+
+def _ignore(_: int) -> None:
+    """No progress is wanted."""

@@ -1,0 +1,66 @@
+"""The entry point: which commands there are, and what an error looks like in a terminal."""
+
+import os
+import signal
+import sys
+from typing import Annotated, NoReturn
+
+import typer
+
+from edgelift.cli import content, delivery, run
+from edgelift.cli.console import say_error
+from edgelift.errors import EdgeliftError
+
+EPILOG = """
+Exit codes: 0 done, every reference right · 1 error, nothing to build on · 2 usage or configuration ·
+3 incomplete, run it again to continue · 130/143 interrupted, resumable.
+"""
+
+app = typer.Typer(
+    name="edgelift",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("images")(content.images)
+app.command("plan")(content.plan)
+app.command("build")(run.build)
+app.command("push")(run.push)
+app.command("sync")(run.sync)
+app.command("validate")(delivery.validate)
+app.command("inspect")(content.inspect)
+app.command("verify")(content.verify)
+app.command("serve")(delivery.serve)
+app.command("demo")(run.demo)
+app.command("up")(run.up)
+
+
+@app.callback()
+def edgelift(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
+) -> None:
+    """Carry what an edge Kubernetes cluster needs from its Palette profiles to the site's registry, and prove it."""
+    if version:
+        from importlib.metadata import version as installed  # noqa: PLC0415 - 30 ms that other commands need not pay
+
+        typer.echo(f"edgelift {installed('edgelift')}")
+        raise typer.Exit
+
+
+def main() -> NoReturn:
+    """Run the command line; every error of ours becomes one message and its exit code, without a traceback."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        app()
+    except EdgeliftError as error:
+        say_error(str(error))
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+    except KeyboardInterrupt:
+        say_error("interrupted; run the same command again: it continues")
+        sys.exit(130)
+    sys.exit(0)

@@ -1,0 +1,74 @@
+"""What the terminal shows: results on standard output, everything else on standard error."""
+
+import json
+import logging
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+CHANNEL = "edgelift"  # the name under which the tasks of a flow log what is meant for people
+
+
+def say(line: str) -> None:
+    """A result, on standard output."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def say_json(document: Any) -> None:
+    """A result for scripts, on standard output."""
+    say(json.dumps(document, indent=2, ensure_ascii=False))
+
+
+def tell(line: str) -> None:
+    """What goes on, on standard error."""
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
+
+
+def say_error(message: str) -> None:
+    """Why the command fails, on standard error."""
+    tell(f"error: {message}")
+
+
+def say_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """A plain table; the last column is not padded, so that it can be cut or wrapped by the terminal."""
+    cells = [list(map(str, row)) for row in rows]
+    widths = [max(map(len, column)) for column in zip(headings, *cells, strict=True)]
+    for row in (list(headings), *cells):
+        say("  ".join([*(cell.ljust(width) for cell, width in zip(row[:-1], widths, strict=False)), row[-1]]).rstrip())
+
+
+def megabytes(count: int) -> str:
+    """`count` bytes for people: `3.2 MiB`."""
+    value, units = float(count), ["B", "KiB", "MiB", "GiB", "TiB"]
+    while value >= 1024 and len(units) > 1:  # noqa: PLR2004 - the binary step
+        value, units = value / 1024, units[1:]
+    return f"{value:.0f} {units[0]}" if units[0] == "B" else f"{value:.1f} {units[0]}"
+
+
+def set_verbosity(*, verbose: bool, quiet: bool, informative: bool = False) -> None:
+    """Show the library's own log on standard error: warnings, with `verbose` everything, with `quiet` errors.
+
+    `informative` shows what goes on, too, for commands that run until they are stopped.
+    """
+    usual = logging.INFO if informative else logging.WARNING
+    level = logging.DEBUG if verbose else logging.ERROR if quiet else usual
+    logger = logging.getLogger(CHANNEL)
+    logger.setLevel(level)
+    if not logger.handlers:
+        logger.addHandler(_terminal("%(levelname)s %(name)s: %(message)s" if verbose else "%(message)s"))
+
+
+def show_run_log(*, quiet: bool) -> None:
+    """Show what the tasks of a flow say on standard error, and nothing of the engine's own log."""
+    handler = _terminal("%(message)s")
+    handler.addFilter(lambda record: record.name.endswith(f".{CHANNEL}"))
+    handler.setLevel(logging.ERROR if quiet else logging.INFO)
+    logging.getLogger("prefect").addHandler(handler)
+
+
+def _terminal(form: str) -> logging.Handler:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter(form))
+    return handler

@@ -1,0 +1,151 @@
+"""Commands about content: what profiles declare, what it resolves to, what is in a bundle."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from edgelift.bundle.reader import BundleReader
+from edgelift.bundle.summary import summarise
+from edgelift.bundle.verify import verify_bundle
+from edgelift.cli import options
+from edgelift.cli.console import megabytes, say, say_json, say_table, set_verbosity, tell
+from edgelift.cli.planning import plan_delivery
+from edgelift.define import read_exported
+from edgelift.errors import PlanError, ProfileError
+from edgelift.palette.resolve import resolve_profiles
+
+
+def images(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Exported profiles, JSON or YAML.")],
+    settings: options.Settings = [],  # noqa: B006 - typer copies it
+    as_json: options.Json = False,
+) -> None:
+    """List the images and charts that exported profiles declare, and where they say so. Needs no network.
+
+    Example: edgelift images infra.json addon.yaml --json
+    """
+    resolution = resolve_profiles(read_exported([str(path) for path in files]), options.settings_of(settings))
+    document = resolution.model_dump(mode="json", include={"images", "charts", "problems"})
+    if as_json:
+        say_json(document)
+    else:
+        _print_resolution(document)
+    errors = [str(problem) for problem in resolution.problems if problem.severity == "error"]
+    if errors:
+        raise ProfileError(f"{len(errors)} problems have to be mended before a bundle can be built")
+
+
+def plan(
+    profile_files: options.ProfileFiles = [],  # noqa: B006 - typer copies it
+    profiles: options.Profiles = "",
+    project_id: options.ProjectId = None,
+    image: options.Images = [],  # noqa: B006
+    arch: options.Arch = None,
+    settings: options.Settings = [],  # noqa: B006
+    name: Annotated[str, typer.Option(help="Name of the bundle.", rich_help_panel=options.SOURCE)] = "bundle",
+    registry: options.OptionalRegistry = None,
+    maps: options.Maps = [],  # noqa: B006
+    hub_aliases: options.HubAliases = False,
+    on_conflict: options.Conflict = "fail",
+    output: Annotated[
+        Path | None, typer.Option(metavar="L.json", help="Write the lock here.", rich_help_panel=options.OUTPUT)
+    ] = None,
+    store: options.Store = None,
+    cred_file: options.CredFile = None,
+    ca_cert: options.CaCert = None,
+    insecure: options.Insecure = False,
+    plain_http: options.PlainHttp = [],  # noqa: B006
+    as_json: options.Json = False,
+    verbose: options.Verbose = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Resolve and pin everything, find every problem, move no blob.
+
+    Example: edgelift plan --profile-file infra.json --registry mirror.example:5000/spectro --output site.lock.json
+    """
+    set_verbosity(verbose=verbose, quiet=quiet)
+    outcome = plan_delivery(
+        name,
+        options.source_of(
+            profile_files=profile_files,
+            profiles=profiles,
+            project=project_id,
+            images=image,
+            arch=arch,
+            settings=settings,
+        ),
+        options.access_of(cred_file=cred_file, ca_cert=ca_cert, insecure=insecure, plain_http=plain_http),
+        options.target_settings(registry, maps=maps, aliases=hub_aliases, conflict=on_conflict) if registry else None,
+        store,
+        output,
+    )
+    if not quiet:
+        for warning in outcome.warnings:
+            tell(f"warning: {warning}")
+    if as_json:
+        say_json(outcome.document())
+    else:
+        _print_lock(outcome.document())
+    if outcome.errors:
+        raise PlanError("the content cannot be delivered as it stands; nothing was moved", outcome.errors)
+    if output is not None and not quiet:
+        tell(f"lock: {output}")
+
+
+def inspect(
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A content bundle, NAME.tar.zst.")],
+    as_json: options.Json = False,
+) -> None:
+    """Show what a bundle holds, without unpacking it."""
+    with BundleReader.open(bundle) as reader:
+        document = {"file": str(bundle), "file_size": reader.size, **summarise(reader.lock)}
+    if as_json:
+        say_json(document)
+        return
+    _print_lock(document)
+    for profile in document["profiles"]:
+        say(f"profile {profile['name']} {profile['version']} ({profile['type']}, {profile['packs']} packs)")
+
+
+def verify(
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A content bundle, NAME.tar.zst.")],
+    as_json: options.Json = False,
+) -> None:
+    """Read a whole bundle and check every byte of it: container, lock, manifests, blobs."""
+    outcome = verify_bundle(bundle)
+    if as_json:
+        say_json({"file": str(bundle), "verdict": "ok", "digest": outcome.digest, "size": outcome.file_size})
+        return
+    say(f"{bundle}: ok, {outcome.members} members, {megabytes(outcome.file_size)}, {outcome.digest}")
+
+
+def _print_resolution(document: dict[str, Any]) -> None:
+    say_table(("IMAGE", "ASKED FOR BY"), _with_origins(document["images"], "reference"))
+    if document["charts"]:
+        say("")
+        charts = [chart | {"chart": f"{chart['name']} {chart['version']}"} for chart in document["charts"]]
+        say_table(("CHART", "ASKED FOR BY"), _with_origins(charts, "chart"))
+    for problem in document["problems"]:
+        origin = problem.get("origin") or {}
+        place = " > ".join(part for part in origin.values() if part)
+        tell(f"{problem['severity']}: {place}{': ' if place else ''}{problem['message']}")
+    tell(f"{len(document['images'])} images, {len(document['charts'])} charts, {len(document['problems'])} problems")
+
+
+def _with_origins(entries: list[dict[str, Any]], key: str) -> Iterator[tuple[str, str]]:
+    for entry in entries:
+        for position, origin in enumerate(entry["origins"]):
+            asked = " > ".join(part for part in origin.values() if part)
+            yield (entry[key] if position == 0 else "", asked)
+
+
+def _print_lock(document: dict[str, Any]) -> None:
+    rows = [
+        (image["reference"], image["digest"][:19], megabytes(image["size"]), str(image["manifests"]))
+        for image in document["images"]
+    ]
+    say_table(("IMAGE", "DIGEST", "SIZE", "MANIFESTS"), rows)
+    totals = document["totals"]
+    say(f"{totals['images']} images, {totals['unique_blobs']} unique blobs, {megabytes(totals['unique_bytes'])} unique")

@@ -1,0 +1,114 @@
+"""Commands about delivery that need no flow: validate a registry, serve content as one."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edgelift.access import open_registries
+from edgelift.bundle.lock import BundleLock
+from edgelift.bundle.reader import BundleReader
+from edgelift.cli import options
+from edgelift.cli.console import say_json, say_table, set_verbosity, tell
+from edgelift.delivery.target import Target
+from edgelift.delivery.validate import validate_lock
+from edgelift.documents import read_document, write_document
+from edgelift.errors import ConfigurationError
+from edgelift.store.local import LocalStore
+
+if TYPE_CHECKING:
+    from edgelift.serve.content import RegistryContent
+
+
+def validate(
+    registry: options.RegistryOption,
+    file: Annotated[
+        Path | None, typer.Option("--file", "-f", metavar="BUNDLE", help="Bundle that should be there.")
+    ] = None,
+    lock: Annotated[Path | None, typer.Option(metavar="L.json", help="Lock that should be there.")] = None,
+    maps: options.Maps = [],  # noqa: B006 - typer copies it
+    hub_aliases: options.HubAliases = False,
+    deep: Annotated[bool, typer.Option("--deep", help="Read every blob back and hash it.")] = False,
+    receipt: Annotated[
+        Path | None, typer.Option(metavar="OUT.json", help="Write the receipt here.", rich_help_panel=options.OUTPUT)
+    ] = None,
+    cred_file: options.CredFile = None,
+    ca_cert: options.CaCert = None,
+    insecure: options.Insecure = False,
+    plain_http: options.PlainHttp = [],  # noqa: B006
+    as_json: options.Json = False,
+    verbose: options.Verbose = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Compare what a registry really serves with a bundle or its lock. Changes nothing.
+
+    Example: edgelift validate --file site.tar.zst --registry mirror.example:5000/spectro --deep
+    """
+    set_verbosity(verbose=verbose, quiet=quiet)
+    target = Target.parse(registry, tuple(maps), docker_hub_aliases=hub_aliases)
+    access = options.access_of(cred_file=cred_file, ca_cert=ca_cert, insecure=insecure, plain_http=plain_http)
+    expected = _read_lock(file, lock)
+    with open_registries(access) as registries:
+        client = registries.registry(target.registry)
+        client.log_in()
+        proved = validate_lock(expected, target, client, deep=deep)
+    if receipt is not None:
+        write_document(receipt, proved.to_json())
+    if as_json:
+        say_json(proved.document())
+    elif not quiet:
+        say_table(
+            ("VERDICT", "TARGET", "REASON"), [(proof.verdict, proof.target, proof.reason) for proof in proved.proofs]
+        )
+        tell(", ".join(f"{count} {verdict}" for verdict, count in proved.counts.items()))
+    proved.raise_unless_whole()
+
+
+def serve(
+    content: Annotated[
+        Path | None, typer.Argument(metavar="BUNDLE|STORE", help="A bundle, or a working store, to serve read-only.")
+    ] = None,
+    writable: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Serve this directory as a registry that takes pushes.")
+    ] = None,
+    host: Annotated[str, typer.Option(metavar="H", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(metavar="N", help="Port to listen on; 0 takes a free one.")] = 5000,
+    verbose: options.Verbose = False,
+) -> None:
+    """Serve a bundle, a store or a directory as an OCI registry, until interrupted.
+
+    Example: edgelift serve site.tar.zst --port 5000, then: skopeo inspect docker://127.0.0.1:5000/quay.io/…
+    """
+    from edgelift.serve.registry import create_registry  # noqa: PLC0415
+    from edgelift.serve.server import serve_forever  # noqa: PLC0415 - loaded when it is needed
+
+    set_verbosity(verbose=verbose, quiet=False, informative=True)
+    if (content is None) == (writable is None):
+        raise ConfigurationError("name either a bundle or store to serve, or --writable DIR")
+    with _served(content, writable) as served:
+        serve_forever(create_registry(served), host, port)
+
+
+@contextmanager
+def _served(content: Path | None, writable: Path | None) -> Iterator["RegistryContent"]:
+    from edgelift.serve.directory import DirectoryContent  # noqa: PLC0415 - loads a web server
+    from edgelift.serve.pinned import BundleContent, StoreContent  # noqa: PLC0415
+
+    if writable is not None:
+        yield DirectoryContent(writable)
+    elif content is not None and content.is_dir():
+        yield StoreContent(LocalStore(content))
+    elif content is not None:
+        with BundleReader.open(content) as reader:
+            yield BundleContent(reader)
+
+
+def _read_lock(file: Path | None, lock: Path | None) -> BundleLock:
+    if lock is not None and file is None:
+        return BundleLock.from_json(read_document(lock), str(lock))
+    if file is not None and lock is None:
+        with BundleReader.open(file) as reader:
+            return reader.lock
+    raise ConfigurationError("name either --file BUNDLE or --lock L.json")

@@ -1,0 +1,85 @@
+"""The demo: the whole job on loopback, with a stand-in Palette, a source registry and a target of our own."""
+
+import json
+import os
+import socket
+from contextlib import ExitStack
+from pathlib import Path
+
+from edgelift.cli.console import say, tell
+from edgelift.cli.prefect_api import running_api
+from edgelift.demo.palette_api import DEMO_PROJECT, create_palette_api
+from edgelift.demo.profiles import demo_profiles
+from edgelift.demo.servers import source_registry, target_registry
+from edgelift.documents import write_document
+from edgelift.serve.server import RunningServer
+from edgelift.site import ArchiveSettings, ContentSource, EdgeSite, RegistryAccess, TargetSettings
+
+SITE = "demo-site"
+API_KEY = "the-key-of-the-demo"  # of the stand-in, which is gone when the demo ends
+
+
+def run_demo(directory: Path, *, quiet: bool) -> None:
+    """Run `sync_site` for the demo's site; everything it makes lies in `directory`, and a second run finds it there."""
+    folder = directory.absolute()
+    (folder / "archive").mkdir(parents=True, exist_ok=True)
+    ports = _ports(folder / "ports.json")
+    with ExitStack() as servers, running_api(quiet=quiet):
+        source = servers.enter_context(source_registry(folder / "source-registry", ports["source"]))
+        target = servers.enter_context(target_registry(folder / "target-registry", ports["target"]))
+        profiles = demo_profiles(source.host)
+        palette = servers.enter_context(RunningServer(create_palette_api(profiles, API_KEY)))
+        tell(f"stand-in Palette {palette.url}, source registry {source.host}, target registry {target.host}")
+        os.environ |= {"PALETTE_API_KEY": API_KEY, "PALETTE_ENDPOINT": palette.url}
+        site = EdgeSite(
+            name=SITE,
+            source=ContentSource(profiles=tuple(profile.name for profile in profiles), project=DEMO_PROJECT.name),
+            target=TargetSettings(registry=f"{target.host}/spectro-images"),
+            access=RegistryAccess(docker_config=False),
+            archive=ArchiveSettings(directory=str(folder / "archive")),
+        )
+        from flows.sync_site import sync_site  # noqa: PLC0415 - loads Prefect
+
+        report = sync_site(site, str(folder / "site"), str(folder / "store"))
+    _show(folder, target.host, report.receipt_path)
+
+
+def _show(folder: Path, target: str, receipt_path: str) -> None:
+    receipt = json.loads(Path(receipt_path).read_bytes())
+    bundle = folder / "site" / f"{SITE}.tar.zst"
+    say("")
+    say(f"bundle    {bundle}    look: edgelift inspect {bundle}")
+    say(f"lock      {folder / 'site' / f'{SITE}.lock.json'}")
+    say(f"archive   {folder / 'archive'}")
+    say(f"settings  {folder / 'site' / f'{SITE}.site-settings.yaml'}")
+    say(f"registry  look: edgelift serve --writable {folder / 'target-registry'} --port {target.rpartition(':')[2]}")
+    for proof in receipt["proofs"]:
+        say(f"{proof['verdict']:<13} {proof['target']}")
+    counts = ", ".join(f"{count} {verdict}" for verdict, count in receipt["counts"].items())
+    say(f"receipt   {receipt_path}: {counts}")
+
+
+def _ports(note: Path) -> dict[str, int]:
+    """The ports of the first run, where they are still free: the source's port is part of the images' names."""
+    try:
+        ports: dict[str, int] = json.loads(note.read_bytes())
+        if all(_is_free(port) for port in ports.values()):
+            return ports
+    except (OSError, ValueError, AttributeError):
+        pass
+    with socket.socket() as first, socket.socket() as second:
+        first.bind(("127.0.0.1", 0))
+        second.bind(("127.0.0.1", 0))
+        ports = {"source": first.getsockname()[1], "target": second.getsockname()[1]}
+    write_document(note, json.dumps(ports).encode())
+    return ports
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True

@@ -1,0 +1,161 @@
+"""The options that several commands share, with Palette's names where the meaning is the same."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from edgelift.errors import ConfigurationError
+from edgelift.site import ContentSource, OnConflict, RegistryAccess, TargetSettings
+
+SOURCE = "What to carry"
+TARGET = "Where to"
+ACCESS = "How to get in"
+OUTPUT = "Output"
+
+ProfileFiles = Annotated[
+    list[Path],
+    typer.Option(
+        "--profile-file", metavar="FILE", help="Exported profile, JSON or YAML. Repeatable.", rich_help_panel=SOURCE
+    ),
+]
+Profiles = Annotated[
+    str,
+    typer.Option(metavar="ID,ID", help="Palette profiles by uid, name or name@version.", rich_help_panel=SOURCE),
+]
+ProjectId = Annotated[
+    str | None, typer.Option("--project-id", metavar="P", help="Palette project, uid or name.", rich_help_panel=SOURCE)
+]
+Images = Annotated[
+    list[str], typer.Option("--image", metavar="REF", help="A further image. Repeatable.", rich_help_panel=SOURCE)
+]
+Arch = Annotated[
+    Literal["amd64", "arm64"] | None,
+    typer.Option(
+        help="Only this architecture; all are kept without it, and signatures stay valid.", rich_help_panel=SOURCE
+    ),
+]
+Settings = Annotated[
+    list[str],
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help="Value of a macro the profiles cannot give, e.g. kubernetes.version=1.32.1. Repeatable.",
+        rich_help_panel=SOURCE,
+    ),
+]
+RegistryOption = Annotated[
+    str, typer.Option("--registry", "-r", metavar="HOST[:PORT][/BASE]", help="Target registry.", rich_help_panel=TARGET)
+]
+OptionalRegistry = Annotated[
+    str | None,
+    typer.Option(
+        "--registry", "-r", metavar="HOST[:PORT][/BASE]", help="Check this target, too.", rich_help_panel=TARGET
+    ),
+]
+Maps = Annotated[
+    list[str],
+    typer.Option(
+        "--map",
+        metavar="SRC=DST",
+        help="Replace a source prefix by a path at the target. The longest match counts. Repeatable.",
+        rich_help_panel=TARGET,
+    ),
+]
+HubAliases = Annotated[
+    bool,
+    typer.Option("--docker-hub-aliases", help="Push docker.io/library/x as docker.io/x, too.", rich_help_panel=TARGET),
+]
+Conflict = Annotated[
+    OnConflict,
+    typer.Option("--on-conflict", help="A tag that stands with another digest.", rich_help_panel=TARGET),
+]
+Store = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="Working store; the default is in your cache folder.", rich_help_panel=OUTPUT),
+]
+CredFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--cred-file-path", metavar="F", help="Credentials file in palette-edge's format.", rich_help_panel=ACCESS
+    ),
+]
+CaCert = Annotated[
+    Path | None, typer.Option("--ca-cert", metavar="FILE", help="PEM file of your CA.", rich_help_panel=ACCESS)
+]
+Insecure = Annotated[
+    bool, typer.Option("--insecure", "-i", help="Do not verify TLS certificates.", rich_help_panel=ACCESS)
+]
+PlainHttp = Annotated[
+    list[str],
+    typer.Option(
+        "--plain-http",
+        metavar="HOST",
+        help="A registry without TLS; loopback may go without it. Repeatable.",
+        rich_help_panel=ACCESS,
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="JSON on standard output.", rich_help_panel=OUTPUT)]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Every request and decision.", rich_help_panel=OUTPUT)]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Errors only.", rich_help_panel=OUTPUT)]
+
+
+def source_of(
+    *,
+    profile_files: list[Path],
+    profiles: str,
+    project: str | None,
+    images: list[str],
+    arch: Literal["amd64", "arm64"] | None,
+    settings: list[str],
+) -> ContentSource:
+    """What the source options ask for; raises `ConfigurationError` where they ask for nothing."""
+    named = tuple(name.strip() for name in profiles.split(",") if name.strip())
+    if not (named or profile_files or images):
+        raise ConfigurationError(
+            "nothing is asked for", hint="name profiles with --profiles or --profile-file, or images with --image"
+        )
+    return ContentSource(
+        profiles=named,
+        project=project,
+        profile_files=tuple(str(path) for path in profile_files),
+        images=tuple(images),
+        architecture=arch,
+        settings=settings_of(settings),
+    )
+
+
+def settings_of(texts: list[str]) -> dict[str, str]:
+    """The values given with --set; raises `ConfigurationError` for a malformed one."""
+    return dict(_setting(text) for text in texts)
+
+
+def access_of(
+    *,
+    cred_file: Path | None,
+    ca_cert: Path | None,
+    insecure: bool,
+    plain_http: list[str],
+) -> RegistryAccess:
+    """How to get into registries, as the access options say."""
+    for path in (cred_file, ca_cert):
+        if path is not None and not path.is_file():
+            raise ConfigurationError(f"there is no file {path}")
+    return RegistryAccess(
+        credentials_file=str(cred_file.absolute()) if cred_file else None,
+        ca_cert=str(ca_cert.absolute()) if ca_cert else None,
+        insecure=insecure,
+        plain_http=tuple(plain_http),
+    )
+
+
+def target_settings(registry: str, *, maps: list[str], aliases: bool, conflict: OnConflict) -> TargetSettings:
+    """The target, as the target options say."""
+    return TargetSettings(registry=registry, rules=tuple(maps), docker_hub_aliases=aliases, on_conflict=conflict)
+
+
+def _setting(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip():
+        raise ConfigurationError(f"{text!r} is not a setting", hint="write it as --set NAME=VALUE")
+    return name.strip(), value

@@ -1,0 +1,78 @@
+"""The work behind `plan` and `push --dry-run`: the library alone, credentials from files and the environment."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgelift.access import default_store, open_registries, palette_from_environment
+from edgelift.bundle.lock import BundleLock
+from edgelift.bundle.reader import BundleReader
+from edgelift.bundle.summary import summarise
+from edgelift.define import define_bundle
+from edgelift.delivery.preflight import check_delivery, check_disk
+from edgelift.delivery.target import Target
+from edgelift.documents import write_document
+from edgelift.plan import plan_bundle
+from edgelift.site import ContentSource, RegistryAccess, TargetSettings
+from edgelift.store.local import LocalStore
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What `edgelift plan` found."""
+
+    lock: BundleLock
+    errors: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+    def document(self) -> dict[str, Any]:
+        """The plan for scripts."""
+        return {**summarise(self.lock), "errors": list(self.errors), "warnings": list(self.warnings)}
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """Source and target of every push, and what forbids or colours it."""
+
+    pushes: tuple[tuple[str, str], ...]
+    errors: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+def plan_delivery(
+    name: str,
+    source: ContentSource,
+    access: RegistryAccess,
+    target: TargetSettings | None,
+    store: Path | None,
+    output: Path | None,
+) -> Planned:
+    """Resolve, pin and preflight; the lock is written to `output` only where nothing stands in the way."""
+    defined = define_bundle(name, source, lambda: palette_from_environment(source.project))
+    content = LocalStore(store or default_store())
+    with open_registries(access) as connections:
+        plan = plan_bundle(defined.definition, connections.registries, content)
+        errors, warnings = list(plan.errors), [*defined.warnings, *plan.warnings]
+        shortage = check_disk(plan.lock, content, output or content.root)
+        errors += [shortage] if shortage is not None else []
+        if target is not None:
+            place = Target.parse(target.registry, target.rules, docker_hub_aliases=target.docker_hub_aliases)
+            preflight = check_delivery(plan.lock, place, connections.registry(place.registry), target.on_conflict)
+            errors += preflight.errors
+            warnings += preflight.warnings
+    if output is not None and not errors:
+        write_document(output, plan.lock.to_json())
+    return Planned(plan.lock, tuple(errors), tuple(warnings))
+
+
+def rehearse_push(bundle: Path, target: TargetSettings, access: RegistryAccess) -> Rehearsal:
+    """What a push of `bundle` would do, and what stands in its way; sends no content."""
+    place = Target.parse(target.registry, target.rules, docker_hub_aliases=target.docker_hub_aliases)
+    with BundleReader.open(bundle) as reader, open_registries(access) as connections:
+        preflight = check_delivery(reader.lock, place, connections.registry(place.registry), target.on_conflict)
+    pushes = tuple(
+        (delivery.image.reference, f"{place.registry}/{name}")
+        for delivery in preflight.deliveries
+        for name in delivery.names
+    )
+    return Rehearsal(pushes, preflight.errors, preflight.warnings)

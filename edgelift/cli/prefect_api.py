@@ -1,0 +1,105 @@
+"""Prefect's API for the command line: the server configured, the one `edgelift up` started, or an embedded one."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from edgelift.access import cache_folder
+from edgelift.cli.console import show_run_log, tell
+from edgelift.documents import write_document
+from edgelift.errors import ConfigurationError
+
+START_LIMIT = 60.0  # seconds; migrations of a fresh database take 15
+
+
+@contextmanager
+def running_api(*, quiet: bool) -> Iterator[None]:
+    """An environment in which a flow can run: telemetry off, the engine's own log silent, the API found or started."""
+    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+    os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "90")
+    api = os.environ.get("PREFECT_API_URL") or _started_api()
+    if api is not None:
+        os.environ["PREFECT_API_URL"] = api
+    elif not quiet:
+        tell("starting Prefect's embedded API (7-15 s; `edgelift up` keeps one running) …")
+    import prefect.main  # noqa: F401, PLC0415 - sets up Prefect's logging, which ours hangs on to
+
+    show_run_log(quiet=quiet)
+    yield
+
+
+def start_server(host: str, port: int, *, stop: bool = False) -> str:
+    """Start a Prefect server that outlives this command, or `stop` it; says what was done."""
+    running = _read_note()
+    if stop:
+        return _stop(running)
+    if _started_api() is not None and running is not None:
+        return f"Prefect is up already: {running['ui']}"
+    log = cache_folder() / "prefect-server.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", host, "--port", str(port)]
+    environment = os.environ | {"PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
+    with log.open("ab") as output:
+        server = subprocess.Popen(  # noqa: S603 - our own interpreter, no shell
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment, start_new_session=True
+        )
+    ui = f"http://{host}:{port}"
+    _await_health(f"{ui}/api", server, log)
+    write_document(_note_path(), json.dumps({"pid": server.pid, "api": f"{ui}/api", "ui": ui}).encode())
+    return f"Prefect is up: {ui} (log: {log}; stop it with `edgelift up --stop`)"
+
+
+def _stop(running: dict[str, str] | None) -> str:
+    if running is None:
+        return "no Prefect server of ours is running"
+    _note_path().unlink(missing_ok=True)
+    try:
+        os.kill(int(running["pid"]), 15)
+    except ProcessLookupError:
+        return "the Prefect server had stopped already"
+    return "the Prefect server is stopping"
+
+
+def _started_api() -> str | None:
+    running = _read_note()
+    return running["api"] if running is not None and _is_healthy(running["api"]) else None
+
+
+def _await_health(api: str, server: "subprocess.Popen[bytes]", log: Path) -> None:
+    deadline = time.monotonic() + START_LIMIT
+    while not _is_healthy(api):
+        if server.poll() is not None or time.monotonic() > deadline:
+            server.terminate()
+            raise ConfigurationError(
+                f"Prefect's server did not start at {api}",
+                hint=f"its log is {log}; the port may be taken, choose another with --port",
+            )
+        time.sleep(0.25)
+
+
+def _is_healthy(api: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{api}/health", timeout=2) as answer:  # noqa: S310 - an address we wrote ourselves
+            return bool(answer.status == 200)  # noqa: PLR2004 - HTTP's OK
+    except (urllib.error.URLError, OSError, ValueError):
+        return False
+
+
+def _read_note() -> dict[str, str] | None:
+    try:
+        note: dict[str, str] = json.loads(_note_path().read_bytes())
+        return note if {"pid", "api", "ui"} <= note.keys() else None
+    except (OSError, ValueError, AttributeError):
+        return None
+
+
+def _note_path() -> Path:
+    return cache_folder() / "prefect-server.json"

@@ -1,0 +1,154 @@
+"""Preflight: everything that would stop a delivery, found before the first blob moves."""
+
+import json
+import shutil
+from collections import defaultdict
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgelift.bundle.lock import BundleLock, LockedImage
+from edgelift.delivery.target import Target, TargetName
+from edgelift.errors import EdgeliftError, MalformedReferenceError, RegistryError
+from edgelift.oci.digest import Digest
+from edgelift.oci.manifest import DOCKER_MANIFEST
+from edgelift.oci.push import OnConflict, tag_conflict
+from edgelift.oci.reference import ImageReference
+from edgelift.oci.registry import Registry
+from edgelift.store.local import LocalStore
+
+PARALLEL_TAGS = 8
+_UNSUPPORTED_MEDIA_TYPE = 415
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """One image and the names it gets at the target."""
+
+    image: LockedImage
+    names: tuple[TargetName, ...]
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """What each image is pushed as, what forbids it (`errors`), and what the operator should know (`warnings`)."""
+
+    deliveries: tuple[Delivery, ...]
+    errors: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def check_delivery(lock: BundleLock, target: Target, registry: Registry, on_conflict: OnConflict) -> Preflight:
+    """Names, clashes, standing tags, permission to write and media types, all reported together."""
+    deliveries, errors = name_deliveries(lock, target)
+    reachable = _login_problem(registry)
+    if reachable is not None:
+        return Preflight(deliveries, (*errors, reachable))
+    conflicts = _standing_tags(deliveries, registry)
+    refusals = tuple(_refusals(deliveries, registry))
+    if on_conflict == "fail":
+        return Preflight(deliveries, (*errors, *conflicts, *refusals))
+    outcome = "it is left as it is" if on_conflict == "keep" else "it will be moved"
+    warnings = tuple(f"{conflict.splitlines()[0]}; {outcome}" for conflict in conflicts)
+    return Preflight(deliveries, (*errors, *refusals), warnings)
+
+
+def name_deliveries(lock: BundleLock, target: Target) -> tuple[tuple[Delivery, ...], tuple[str, ...]]:
+    """The target names of every image, and a line for each that has none or shares one with another digest."""
+    deliveries, errors = [], []
+    holders: dict[TargetName, dict[Digest, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for image in lock.images:
+        try:
+            names = target.names(ImageReference.parse(image.reference), image.descriptor.digest)
+        except MalformedReferenceError as error:
+            errors.append(f"{image.reference}: {error}")
+            continue
+        deliveries.append(Delivery(image, names))
+        for name in names:
+            holders[name][image.descriptor.digest].append(image.reference)
+    for name, digests in sorted(holders.items()):
+        if len(digests) > 1:
+            rivals = " and ".join(sorted(references[0] for references in digests.values()))
+            errors.append(f"{target.registry}/{name} would be claimed by {rivals}, which differ; map one elsewhere")
+    return tuple(deliveries), tuple(errors)
+
+
+def check_disk(lock: BundleLock, store: LocalStore, output: Path) -> str | None:
+    """Why the disk is too small for the pull and the bundle, or None. Both count together where they share a disk."""
+    content = (*lock.unique_manifests(), *lock.unique_blobs())
+    to_pull = sum(each.size for each in content if not store.exists(each))
+    to_write = lock.unique_size
+    if _device(store.root) == _device(output):
+        return _shortage(store.root, to_pull + to_write)
+    return _shortage(store.root, to_pull) or _shortage(output, to_write)
+
+
+def _shortage(folder: Path, need: int) -> str | None:
+    free = shutil.disk_usage(_existing(folder)).free
+    if need <= free:
+        return None
+    return f"{folder} has {free:,} bytes free, {need:,} are needed; free some space or choose another folder"
+
+
+def _device(folder: Path) -> int:
+    return _existing(folder).stat().st_dev
+
+
+def _existing(folder: Path) -> Path:
+    return next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
+
+
+def _login_problem(registry: Registry) -> str | None:
+    try:
+        registry.log_in()
+    except RegistryError as error:
+        return str(error)
+    return None
+
+
+def _standing_tags(deliveries: tuple[Delivery, ...], registry: Registry) -> tuple[str, ...]:
+    expected = [(delivery.image, name) for delivery in deliveries for name in delivery.names]
+    with ThreadPoolExecutor(PARALLEL_TAGS, thread_name_prefix="preflight") as pool:
+        found = pool.map(lambda item: _standing_tag(item[0], item[1], registry), expected)
+    return tuple(problem for problem in found if problem is not None)
+
+
+def _standing_tag(image: LockedImage, name: TargetName, registry: Registry) -> str | None:
+    try:
+        standing = registry.describe(name.repository, name.tag)
+    except RegistryError as error:
+        return f"{image.reference}: {error}"
+    if standing is None or standing.digest == image.descriptor.digest:
+        return None
+    conflict = tag_conflict(registry.host, name.repository, name.tag, standing.digest, image.descriptor.digest)
+    return f"{image.reference}: {conflict}"
+
+
+def _refusals(deliveries: tuple[Delivery, ...], registry: Registry) -> Iterator[str]:
+    """Permission is asked once for each project (the first path component), the media type once."""
+    projects = {name.repository.partition("/")[0]: name.repository for each in deliveries for name in each.names}
+    for repository in projects.values():
+        try:
+            registry.check_push(repository)
+        except EdgeliftError as error:
+            yield str(error)
+            return
+    docker = any(each.media_type == DOCKER_MANIFEST for delivery in deliveries for each in delivery.image.manifests)
+    if docker and projects and not _takes_docker_manifests(registry, next(iter(projects.values()))):
+        yield (
+            f"{registry.host} refuses Docker's manifest format, and converting images would change their digests; "
+            'allow it there (Zot: "http.compat": ["docker2s2"]) or choose images in OCI format'
+        )
+
+
+def _takes_docker_manifests(registry: Registry, repository: str) -> bool:
+    """Send a manifest whose blobs do not exist: every registry refuses it, but only one kind by its media type."""
+    nowhere = {"mediaType": "application/octet-stream", "digest": Digest.of(b"edgelift probe"), "size": 14}
+    probe = {"schemaVersion": 2, "mediaType": DOCKER_MANIFEST, "config": nowhere, "layers": [nowhere]}
+    raw = json.dumps(probe).encode()
+    try:
+        registry.write_manifest(repository, Digest.of(raw), raw, DOCKER_MANIFEST)
+    except RegistryError as error:
+        return error.status != _UNSUPPORTED_MEDIA_TYPE
+    return True

@@ -1,0 +1,153 @@
+"""Validate: the lock against what the target registry really serves. Changes nothing.
+
+For each reference: the manifest by tag, the same by digest, then everything it refers to. A listing (`tags/list`,
+`_catalog`) only ever adds extras: its absence proves nothing.
+"""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from edgelift.bundle.lock import BundleLock, LockedImage
+from edgelift.delivery.receipt import DeliveryReceipt, Extras, Proof, Verdict
+from edgelift.delivery.target import Target, TargetName
+from edgelift.errors import EdgeliftError, IntegrityError, NotFoundError, RegistryError
+from edgelift.oci.descriptor import Descriptor
+from edgelift.oci.digest import Digest
+from edgelift.oci.reference import ImageReference
+from edgelift.oci.registry import Registry
+
+PARALLEL_REFERENCES = 8
+ProofDone = Callable[[Proof], None]
+
+
+def validate_lock(
+    lock: BundleLock, target: Target, registry: Registry, *, deep: bool = False, on_proof: ProofDone | None = None
+) -> DeliveryReceipt:
+    """Check every reference of `lock` at `target`; with `deep` read every blob back and hash it.
+
+    What cannot be asked (denied, unreachable) is `not-checkable`, never good. Raises nothing for a single reference.
+    """
+    expected = [(image, name) for image in lock.images for name in _names(image, target)]
+    with ThreadPoolExecutor(PARALLEL_REFERENCES, thread_name_prefix="validate") as pool:
+        proofs = []
+        for proof in pool.map(lambda item: _prove(item[0], item[1], registry, target, deep=deep), expected):
+            proofs.append(proof)
+            if on_proof is not None:
+                on_proof(proof)
+    return DeliveryReceipt(
+        registry=str(target),
+        bundle=lock.definition.name,
+        lock=lock.digest,
+        deep=deep,
+        checked_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        proofs=tuple(proofs),
+        extras=find_extras({name for _, name in expected}, target, registry),
+    )
+
+
+def find_extras(expected: set[TargetName], target: Target, registry: Registry) -> Extras:
+    """Tags beside the `expected` ones in their repositories, and repositories beside theirs below the target's base."""
+    repositories = sorted({name.repository for name in expected})
+    tags: list[str] = []
+    not_checkable: list[str] = []
+    for repository in repositories:
+        try:
+            listed = registry.list_tags(repository)
+        except RegistryError as error:
+            not_checkable.append(f"tags of {repository}: {error.message}")
+            continue
+        tags += sorted(f"{repository}:{tag}" for tag in listed if TargetName(repository, tag) not in expected)
+    extra: tuple[str, ...] = ()
+    try:
+        catalog = registry.list_repositories()
+        below = f"{target.base}/" if target.base else ""
+        extra = tuple(sorted(name for name in catalog if name.startswith(below) and name not in repositories))
+    except RegistryError as error:
+        not_checkable.append(f"repositories: {error.message}")
+    return Extras(tags=tuple(tags), repositories=extra, not_checkable=tuple(not_checkable))
+
+
+@dataclass
+class _Check:
+    """What was asked for one reference so far."""
+
+    registry: Registry
+    repository: str
+    deep: bool
+    checked: int = 0
+    bytes_read: int = 0
+
+    def manifest(self, descriptor: Descriptor) -> str | None:
+        """Why `descriptor` is missing, or None."""
+        self.checked += 1
+        if self.deep:
+            self.bytes_read += len(self.registry.read_manifest(self.repository, descriptor.digest).raw)
+            return None
+        found = self.registry.describe(self.repository, descriptor.digest)
+        return None if found is not None else f"manifest {descriptor.digest} is missing"
+
+    def blob(self, descriptor: Descriptor) -> str | None:
+        """Why `descriptor` is not whole, or None."""
+        self.checked += 1
+        size = self.registry.blob_size(self.repository, descriptor.digest)
+        if size is None:
+            return f"blob {descriptor.digest} is missing"
+        if size != descriptor.size:
+            return f"blob {descriptor.digest} has {size:,} bytes, not {descriptor.size:,}"
+        return self._hash(descriptor) if self.deep else None
+
+    def _hash(self, descriptor: Descriptor) -> str | None:
+        hasher = descriptor.digest.hasher()
+        for chunk in self.registry.read_blob(self.repository, descriptor).chunks:
+            hasher.update(chunk)
+            self.bytes_read += len(chunk)
+        return None if hasher.hexdigest() == descriptor.digest.hex else f"blob {descriptor.digest} holds wrong bytes"
+
+
+def _prove(image: LockedImage, name: TargetName, registry: Registry, target: Target, *, deep: bool) -> Proof:
+    check = _Check(registry, name.repository, deep)
+    found: Digest | None = None
+    try:
+        found = registry.read_manifest(name.repository, name.tag).descriptor.digest
+        verdict, reason = _compare(image, found, check)
+    except NotFoundError as error:
+        verdict, reason = "missing", error.message
+    except IntegrityError as error:
+        verdict, reason = "differs", error.message
+    except EdgeliftError as error:
+        verdict, reason = "not-checkable", error.message
+    return Proof(
+        reference=image.reference,
+        target=f"{target.registry}/{name}",
+        verdict=verdict,
+        expected=image.descriptor.digest,
+        found=found,
+        reason=reason,
+        checked=check.checked + 1,
+        bytes_read=check.bytes_read,
+    )
+
+
+def _compare(image: LockedImage, found: Digest, check: _Check) -> tuple[Verdict, str]:
+    if found != image.descriptor.digest:
+        return "differs", "the tag stands with another digest"
+    problems = list(_problems(image, check))
+    if not problems:
+        return "ok", ""
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    return "missing", problems[0] + more
+
+
+def _problems(image: LockedImage, check: _Check) -> Iterator[str]:
+    for descriptor in image.manifests:
+        if (problem := check.manifest(descriptor)) is not None:
+            yield problem
+    for descriptor in image.blobs:
+        if (problem := check.blob(descriptor)) is not None:
+            yield problem
+
+
+def _names(image: LockedImage, target: Target) -> tuple[TargetName, ...]:
+    return target.names(ImageReference.parse(image.reference), image.descriptor.digest)

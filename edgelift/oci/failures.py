@@ -1,0 +1,174 @@
+"""What went wrong between us and a registry, in words: the error, the reason, the next step. Pure.
+
+Servers' texts are shown cleaned, and never with a URL's query, a token or what we sent to be let in.
+"""
+
+import base64
+import binascii
+import errno
+import json
+import re
+import socket
+import ssl
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+import httpx
+
+from edgelift.errors import DeniedError, NotFoundError, RefusedError, RegistryError, UnreachableError
+from edgelift.transport import ForbiddenAddressError
+
+RETRYABLE = frozenset({408, 429, 499, 500, 502, 503, 504, 522})
+_SHOWN = 300  # characters of a server's text
+_WRONG_HOST = (62, 64)  # X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH
+_WRONG_TIME = (9, 10)  # X509_V_ERR_CERT_NOT_YET_VALID, X509_V_ERR_CERT_HAS_EXPIRED
+_NO_ROUTE = (errno.EHOSTUNREACH, errno.ENETUNREACH)
+_NO_TLS = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNKNOWN_PROTOCOL", "HTTP_REQUEST"})
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What a registry says about a refusal (distribution-spec, "Error Codes"); `code` is None where it says nothing."""
+
+    code: str | None
+    message: str
+
+    def __str__(self) -> str:
+        return " ".join(filter(None, (self.code, f"({self.message})" if self.message else "")))
+
+
+def parse_problem(body: bytes, secrets: Sequence[str] = ()) -> Problem:
+    """The first error in `body`, cleaned; `secrets` is what we sent and must not come back in it."""
+    try:
+        error = json.loads(body)["errors"][0]
+        code, message = str(error["code"]), str(error.get("message") or "")
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        text = body.decode(errors="replace")
+        return Problem(None, "" if "<" in text else _clean(text, secrets))
+    return Problem(_clean(code, secrets)[:64] or None, _clean(message, secrets))
+
+
+def refusal(host: str, doing: str, status: int, problem: Problem, hint: str | None = None) -> RegistryError:
+    """The error for an answer with `status` to the attempt at `doing`, such as "read the tag app:1"."""
+    return _kind(status)(
+        f"{host}: cannot {doing}: {' '.join(filter(None, (str(status), str(problem))))}",
+        hint=hint or _hint(host, status, problem),
+        retryable=status in RETRYABLE,
+        status=status,
+        code=problem.code,
+    )
+
+
+def unreachable(host: str, doing: str, error: httpx.HTTPError) -> UnreachableError:
+    """The error for an attempt at `doing` that got no whole answer."""
+    reason, hint, is_final = _explain(host, error)
+    return UnreachableError(f"{host}: cannot {doing}: {reason}", hint=hint, retryable=not is_final)
+
+
+def tells_tls(error: httpx.HTTPError) -> bool | None:
+    """Whether a server knows TLS, told from how a first attempt with it failed; None where that cannot be told."""
+    causes = list(_causes(error))
+    if any(isinstance(each, ssl.SSLCertVerificationError) for each in causes):
+        return True
+    if isinstance(error, httpx.ConnectTimeout) or any(isinstance(each, ConnectionRefusedError) for each in causes):
+        return None
+    return False
+
+
+def _kind(status: int) -> type[RegistryError]:
+    if status in (401, 403):
+        return DeniedError
+    if status in (404, 410):
+        return NotFoundError
+    return RefusedError if 400 <= status < 500 and status not in RETRYABLE else RegistryError  # noqa: PLR2004 - 4xx
+
+
+def _hint(host: str, status: int, problem: Problem) -> str | None:
+    if status == 400 and "HTTPS" in problem.message:  # noqa: PLR2004 - how TLS servers answer plain HTTP
+        return f"{host} wants TLS: leave out --plain-http for it"
+    return {
+        401: f"check the user name and password for {host}",
+        403: f"the login for {host} may lack the right to do that",
+        413: "a proxy in front of the registry may limit the size of requests; raise its limit",
+        429: "run the same again later: what is done is kept",
+    }.get(status)
+
+
+_Explanation = tuple[str, str | None, bool]  # reason, hint, and whether trying again is useless
+
+
+def _explain(host: str, error: httpx.HTTPError) -> _Explanation:
+    found = (_explain_cause(host, cause) for cause in _causes(error))
+    return next((each for each in found if each is not None), ("the connection was cut", None, False))
+
+
+def _explain_cause(host: str, cause: BaseException) -> _Explanation | None:
+    explanation: _Explanation
+    match cause:
+        case ForbiddenAddressError():
+            explanation = str(cause), "if that server is meant, name its host in the settings", True
+        case httpx.DecodingError():
+            explanation = str(cause), "a proxy may compress answers: switch that off for the registry", True
+        case httpx.ProxyError():
+            explanation = "the proxy does not let us through", "check the proxy's address and login", False
+        case httpx.TimeoutException():
+            reason = "no connection in time" if isinstance(cause, httpx.ConnectTimeout) else "it fell silent"
+            explanation = reason, "check the network and firewalls in between", False
+        case ssl.SSLCertVerificationError():
+            explanation = _explain_certificate(host, cause)
+        case ssl.SSLError() if cause.reason in _NO_TLS:
+            explanation = "it does not speak TLS", f"if that is meant, allow plain HTTP with --plain-http {host}", True
+        case socket.gaierror():
+            is_final = cause.errno != socket.EAI_AGAIN
+            explanation = "its name is not known", "check the name, and the DNS of this machine", is_final
+        case ConnectionRefusedError():
+            explanation = "connection refused", "check that it runs, and its port", False
+        case OSError() if cause.errno in _NO_ROUTE:
+            explanation = "there is no way to it", "check the network of this machine", False
+        case _:
+            return None
+    return explanation
+
+
+def _explain_certificate(host: str, error: ssl.SSLCertVerificationError) -> _Explanation:
+    if error.verify_code in _WRONG_HOST:
+        return "its TLS certificate is for another host", "use the name that the certificate is for", True
+    if error.verify_code in _WRONG_TIME:
+        why = f"its TLS certificate is not valid now ({error.verify_message})"
+        return why, "check the clock of this machine, then have the certificate renewed", True
+    why = f"its TLS certificate is not trusted here ({error.verify_message})"
+    return why, f"give the certificate of {host}'s authority with --ca-cert", True
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """`error` and what led to it; `urllib3` keeps some causes among the arguments only."""
+    seen: set[int] = set()
+    waiting: list[BaseException] = [error]
+    while waiting:
+        each = waiting.pop(0)
+        if id(each) not in seen:
+            seen.add(id(each))
+            yield each
+            further = (each.__cause__, each.__context__, *each.args)
+            waiting += [one for one in further if isinstance(one, BaseException)]
+
+
+def secrets_of(authorization: str | None) -> list[str]:
+    """What an `Authorization` header must not give away: the token, or the password and how it is written there."""
+    scheme, _, value = (authorization or "").partition(" ")
+    password = ""
+    if scheme == "Basic":
+        with suppress(binascii.Error, UnicodeDecodeError):
+            password = base64.b64decode(value).decode().partition(":")[2]
+    return [secret for secret in (value, password) if secret]
+
+
+def _clean(text: str, secrets: Sequence[str]) -> str:
+    """One short line of `text`, without anything secret."""
+    for secret in secrets:
+        text = text.replace(secret, "…")
+    text = re.sub(r"eyJ[\w-]+(?:\.[\w-]*)*", "…", text)  # JSON web tokens, whoever issued them
+    text = re.sub(r"(\w+://)[^\s/@]*@", r"\1", re.sub(r"\?\S*", "", text))
+    text = " ".join("".join(each if each.isprintable() else " " for each in text).split())
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"

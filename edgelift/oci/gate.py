@@ -1,0 +1,122 @@
+"""The one gate for URLs that a registry gives us: token realm, redirect, upload location, next page.
+
+Each of them decides where our requests, and perhaps our credentials, go. Addresses are checked where connections are
+made (`transport`); here it is schemes, origins and credentials.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+from urllib.parse import urljoin
+
+import httpx
+
+from edgelift.addresses import DEFAULT_PORTS, is_address, means
+from edgelift.errors import RegistryError
+
+UrlKind = Literal["token realm", "redirect", "upload location", "next page"]
+
+# Token servers that belong to registries of another name; both sides are fixed, nothing is derived.
+_KNOWN_REALMS = frozenset(
+    {
+        ("registry-1.docker.io", "auth.docker.io"),
+        ("lscr.io", "ghcr.io"),
+        ("registry.digitalocean.com", "api.digitalocean.com"),
+    }
+)
+# Domains whose subdomains belong to strangers, so that sharing one of them proves nothing.
+_SHARED_DOMAINS = frozenset(
+    {
+        "amazonaws.com",
+        "azurecr.io",
+        "azure.com",
+        "aliyuncs.com",
+        "cloudapp.net",
+        "googleapis.com",
+        "jfrog.io",
+        "pkg.dev",
+    }
+)
+_SECOND_LEVEL = frozenset({"ac", "co", "com", "edu", "gov", "ne", "net", "or", "org"})
+_COUNTRY_CODE_LENGTH = 2
+
+
+@dataclass(frozen=True)
+class Passage:
+    """A URL that may be asked. `has_credentials` says whether the registry's credentials may go along."""
+
+    url: str
+    has_credentials: bool
+
+
+@dataclass(frozen=True)
+class UrlGate:
+    """Judges the URLs that the registry at `origin` (such as `https://registry.example.com`) gives us."""
+
+    origin: str
+    trusted_realms: frozenset[str] = frozenset()
+
+    def admit(self, url: str, kind: UrlKind, *, base: str) -> Passage:
+        """The absolute URL that `url` means beside `base`; raises `RegistryError` where we do not go there.
+
+        No change from TLS to plain text, no user information in the URL; a next page only at the registry itself.
+        Credentials go to the registry's own scheme, host and port, and to token realms that belong to it.
+        """
+        home = httpx.URL(self.origin)
+        target = self._parse(urljoin(base, url.partition("#")[0]), kind)
+        if target.scheme == "http" and target.host == home.host and home.scheme == "https" and kind != "token realm":
+            # Behind a TLS proxy registries often write http://; going on with TLS is what they mean, and safe.
+            target = target.copy_with(scheme="https")
+        if target.scheme not in DEFAULT_PORTS or not target.host or target.userinfo:
+            raise self._refused(target, kind, "is not a plain web address")
+        if "https" in (home.scheme, httpx.URL(base).scheme) and target.scheme != "https":
+            raise self._refused(target, kind, "leaves TLS")
+        is_home = is_same_origin(target, home)
+        if kind == "next page" and not is_home:
+            raise self._refused(target, kind, "is at another server")
+        return Passage(str(target), is_home or (kind == "token realm" and self._is_own_realm(home, target)))
+
+    def _is_own_realm(self, home: httpx.URL, realm: httpx.URL) -> bool:
+        port = realm.port or DEFAULT_PORTS[realm.scheme]
+        return (
+            realm.host == home.host
+            or (home.host, realm.host) in _KNOWN_REALMS
+            or _are_related(home.host, realm.host)
+            or any(means(host, realm.host, port) for host in self.trusted_realms)
+        )
+
+    def _parse(self, url: str, kind: UrlKind) -> httpx.URL:
+        try:
+            return httpx.URL(url)
+        except httpx.InvalidURL:
+            raise RegistryError(f"{httpx.URL(self.origin).host} gave a {kind} that is no URL") from None
+
+    def _refused(self, target: httpx.URL, kind: UrlKind, why: str) -> RegistryError:
+        home = httpx.URL(self.origin)
+        return RegistryError(
+            f"{home.netloc.decode()} gave a {kind} that {why}: {show(target)}",
+            hint="the registry, or a proxy in front of it, is set up wrongly or has been tampered with",
+        )
+
+
+def is_same_origin(first: httpx.URL, second: httpx.URL) -> bool:
+    """Whether scheme, host and port are the same: two URLs of one server."""
+    return (first.scheme, first.host, first.port) == (second.scheme, second.host, second.port)
+
+
+def show(url: httpx.URL) -> str:
+    """`url` as it may be shown: neither user information nor query."""
+    return f"{url.scheme}://{url.host}{f':{url.port}' if url.port else ''}{url.path}"
+
+
+def _are_related(first: str, second: str) -> bool:
+    """Whether two host names are under one registrable domain, as far as that can be told without a list of all."""
+    if is_address(first) or is_address(second):
+        return False
+    shared: list[str] = []
+    for ours, theirs in zip(reversed(first.split(".")), reversed(second.split(".")), strict=False):
+        if ours != theirs:
+            break
+        shared.insert(0, ours)
+    if len(shared) == 2 and len(shared[-1]) == _COUNTRY_CODE_LENGTH and shared[0] in _SECOND_LEVEL:  # noqa: PLR2004 - co.uk
+        return False
+    return len(shared) > 1 and ".".join(shared) not in _SHARED_DOMAINS

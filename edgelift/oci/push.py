@@ -1,0 +1,145 @@
+"""Push: one image, store or bundle → registry.
+
+Order is the safety: blobs before manifests, children before their index, the tag last.
+"""
+
+import logging
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Literal, Protocol
+
+from edgelift.errors import RefusedError, RegistryError
+from edgelift.oci.content import ContentReader, ImageContent
+from edgelift.oci.descriptor import Descriptor
+from edgelift.oci.digest import Digest
+from edgelift.oci.registry import Registry
+from edgelift.oci.transfer import Progress, Transfer, copy_in_parallel
+
+OnConflict = Literal["fail", "keep", "replace"]
+_log = logging.getLogger(__name__)
+
+
+class Destination(Protocol):
+    """A repository and a tag at the registry that is pushed to."""
+
+    @property
+    def repository(self) -> str:
+        """The repository's name."""
+
+    @property
+    def tag(self) -> str:
+        """The tag that is set last."""
+
+
+class KnownBlobs:
+    """Where blobs are known to be at one registry, so that each travels once and is mounted into other repositories."""
+
+    def __init__(self) -> None:
+        self._homes: dict[Digest, str] = {}
+        self._locks: dict[Digest, threading.Lock] = {}
+        self._guard = threading.Lock()
+
+    @contextmanager
+    def alone(self, digest: Digest) -> Iterator[str | None]:
+        """Hold `digest` for one upload at a time; gives a repository that has it, where one is known."""
+        with self._guard:
+            lock = self._locks.setdefault(digest, threading.Lock())
+        with lock:
+            yield self._homes.get(digest)
+
+    def add(self, digest: Digest, repository: str) -> None:
+        """Remember that `repository` has `digest`."""
+        self._homes[digest] = repository
+
+
+def push_content(
+    source: ContentReader,
+    content: ImageContent,
+    registry: Registry,
+    destination: Destination,
+    *,
+    known: KnownBlobs,
+    on_conflict: OnConflict = "fail",
+    progress: Progress | None = None,
+) -> Transfer:
+    """Bring one image from `source` to `destination`.
+
+    What the registry has already is not sent. Raises `RefusedError` where the tag stands with another digest and
+    `on_conflict` is `fail`; with `keep` nothing is sent then.
+    """
+    root, repository, tag = content.root, destination.repository, destination.tag
+    standing = registry.describe(repository, tag)
+    if standing is not None and standing.digest != root.digest:
+        if on_conflict == "keep":
+            return Transfer()
+        if on_conflict == "fail":
+            raise tag_conflict(registry.host, repository, tag, standing.digest, root.digest)
+    push = _Push(source, registry, repository, known, progress)
+    transfer = copy_in_parallel(push.blob, content.blobs)
+    for descriptor in content.manifests:
+        transfer += push.manifest(descriptor, content.blobs)
+    if standing is None or standing.digest != root.digest:
+        registry.write_manifest(repository, tag, _whole(source, root), root.media_type)
+    return transfer
+
+
+def tag_conflict(host: str, repository: str, tag: str, standing: Digest, wanted: Digest) -> RefusedError:
+    """The error for a tag that stands at the target with another digest."""
+    return RefusedError(
+        f"{host}/{repository}:{tag} stands with {standing[:19]}…, not {wanted[:19]}…",
+        hint="--on-conflict replace moves the tag, --on-conflict keep leaves it and skips that image",
+    )
+
+
+class _Push:
+    """One image on its way to one repository."""
+
+    def __init__(
+        self, source: ContentReader, registry: Registry, repository: str, known: KnownBlobs, progress: Progress | None
+    ) -> None:
+        self._source = source
+        self._registry = registry
+        self._repository = repository
+        self._known = known
+        self._progress = progress
+
+    def blob(self, descriptor: Descriptor, *, force: bool = False) -> Transfer:
+        """Send one blob, or mount it from where it is known to be; `force` does not believe that it is there."""
+        with self._known.alone(descriptor.digest) as home:
+            outcome = self._registry.upload_blob(
+                self._repository,
+                descriptor,
+                lambda: self._source.read(descriptor),
+                mount_from=None if force or home == self._repository else home,
+                force=force,
+            )
+            self._known.add(descriptor.digest, self._repository)
+        if self._progress is not None:
+            self._progress(descriptor.size)
+        if outcome == "uploaded":
+            return Transfer(moved=1, moved_bytes=descriptor.size)
+        return Transfer(mounted=1) if outcome == "mounted" else Transfer(present=1)
+
+    def manifest(self, descriptor: Descriptor, blobs: Sequence[Descriptor]) -> Transfer:
+        """Send one manifest under its digest.
+
+        A registry that misses blobs it said it had (a cached answer, a lost write) gets them all again, once.
+        """
+        if self._registry.describe(self._repository, descriptor.digest) is not None:
+            return Transfer()
+        raw = _whole(self._source, descriptor)
+        try:
+            self._registry.write_manifest(self._repository, descriptor.digest, raw, descriptor.media_type)
+        except RegistryError as error:
+            if not error.says_blob_unknown:
+                raise
+            _log.warning("%s/%s misses blobs it said it had: sending them again", self._registry.host, self._repository)
+            transfer = sum((self.blob(blob, force=True) for blob in blobs), Transfer())
+            self._registry.write_manifest(self._repository, descriptor.digest, raw, descriptor.media_type)
+            return transfer
+        return Transfer()
+
+
+def _whole(source: ContentReader, descriptor: Descriptor) -> bytes:
+    return b"".join(source.read(descriptor))

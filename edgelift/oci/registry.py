@@ -1,0 +1,213 @@
+"""A registry as the distribution specification has it: manifests, blobs, tags.
+
+What it is not: a store, or a copier. Bytes of blobs pass through unchecked; manifests are checked where their digest
+is known.
+"""
+
+from collections.abc import Callable, Iterator
+
+import httpx
+
+from edgelift.errors import IntegrityError, MalformedReferenceError, NotFoundError, RefusedError, RegistryError
+from edgelift.oci.channel import Channel
+from edgelift.oci.credentials import Credentials
+from edgelift.oci.descriptor import Descriptor
+from edgelift.oci.digest import Digest
+from edgelift.oci.download import BlobBody, read_blob
+from edgelift.oci.listing import list_repositories, list_tags
+from edgelift.oci.manifest import ACCEPT, INDEX_TYPES, MANIFEST_LIMIT, MANIFEST_TYPES, Manifest, parse_manifest
+from edgelift.oci.pacing import Clock
+from edgelift.oci.reference import is_repository, is_tag
+from edgelift.oci.upload import Outcome, Upload, check_digest, check_push, find_blob, scope_of
+from edgelift.oci.wire import ATTEMPTS, Call, Reply
+from edgelift.transport import TransportSettings
+
+_LOGIN_ATTEMPTS = 3  # a wrong host name should not take half a minute to be told
+_LARGEST_WELCOME = 4 * 2**20  # bytes; larger manifests are refused by most registries
+
+
+class Registry:
+    """One registry, as `host[:port]`; safe to share between threads.
+
+    Every method raises `RegistryError`: `NotFoundError`, `DeniedError`, `UnreachableError`, `RefusedError` or itself.
+    Requests are retried, and every thread pauses when the registry asks for it.
+    """
+
+    def __init__(
+        self, host: str, settings: TransportSettings, credentials: Credentials, *, clock: Clock | None = None
+    ) -> None:
+        self.host = host
+        self._channel = Channel(host, settings, credentials, clock or Clock())
+
+    def log_in(self) -> None:
+        """Prove that the registry is there and lets us in; what we may do in a repository is not proved by that."""
+        call = Call("GET", "/v2/", "log in", attempts=_LOGIN_ATTEMPTS)
+        reply = self._channel.exchange(call)
+        if reply.status == httpx.codes.NOT_FOUND:
+            raise NotFoundError(
+                f"{self.host} is a web server, but not a registry: it has no /v2/",
+                hint="check the host and port; the registry may have a name of its own",
+                status=reply.status,
+            )
+        if reply.status != httpx.codes.OK:
+            raise self._channel.refusal(call, reply)
+
+    def read_manifest(self, repository: str, selector: str) -> Manifest:
+        """The manifest or index of a tag or digest, at most 8 MiB.
+
+        Raises `IntegrityError` where the bytes are not what the digest says, or no manifest.
+        """
+        call = self._manifest_call("GET", repository, selector, "pull", "read")
+        reply = self._channel.exchange(call, MANIFEST_LIMIT)
+        if reply.status != httpx.codes.OK:
+            raise self._channel.refusal(call, reply)
+        try:
+            return parse_manifest(reply.body, reply.headers.get("content-type", ""), _digest(selector))
+        except (IntegrityError, RefusedError) as error:
+            raise type(error)(f"{self.host}: cannot {call.doing}: {error.message}", hint=error.hint) from None
+
+    def describe(self, repository: str, selector: str) -> Descriptor | None:
+        """What a tag or digest stands for, as the registry says; None where it has none.
+
+        Also None for a refusal (403) that some registries give for what does not exist. The manifest itself is read
+        only where the registry does not say enough without.
+        """
+        call = self._manifest_call("HEAD", repository, selector, "pull", "look for")
+        reply = self._channel.exchange(call)
+        if reply.status in (httpx.codes.NOT_FOUND, httpx.codes.FORBIDDEN):
+            return None
+        if reply.status not in (httpx.codes.OK, httpx.codes.METHOD_NOT_ALLOWED):
+            raise self._channel.refusal(call, reply)
+        descriptor = _described(reply) if reply.status == httpx.codes.OK else None
+        if descriptor is not None and descriptor.digest == (_digest(selector) or descriptor.digest):
+            return descriptor
+        try:
+            return self.read_manifest(repository, selector).descriptor
+        except NotFoundError:
+            return None
+
+    def write_manifest(self, repository: str, selector: str, raw: bytes, media_type: str) -> None:
+        """Put exactly the bytes `raw` under a tag or their digest.
+
+        Raises an error that `says_blob_unknown` where the registry misses content that the manifest names, and
+        `IntegrityError` where it says that it has received something else.
+        """
+        digest = _digest(selector) or Digest.of(raw)
+        call = self._manifest_call(
+            "PUT", repository, selector, "pull,push", "write", content=raw, media_type=media_type
+        )
+        for attempt in range(1, ATTEMPTS):
+            try:
+                return self._accept(call, self._channel.exchange(call), digest)
+            except RegistryError as error:
+                if not error.retryable:
+                    raise
+                self._channel.back_off(attempt, error)
+            standing = self.describe(repository, selector)  # the answer may have been lost on its way, or come late
+            if standing is not None and standing.digest == digest:
+                return None
+        return self._accept(call, self._channel.exchange(call), digest)
+
+    def blob_size(self, repository: str, digest: Digest) -> int | None:
+        """The size of a blob in bytes, as the registry says; None where it has none."""
+        self._check(repository)
+        return find_blob(self._channel, repository, digest, "pull")
+
+    def read_blob(self, repository: str, descriptor: Descriptor, offset: int = 0) -> BlobBody:
+        """The bytes of a blob from `offset`, or from 0 where the registry cannot begin there: see `BlobBody.offset`.
+
+        The bytes are not hashed here. Raises `IntegrityError` where the registry announces another size; reading the
+        chunks raises `UnreachableError` where the body is cut, after all that has arrived.
+        """
+        self._check(repository)
+        return read_blob(self._channel, repository, descriptor, offset)
+
+    def upload_blob(
+        self,
+        repository: str,
+        descriptor: Descriptor,
+        read: Callable[[], Iterator[bytes]],
+        *,
+        mount_from: str | None = None,
+        force: bool = False,
+    ) -> Outcome:
+        """Bring a blob to `repository`, mounted from the repository `mount_from` where the registry does that.
+
+        `read` gives the bytes, and is called anew for each attempt. `force` sends them without asking whether the
+        registry has them, for one whose answer has proved wrong.
+        """
+        self._check(repository, *filter(None, [mount_from]))
+        return Upload(self._channel, repository, descriptor, read).run(mount_from, force=force)
+
+    def check_push(self, repository: str) -> None:
+        """Prove that `repository` takes uploads from us; nothing is left behind."""
+        self._check(repository)
+        check_push(self._channel, repository)
+
+    def list_tags(self, repository: str) -> tuple[str, ...]:
+        """The tags of `repository`, in the registry's order; an error means unknown, not none."""
+        self._check(repository)
+        return list_tags(self._channel, repository)
+
+    def list_repositories(self) -> tuple[str, ...]:
+        """The repositories the registry admits to. Many registries answer nobody, or administrators only."""
+        return list_repositories(self._channel)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._channel.close()
+
+    def _manifest_call(
+        self,
+        method: str,
+        repository: str,
+        selector: str,
+        actions: str,
+        verb: str,
+        *,
+        content: bytes | None = None,
+        media_type: str = "",
+    ) -> Call:
+        self._check(repository)
+        digest = _digest(selector)
+        if digest is None and not is_tag(selector):
+            raise MalformedReferenceError(f"{selector!r} is neither a tag nor a digest")
+        return Call(
+            method,
+            f"/v2/{repository}/manifests/{selector}",
+            f"{verb} {repository}{'@' if digest else ':'}{selector}",
+            repository,
+            (scope_of(repository, actions),),
+            headers={"accept": ACCEPT} if content is None else {"content-type": media_type},
+            content=content,
+            attempts=ATTEMPTS if content is None else 1,  # a write that fails is looked into before the next
+        )
+
+    def _accept(self, call: Call, reply: Reply, sent: Digest) -> None:
+        if not httpx.codes.is_success(reply.status):
+            is_large = isinstance(call.content, bytes) and len(call.content) > _LARGEST_WELCOME
+            raise self._channel.refusal(call, reply, "registries take manifests of up to 4 MiB" if is_large else None)
+        check_digest(self.host, reply, sent)
+
+    def _check(self, *repositories: str) -> None:
+        for repository in repositories:
+            if not is_repository(repository):
+                raise MalformedReferenceError(f"{repository!r} is not a repository name")
+
+
+def _digest(selector: str) -> Digest | None:
+    return Digest(selector) if ":" in selector else None
+
+
+def _described(reply: Reply) -> Descriptor | None:
+    """The descriptor in the headers of `reply`, if they are all there and legible."""
+    media_type = reply.headers.get("content-type", "").partition(";")[0].strip()
+    length = reply.headers.get("content-length", "")
+    if media_type not in MANIFEST_TYPES | INDEX_TYPES or not length.isdecimal():
+        return None
+    try:
+        return Descriptor(
+            media_type=media_type, digest=Digest(reply.headers.get("docker-content-digest", "")), size=int(length)
+        )
+    except (MalformedReferenceError, ValueError):
+        return None

@@ -1,0 +1,112 @@
+"""What Palette says, as frozen values: profile, pack, pack manifest, variable; and what is wrong with it, as problems.
+
+Field names are Palette's (`isInvalid`, `registryUid`, …) or ours; fields that are not named here are ignored.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import AliasChoices, AliasGenerator, AliasPath, BaseModel, ConfigDict, Field, model_validator
+from pydantic.alias_generators import to_camel
+
+from edgelift.bundle.definition import Origin
+
+K8S_LAYER = "k8s"
+_INFRASTRUCTURE_TYPES = frozenset({"infra", "cluster"})
+_INFRASTRUCTURE_LAYERS = frozenset({"kernel", "os", K8S_LAYER})
+
+
+class FromPalette(BaseModel):
+    """A document of Palette's: unknown fields are ignored, nulls count as absent, numbers as their text."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="ignore",
+        populate_by_name=True,
+        coerce_numbers_to_str=True,
+        alias_generator=AliasGenerator(validation_alias=to_camel),
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, fields: Any) -> Any:
+        # The API is written in Go: an empty list arrives as null.
+        if isinstance(fields, Mapping):
+            return {name: value for name, value in fields.items() if value is not None}
+        return fields
+
+
+class PackManifest(FromPalette):
+    """Kubernetes YAML attached to a pack."""
+
+    name: str
+    uid: str = ""
+    content: str = Field(default="", repr=False)
+    digest: str = ""
+
+
+class Pack(FromPalette):
+    """One component of a profile. `values` is its YAML as text; `version` is the pack's, `tag` the one asked for."""
+
+    name: str
+    display_name: str = ""
+    version: str = ""
+    tag: str = ""
+    type: str = "spectro"
+    layer: str = ""
+    values: str = Field(default="", repr=False)
+    manifests: tuple[PackManifest, ...] = ()
+    is_invalid: bool = False
+    invalid_reason: str = Field(default="", validation_alias=AliasChoices("inValidReason", "invalid_reason"))
+    registry_uid: str = Field(
+        default="",
+        validation_alias=AliasChoices("registryUid", "registry_uid", AliasPath("registry", "metadata", "uid")),
+    )
+
+
+class ProfileVariable(FromPalette):
+    """A variable of a profile; the API masks the default of a sensitive one."""
+
+    name: str
+    default_value: str = Field(default="", repr=False)
+    is_sensitive: bool = False
+
+
+class ClusterProfile(FromPalette):
+    """One version of a cluster profile. `notices` holds what its reader should know, such as that it is a draft."""
+
+    name: str
+    uid: str = ""
+    version: str = ""
+    type: str = ""
+    cloud_type: str = ""
+    packs: tuple[Pack, ...] = ()
+    variables: tuple[ProfileVariable, ...] = ()
+    project_uid: str = ""
+    project_name: str = ""
+    notices: tuple[str, ...] = ()
+
+    @property
+    def origin_label(self) -> str:
+        """How origins and messages name this profile: `name@version`."""
+        return f"{self.name}@{self.version}" if self.version else self.name
+
+    @property
+    def is_infrastructure(self) -> bool:
+        """Whether it is of the kind a cluster has just one of: by its type, or by its pack layers if it has none."""
+        if self.type:
+            return self.type in _INFRASTRUCTURE_TYPES
+        return any(pack.layer in _INFRASTRUCTURE_LAYERS for pack in self.packs)
+
+
+class Problem(BaseModel):
+    """Something wrong with a profile: an error stops the build, a warning does not."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    message: str
+    origin: Origin | None = None
+    severity: Literal["error", "warning"] = "error"
+
+    def __str__(self) -> str:
+        return f"{self.origin}: {self.message}" if self.origin else self.message

@@ -1,0 +1,144 @@
+"""Pack values: YAML read as raw text. No scalar gets a type, so that `1.10` stays `1.10` and `0777` stays `0777`.
+
+Trees are plain: mappings, lists, texts, and None where the YAML has nothing or a null.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from edgelift.errors import ProfileError
+from edgelift.palette.models import ClusterProfile, Pack
+
+try:
+    from yaml import CSafeLoader as _BaseLoader
+except ImportError:  # PyYAML built without libyaml: ten times slower, the same result
+    from yaml import SafeLoader as _BaseLoader  # type: ignore[assignment]  # same interface
+
+Tree = Mapping[str, Any]
+DISPLAY_NAME = "spectrocloud.com/display-name"
+CURLY_QUOTES = "‘’“”"  # noqa: RUF001  # they are what is looked for
+_DEPTH_LIMIT = 100  # real packs nest about 25 deep; far beyond this the C parser would overrun its stack
+_NULL = re.compile(r"(?:~|null|Null|NULL|)\Z")
+_UNQUOTED_MACRO = re.compile(r"([ \t]*(?:-[ \t]+)*(?:[^\s#'\"{}:-][^#'\"{}:]*:[ \t]+)?)(\{\{.*)")
+
+
+class _RawLoader(_BaseLoader):
+    """Knows nulls and text; merge keys (`<<`) are joined by `_construct_mapping`."""
+
+
+def _construct_mapping(loader: _RawLoader, node: yaml.MappingNode) -> dict[Any, Any]:
+    own = loader.construct_mapping(node, deep=True)
+    merged = own.pop("<<", None)
+    for source in merged if isinstance(merged, list) else [merged]:
+        if isinstance(source, dict):
+            own = {**source, **own}
+    return own
+
+
+def _construct_other(loader: _RawLoader, node: yaml.Node) -> Any:
+    if isinstance(node, yaml.MappingNode):
+        return _construct_mapping(loader, node)
+    if isinstance(node, yaml.SequenceNode):
+        return loader.construct_sequence(node, deep=True)
+    return node.value
+
+
+_RawLoader.yaml_implicit_resolvers = {}
+_RawLoader.yaml_constructors = {}
+_RawLoader.add_implicit_resolver("tag:yaml.org,2002:null", _NULL, ["~", "n", "N", ""])
+_RawLoader.add_constructor("tag:yaml.org,2002:null", lambda _loader, _node: None)
+_RawLoader.add_constructor(None, _construct_other)  # None: any other tag
+
+
+@dataclass(frozen=True)
+class LoadedPack:
+    """A pack of a profile with its values as a tree."""
+
+    profile: ClusterProfile
+    pack: Pack
+    tree: Tree
+
+    @property
+    def display_name(self) -> str:
+        """The name that tells it from another use of the same pack, or ""."""
+        settings = self.tree.get("pack")
+        name = settings.get(DISPLAY_NAME) if isinstance(settings, Mapping) else None
+        return name if isinstance(name, str) else ""
+
+    @property
+    def label(self) -> str:
+        """How origins name it."""
+        return f"{self.pack.name} ({self.display_name})" if self.display_name else self.pack.name
+
+
+def load_values(text: str) -> Tree:
+    """The values of a pack as a tree; empty text gives an empty one. Raises `ProfileError` with line and column."""
+    tree = load_yaml(text)
+    if tree is None:
+        return {}
+    if not isinstance(tree, Mapping):
+        raise ProfileError("the values are not a YAML mapping")
+    return tree
+
+
+def load_yaml(text: str) -> Any:
+    """One YAML document as a tree, macros without quotes included. Raises `ProfileError` with line and column."""
+    try:
+        return _load(text)
+    except yaml.YAMLError as error:
+        if "{{" not in text:
+            raise _explain(error, text) from None
+    try:
+        return _load("\n".join(_quote_macro(line) for line in text.split("\n")))
+    except yaml.YAMLError as error:
+        raise _explain(error, text) from None
+
+
+def find_line(text: str, pattern: str) -> int | None:
+    """The number (from 1) of the only line of `text` that `pattern` matches in; None when none or several do."""
+    lines = [number for number, line in enumerate(text.split("\n"), 1) if re.search(pattern, line)]
+    return lines[0] if len(lines) == 1 else None
+
+
+def _load(text: str) -> Any:
+    depth = 0
+    for event in yaml.parse(text, _RawLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > _DEPTH_LIMIT:
+            raise ProfileError(f"the YAML is nested more than {_DEPTH_LIMIT} deep")
+    return yaml.load(text, _RawLoader)  # noqa: S506  # a safe loader with fewer types still
+
+
+def _quote_macro(line: str) -> str:
+    # `key: {{ .spectro.x }}` is a mapping of mappings to YAML, and what people mean is text.
+    match = _UNQUOTED_MACRO.fullmatch(line)
+    if match is None or not match[1].strip():
+        return line
+    value, space, comment = match[2].partition(" #")
+    quoted = value.rstrip().replace("'", "''")
+    return f"{match[1]}'{quoted}'{space}{comment}"
+
+
+def _explain(error: yaml.YAMLError, text: str) -> ProfileError:
+    # Only the parser's own words: its full message quotes the values, which may hold secrets.
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+        line, column = error.problem_mark.line + 1, error.problem_mark.column + 1
+        reason = ", ".join(part for part in (error.context, error.problem) if part)
+        return ProfileError(
+            f"line {line}, column {column}: {reason}", hint=_hint(text.split("\n")[max(0, line - 2) : line])
+        )
+    if isinstance(error, yaml.reader.ReaderError):
+        line = text.count("\n", 0, error.position) + 1
+        return ProfileError(f"line {line}: a character that YAML does not allow")
+    return ProfileError("it is not YAML")
+
+
+def _hint(lines: list[str]) -> str | None:
+    near = "\n".join(lines)
+    if any(quote in near for quote in CURLY_QUOTES):
+        return "replace the curly quotes there by straight ones"
+    return "put quotes around the macro" if "{{" in near else None

@@ -1,0 +1,111 @@
+"""Running a registry: in the foreground until a signal, or beside the caller in a thread."""
+
+import logging
+import socket
+import ssl
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from edgelift.errors import ConfigurationError
+
+_KEEP_ALIVE = 75  # seconds; clients pool connections, and a short limit would cut one as it is used again
+_GRACE = 5  # seconds that running answers get once a stop is asked for
+_log = logging.getLogger(__name__)
+
+
+def serve_forever(
+    app: ASGIApp, host: str, port: int, *, certfile: Path | None = None, keyfile: Path | None = None
+) -> None:
+    """Serve `app` until SIGINT or SIGTERM; with a certificate over TLS.
+
+    Raises `ConfigurationError` where the address is taken or the certificate cannot be used.
+    """
+    server = _server(app, certfile, keyfile)
+    listener = _listen(host, port)
+    shown = f"[{host}]" if ":" in host else host
+    _log.info("listening on %s://%s:%d", "https" if certfile else "http", shown, listener.getsockname()[1])
+    server.run(sockets=[listener])
+
+
+class RunningServer:
+    """Serves `app` from a thread while the `with` block runs, on loopback; port 0 takes a free one."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        port: int = 0,
+        *,
+        certfile: Path | None = None,
+        keyfile: Path | None = None,
+        address: str = "127.0.0.1",
+    ) -> None:
+        self._server = _server(app, certfile, keyfile)
+        self._listener = _listen(address, port)
+        self._scheme = "https" if certfile else "http"
+        self._thread = threading.Thread(target=self._run, name="registry", daemon=True)
+        self.host = f"{address}:{self._listener.getsockname()[1]}"
+
+    @property
+    def url(self) -> str:
+        """Scheme and host."""
+        return f"{self._scheme}://{self.host}"
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.should_exit = True
+        self._thread.join()
+
+    def _run(self) -> None:
+        self._server.run(sockets=[self._listener])
+
+
+def _server(app: ASGIApp, certfile: Path | None, keyfile: Path | None) -> uvicorn.Server:
+    config = uvicorn.Config(
+        app,
+        http="h11",
+        ws="none",
+        loop="asyncio",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        log_level="error",  # a TLS greeting to a plain port is no news
+        server_header=False,
+        proxy_headers=False,  # nothing here depends on who asks, so no header may say who does
+        timeout_keep_alive=_KEEP_ALIVE,
+        timeout_graceful_shutdown=_GRACE,
+        ssl_certfile=certfile,
+        ssl_keyfile=keyfile,
+    )
+    try:
+        config.load()
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigurationError(
+            f"cannot serve TLS with the certificate {certfile}: {error.strerror or 'it is not usable'}",
+            hint="give a certificate chain and its unencrypted private key, both as PEM files",
+        ) from None
+    return uvicorn.Server(config)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listener = socket.create_server((host, port), family=family)
+    except (OSError, OverflowError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "there is no such port"
+        raise ConfigurationError(
+            f"cannot listen on {host} port {port}: {reason}", hint="choose another address or port"
+        ) from None
+    # Connections inherit this. asyncio sets it only on sockets that name their protocol, which these do not; without it
+    # each answer waits 40 ms for the client's delayed acknowledgement.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener

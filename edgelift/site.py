@@ -1,0 +1,110 @@
+"""One edge site, and its parts, which the flows take as parameters: what to carry, where to, and how to get in.
+
+Secrets are never here: only the names of the blocks, and the paths of the files, that hold them. The models render as
+the form of a run in Prefect's UI.
+"""
+
+from typing import Annotated, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from edgelift.bundle.definition import Architecture, BundleName, explain
+from edgelift.errors import ConfigurationError
+
+OnConflict = Literal["fail", "keep", "replace"]
+
+
+class _Settings(BaseModel):
+    """A part of a request: frozen, and unknown keys are errors, so that a typo is never silent."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ContentSource(_Settings):
+    """What a bundle is built from: profiles of Palette, exported profiles, single images, in any mixture."""
+
+    profiles: tuple[str, ...] = Field((), description="Cluster profiles by uid, or by name or name@version.")
+    project: str | None = Field(None, description="Palette project, by uid or name; empty for the tenant.")
+    palette: str | None = Field(None, description="Name of the Palette Credentials block; empty for PALETTE_API_KEY.")
+    profile_files: tuple[str, ...] = Field((), description="Paths of exported profiles (JSON or YAML); no API needed.")
+    images: tuple[str, ...] = Field((), description="Further image references.")
+    architecture: Architecture | None = Field(None, description="Only this architecture; empty keeps all of them.")
+    settings: dict[str, str] = Field({}, description="Values of macros that the profiles cannot give, by name.")
+
+    @model_validator(mode="after")
+    def _asks_for_something(self) -> Self:
+        if not (self.profiles or self.profile_files or self.images):
+            raise ValueError("name at least one profile, profile file or image")
+        return self
+
+
+class RegistryAccess(_Settings):
+    """How to get into registries: names of blocks, then files, then anonymously."""
+
+    registries: tuple[str, ...] = Field((), description="Names of Registry Credentials blocks.")
+    credentials_file: str | None = Field(None, description="Path of a palette-edge credentials file.")
+    docker_config: bool = Field(True, description="Also use the worker's Docker login (config.json and its helpers).")
+    ca_cert: str | None = Field(None, description="Path of a PEM file with further certificate authorities.")
+    insecure: bool = Field(False, description="Do not verify TLS certificates. For a test network only.")
+    plain_http: tuple[str, ...] = Field((), description="Registries (host:port) that speak plain HTTP.")
+
+
+DEFAULT_ACCESS = RegistryAccess()  # the worker's Docker login, else anonymous
+
+
+class TargetSettings(_Settings):
+    """The registry that content is pushed to."""
+
+    registry: str = Field(description="HOST[:PORT][/BASE], for example mirror.example:5000/spectro-images.")
+    rules: tuple[str, ...] = Field((), description="Mapping rules SRC=DST: a source prefix and what replaces it.")
+    docker_hub_aliases: bool = Field(False, description="Push docker.io/library/x as docker.io/x, too.")
+    on_conflict: OnConflict = Field("fail", description="What to do with a tag that stands with another digest.")
+
+
+class ArchiveSettings(_Settings):
+    """Where a finished bundle is kept, too. One of them."""
+
+    block: str | None = Field(None, description="Name of a Bundle Archive (S3) block.")
+    directory: str | None = Field(None, description="Path of a directory.")
+    artifact: str | None = Field(None, description="HOST[:PORT]/REPOSITORY of a registry that takes OCI artifacts.")
+
+    @model_validator(mode="after")
+    def _is_one_place(self) -> Self:
+        if sum(place is not None for place in (self.block, self.directory, self.artifact)) != 1:
+            raise ValueError("name exactly one of block, directory and artifact")
+        return self
+
+
+class Schedule(_Settings):
+    """When a site is synchronised."""
+
+    cron: str = Field(description="Cron expression, for example 15 2 * * *.")
+    timezone: str = Field("UTC", description="IANA time zone, for example Europe/Berlin.")
+    active: bool = Field(True, description="Whether the schedule runs.")
+
+
+class EdgeSite(_Settings):
+    """One edge site: all that `sync_site` needs to know, as one YAML file."""
+
+    name: BundleName = Field(description="Name of the site, and of its bundle.")
+    source: ContentSource = Field(description="What the site needs.")
+    target: TargetSettings = Field(description="The site's own registry.")
+    access: RegistryAccess = Field(DEFAULT_ACCESS, description="How to get into the registries.")
+    archive: ArchiveSettings | None = Field(None, description="Where the bundle is kept, too.")
+    deep: bool = Field(False, description="Validate by reading every blob back.")
+    schedule: Schedule | None = Field(None, description="When to synchronise; empty for by hand only.")
+    description: Annotated[str, Field(max_length=500)] = Field("", description="A line for the operators.")
+
+    @classmethod
+    def from_yaml(cls, text: str, where: str) -> Self:
+        """Read a site file; raises `ConfigurationError` that names `where` and every wrong key."""
+        try:
+            return cls.model_validate(yaml.safe_load(text))
+        except yaml.YAMLError as error:
+            raise ConfigurationError(f"{where} is not YAML: {' '.join(str(error).split())}") from None
+        except ValidationError as error:
+            raise ConfigurationError(
+                f"{where} is not a site file: {explain(error)}",
+                hint="deployments/sites holds examples; unknown keys are refused so that no typo is overlooked",
+            ) from None

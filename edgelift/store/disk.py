@@ -1,0 +1,37 @@
+"""What the operating system says about the disk, as errors of ours that name the next step."""
+
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from edgelift.errors import StoreError
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+@contextmanager
+def disk_errors(attempt: str, *, need: int | None = None, place: Path | None = None) -> Iterator[None]:
+    """Turn `OSError` into a `StoreError` that says what was attempted, and for a full disk what is needed and free."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise StoreError(f"cannot {attempt}: {error.strerror or error}") from None
+        needed = f"; {need:,} bytes are needed" if need is not None else ""
+        free = f", {shutil.disk_usage(place).free:,} bytes are free" if place is not None else ""
+        raise StoreError(
+            f"cannot {attempt}: the disk is full{needed}{free}",
+            hint="free some space or choose another folder, then run the same command again: it continues",
+        ) from None
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename in `folder` durable."""
+    file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)

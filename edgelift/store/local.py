@@ -1,0 +1,165 @@
+"""The working store in a directory: an OCI image layout, plus the partial downloads that will become its blobs.
+
+oci-layout, index.json        image-spec image-layout.md; each tagged manifest with its full reference
+blobs/<algorithm>/<hex>       complete and verified: nothing unverified gets a name here
+partial/<algorithm>-<hex>     what has arrived so far; locked (flock) by the one task or process that writes it
+quarantine/<algorithm>-<hex>  bytes that turned out wrong, kept for a look
+"""
+
+import fcntl
+import os
+import shutil
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from edgelift.errors import IntegrityError, StoreError
+from edgelift.oci.content import CHUNK
+from edgelift.oci.descriptor import Descriptor
+from edgelift.oci.digest import Digest
+from edgelift.store.disk import disk_errors
+from edgelift.store.layout import LayoutIndex
+from edgelift.store.partial import Partial
+
+
+class LocalStore:
+    """Content in the directory `root`, for several threads and processes. Implements `oci.content.ContentStore`."""
+
+    def __init__(self, root: Path) -> None:
+        """Open the store at `root`, made where it is missing; raises `StoreError` where that fails."""
+        self.root = root
+        with disk_errors(f"open the store {root}"):
+            for folder in ("blobs/sha256", "blobs/sha512", "partial", "quarantine"):
+                (root / folder).mkdir(parents=True, exist_ok=True)
+        self._index = LayoutIndex(root)
+
+    def path(self, digest: Digest) -> Path:
+        """Where the blob of `digest` is, or would be."""
+        return self.root / "blobs" / digest.algorithm / digest.hex
+
+    def exists(self, descriptor: Descriptor) -> bool:
+        """Whether the content is here with the right size."""
+        try:
+            found = self.path(descriptor.digest).lstat()
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise StoreError(f"cannot look at {self.path(descriptor.digest)}: {error.strerror}") from None
+        return stat.S_ISREG(found.st_mode) and found.st_size == descriptor.size
+
+    def read(self, descriptor: Descriptor) -> Iterator[bytes]:
+        """The content in chunks, hashed on the way; wrong content is put into quarantine before `IntegrityError`."""
+        hasher, seen, held = descriptor.digest.hasher(), 0, b""
+        for chunk in self._chunks(descriptor, 0, descriptor.size + 1):
+            hasher.update(chunk)
+            seen += len(chunk)
+            if held:
+                yield held
+            held = chunk
+        if seen != descriptor.size or hasher.hexdigest() != descriptor.digest.hex:
+            self._quarantine(descriptor.digest)
+            raise IntegrityError(
+                f"the store's copy of {descriptor.digest} is damaged; it was moved to {self.root / 'quarantine'}",
+                hint="run the same command again: what is missing is fetched anew",
+                retryable=True,
+            )
+        if held:
+            yield held
+
+    def read_range(self, descriptor: Descriptor, start: int, stop: int) -> Iterator[bytes]:
+        """Bytes `start` to `stop` (exclusive), unverified."""
+        return self._chunks(descriptor, start, stop)
+
+    @contextmanager
+    def ingest(self, descriptor: Descriptor) -> Iterator[Partial | None]:
+        """The partial content of `descriptor`, locked until the block ends; None where the content is complete."""
+        if self.exists(descriptor):
+            yield None
+            return
+        with disk_errors(f"write {descriptor.digest} into {self.root}", need=descriptor.size, place=self.root):
+            digest, path = descriptor.digest, self._partial_path(descriptor.digest)
+            file = self._lock(path, descriptor)
+            if file is None:
+                yield None
+                return
+            with Partial(file, path, descriptor, self.path(digest), self._quarantine_path(digest)) as partial:
+                yield partial
+
+    def write(self, descriptor: Descriptor, content: bytes) -> None:
+        """Keep small `content`; raises `IntegrityError` where it is not what `descriptor` says."""
+        with self.ingest(descriptor) as partial:
+            if partial is not None:
+                partial.restart()
+                partial.write(content)
+                partial.commit()
+
+    def tag(self, reference: str, descriptor: Descriptor) -> None:
+        """Name the manifest `descriptor` in the layout's index."""
+        with disk_errors(f"tag {reference} in {self.root}"):
+            self._index.put(reference, descriptor)
+
+    def references(self) -> dict[str, Descriptor]:
+        """The tagged manifests by full reference."""
+        with disk_errors(f"read the index of {self.root}"):
+            return self._index.read()
+
+    def free_space(self) -> int:
+        """Bytes free on the store's disk."""
+        with disk_errors(f"measure the disk of {self.root}"):
+            return shutil.disk_usage(self.root).free
+
+    def _lock(self, path: Path, descriptor: Descriptor) -> int | None:
+        """The partial file, open and locked; None where another writer has completed the content meanwhile."""
+        while True:
+            file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if self.exists(descriptor):
+                if _is_same_file(file, path):
+                    path.unlink()
+                os.close(file)
+                return None
+            if _is_same_file(file, path):  # else it was renamed or removed while we waited for its lock
+                return file
+            os.close(file)
+
+    def _chunks(self, descriptor: Descriptor, start: int, stop: int) -> Iterator[bytes]:
+        path = self.path(descriptor.digest)
+        try:
+            file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except OSError as error:
+            raise StoreError(
+                f"{descriptor.digest} is not in the store {self.root}: {error.strerror}",
+                hint="run the same command again: what is missing is fetched anew",
+                retryable=True,
+            ) from None
+        try:
+            while start < stop:
+                chunk = os.pread(file, min(CHUNK, stop - start), start)
+                if not chunk:
+                    return
+                start += len(chunk)
+                yield chunk
+        except OSError as error:
+            raise StoreError(f"cannot read {path}: {error.strerror}") from None
+        finally:
+            os.close(file)
+
+    def _partial_path(self, digest: Digest) -> Path:
+        return self.root / "partial" / f"{digest.algorithm}-{digest.hex}"
+
+    def _quarantine_path(self, digest: Digest) -> Path:
+        return self.root / "quarantine" / f"{digest.algorithm}-{digest.hex}"
+
+    def _quarantine(self, digest: Digest) -> None:
+        with disk_errors(f"move {digest} out of {self.root}"):
+            self.path(digest).replace(self._quarantine_path(digest))
+
+
+def _is_same_file(file: int, path: Path) -> bool:
+    try:
+        named = path.lstat()
+    except FileNotFoundError:
+        return False
+    held = os.fstat(file)
+    return (held.st_dev, held.st_ino) == (named.st_dev, named.st_ino)

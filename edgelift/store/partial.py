@@ -1,0 +1,89 @@
+"""One blob on its way into the store: appended, hashed as it comes, and named only when size and digest are right."""
+
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from edgelift.errors import IntegrityError
+from edgelift.oci.content import CHUNK
+from edgelift.oci.descriptor import Descriptor
+from edgelift.store.disk import sync_folder
+
+
+class Partial:
+    """An open, locked partial file. Implements `oci.content.Ingest`; closing it keeps what has arrived."""
+
+    def __init__(self, file: int, path: Path, descriptor: Descriptor, destination: Path, quarantine: Path) -> None:
+        """Take over the locked `file` at `path`, continuing after the bytes that it holds."""
+        self._file = file
+        self._path = path
+        self._descriptor = descriptor
+        self._destination = destination
+        self._quarantine = quarantine
+        self._hasher = descriptor.digest.hasher()
+        self._offset = 0
+
+    def __enter__(self) -> Self:
+        """Hash what an earlier attempt left: a hash cannot be kept across processes, the bytes can."""
+        try:
+            if os.fstat(self._file).st_size > self._descriptor.size:
+                self.restart()
+            while chunk := os.pread(self._file, CHUNK, self._offset):
+                self._hasher.update(chunk)
+                self._offset += len(chunk)
+        except BaseException:
+            os.close(self._file)
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the file, which gives up its lock."""
+        os.close(self._file)
+
+    @property
+    def offset(self) -> int:
+        """How many bytes are here."""
+        return self._offset
+
+    def write(self, chunk: bytes) -> None:
+        """Append `chunk`; raises `IntegrityError` past the descriptor's size."""
+        if self._offset + len(chunk) > self._descriptor.size:
+            raise IntegrityError(f"{self._descriptor.digest} is longer than its {self._descriptor.size:,} bytes")
+        self._hasher.update(chunk)
+        view = memoryview(chunk)
+        while view:
+            written = os.pwrite(self._file, view, self._offset)
+            self._offset += written
+            view = view[written:]
+
+    def restart(self) -> None:
+        """Forget what is here."""
+        os.ftruncate(self._file, 0)
+        self._hasher = self._descriptor.digest.hasher()
+        self._offset = 0
+
+    def commit(self) -> None:
+        """Name the content; on a wrong size or digest quarantine it, begin anew and raise `IntegrityError`."""
+        found = self._hasher.hexdigest()
+        if self._offset != self._descriptor.size or found != self._descriptor.digest.hex:
+            problem = f"{self._offset:,} bytes with {self._descriptor.digest.algorithm}:{found[:16]}…"
+            self._copy_to_quarantine()
+            self.restart()
+            raise IntegrityError(
+                f"what arrived for {self._descriptor.digest} is wrong: {problem} in place of {self._descriptor.size:,}",
+                hint=f"the bytes are kept in {self._quarantine} for a look; a proxy may change content on the way",
+                retryable=True,
+            )
+        os.fsync(self._file)
+        os.fchmod(self._file, 0o444)
+        self._path.replace(self._destination)
+        sync_folder(self._destination.parent)
+
+    def _copy_to_quarantine(self) -> None:
+        with self._quarantine.open("wb") as kept:
+            position = 0
+            while position < self._offset:
+                position += os.sendfile(kept.fileno(), self._file, position, self._offset - position)

@@ -1,0 +1,44 @@
+"""Profiles → one content bundle."""
+
+from prefect import flow
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from edgelift.site import DEFAULT_ACCESS, ArchiveSettings, ContentSource, RegistryAccess
+from tasks.archive import archive_bundle
+from tasks.assemble import BuiltBundle, assemble_content
+from tasks.log_in import log_in
+from tasks.plan import plan_lock
+from tasks.pull import pull_images
+from tasks.resolve import resolve_source
+
+
+@flow(
+    name="build-bundle",
+    flow_run_name="build {name}",
+    task_runner=ThreadPoolTaskRunner(max_workers=4),
+    persist_result=False,
+)
+def build_bundle(
+    name: str,
+    source: ContentSource,
+    output: str = "output/content-bundle",
+    access: RegistryAccess = DEFAULT_ACCESS,
+    archive: ArchiveSettings | None = None,
+    store: str | None = None,
+) -> BuiltBundle:
+    """Build one content bundle for cluster profiles.
+
+    Args:
+        name: Name of the bundle; its file is NAME.tar.zst.
+        source: Profiles, exported profiles and further images.
+        output: Folder that the bundle and its lock are written to.
+        access: How to get into the registries that hold the images.
+        archive: Where the bundle is kept, too.
+        store: Folder of the working store; empty for the one in the user's cache.
+    """
+    definition = resolve_source(name, source)
+    log_in(definition, access)
+    lock = plan_lock(definition, access, store, output)
+    pull_images(lock, access, store)
+    bundle = assemble_content(lock, name, store, output)
+    return archive_bundle(bundle, archive, access) if archive else bundle

@@ -1,0 +1,42 @@
+"""One content bundle → a validated registry."""
+
+from prefect import flow
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from edgelift.site import DEFAULT_ACCESS, RegistryAccess, TargetSettings
+from tasks.log_in import log_in
+from tasks.push import check_target, open_lock, push_images
+from tasks.report import DeliveryReport, report_delivery
+from tasks.validate import validate_target
+
+
+@flow(
+    name="push-bundle",
+    flow_run_name="push to {target.registry}",
+    task_runner=ThreadPoolTaskRunner(max_workers=4),
+    persist_result=False,
+)
+def push_bundle(
+    bundle: str,
+    target: TargetSettings,
+    output: str = "output/delivery",
+    access: RegistryAccess = DEFAULT_ACCESS,
+    deep: bool = False,
+    receipt: str | None = None,
+) -> DeliveryReport:
+    """Push one content bundle to a registry, then prove what arrived.
+
+    Args:
+        bundle: Path of the bundle, NAME.tar.zst.
+        target: The registry that it is pushed to.
+        output: Folder that the receipt and the site-side settings are written to.
+        access: How to get into the registry.
+        deep: Validate by reading every blob back.
+        receipt: Path of the receipt, where it is not to be in the output folder.
+    """
+    lock = open_lock(bundle)
+    log_in(None, access, target)
+    check_target(lock, access, target)
+    push_images(lock, bundle, access, target)
+    proved = validate_target(lock, access, target, deep=deep)
+    return report_delivery(lock, proved, target, output, receipt)

@@ -1,0 +1,42 @@
+"""A lock → the content bundle it describes, byte for byte the one it described before."""
+
+from prefect import flow
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from edgelift.site import DEFAULT_ACCESS, ArchiveSettings, RegistryAccess
+from tasks.archive import archive_bundle
+from tasks.assemble import BuiltBundle, assemble_content
+from tasks.log_in import log_in
+from tasks.plan import replay_lock
+from tasks.pull import pull_images
+
+
+@flow(
+    name="rebuild-bundle",
+    flow_run_name="rebuild {name}",
+    task_runner=ThreadPoolTaskRunner(max_workers=4),
+    persist_result=False,
+)
+def rebuild_bundle(
+    name: str,
+    lock_file: str,
+    output: str = "output/content-bundle",
+    access: RegistryAccess = DEFAULT_ACCESS,
+    archive: ArchiveSettings | None = None,
+    store: str | None = None,
+) -> BuiltBundle:
+    """Build the content bundle of a lock that was made before; no tag is looked up again.
+
+    Args:
+        name: Name of the bundle; its file is NAME.tar.zst.
+        lock_file: Path of the lock.
+        output: Folder that the bundle and its lock are written to.
+        access: How to get into the registries that hold the images.
+        archive: Where the bundle is kept, too.
+        store: Folder of the working store; empty for the one in the user's cache.
+    """
+    lock = replay_lock(lock_file, store, output)
+    log_in(lock.definition, access)
+    pull_images(lock, access, store)
+    bundle = assemble_content(lock, name, store, output)
+    return archive_bundle(bundle, archive, access) if archive else bundle

@@ -1,0 +1,41 @@
+"""All of it for one edge site: profiles → bundle → the site's registry → proof."""
+
+from prefect import flow
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from edgelift.site import EdgeSite
+from tasks.archive import archive_bundle
+from tasks.assemble import assemble_content
+from tasks.log_in import log_in
+from tasks.plan import plan_lock
+from tasks.pull import pull_images
+from tasks.push import push_images
+from tasks.report import DeliveryReport, report_delivery
+from tasks.resolve import resolve_source
+from tasks.validate import validate_target
+
+
+@flow(
+    name="sync-site",
+    flow_run_name="sync {site.name}",
+    task_runner=ThreadPoolTaskRunner(max_workers=4),
+    persist_result=False,
+)
+def sync_site(site: EdgeSite, output: str = "output/sites", store: str | None = None) -> DeliveryReport:
+    """Bring one edge site what its profiles need, and prove that it arrived.
+
+    Args:
+        site: The site: what it needs, its registry, and how to get in.
+        output: Folder that the bundle, its lock, the receipt and the site-side settings are written to.
+        store: Folder of the working store; empty for the one in the user's cache.
+    """
+    definition = resolve_source(site.name, site.source)
+    log_in(definition, site.access, site.target)
+    lock = plan_lock(definition, site.access, store, output, site.target)
+    pull_images(lock, site.access, store)
+    bundle = assemble_content(lock, site.name, store, output)
+    if site.archive:
+        archive_bundle(bundle, site.archive, site.access)
+    push_images(lock, bundle.path, site.access, site.target)
+    receipt = validate_target(lock, site.access, site.target, deep=site.deep)
+    return report_delivery(lock, receipt, site.target, output)

@@ -1,0 +1,51 @@
+"""Assemble: store + lock → one content bundle, with its lock beside it."""
+
+from pathlib import Path
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from pydantic import BaseModel, ConfigDict
+
+from edgelift.bundle.lock import BundleLock
+from edgelift.bundle.writer import assemble_bundle
+from edgelift.documents import write_document
+from edgelift.oci.digest import Digest
+from tasks.connect import open_store
+from tasks.narrate import megabytes, narrate, narrate_progress
+
+
+class BuiltBundle(BaseModel):
+    """A finished bundle: its file, the lock beside it, the file's digest and size (bytes)."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    path: str
+    lock_path: str
+    digest: Digest
+    size: int
+    images: int
+    archived: str | None = None
+
+
+@task(name="assemble", task_run_name="assemble {name}", cache_policy=NO_CACHE, persist_result=False)
+def assemble_content(lock: BundleLock, name: str, store: str | None, output: str) -> BuiltBundle:
+    """Write NAME.tar.zst and NAME.lock.json into `output`; neither is there before it is whole."""
+    folder = Path(output).absolute()
+    lock_path = folder / f"{name}.lock.json"
+    summary = assemble_bundle(
+        lock,
+        open_store(store),
+        folder / f"{name}.tar.zst",
+        progress=narrate_progress(f"assembling {name}", lock.unique_size),
+    )
+    write_document(lock_path, lock.to_json())
+    narrate(f"assembled {summary.path}: {megabytes(summary.size)}, {summary.digest}")
+    return BuiltBundle(
+        name=name,
+        path=str(summary.path),
+        lock_path=str(lock_path),
+        digest=summary.digest,
+        size=summary.size,
+        images=summary.images,
+    )

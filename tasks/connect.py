@@ -1,0 +1,43 @@
+"""The clients that the tasks of one run share in one process; secrets are loaded here and kept nowhere else."""
+
+from functools import lru_cache
+from pathlib import Path
+
+from prefect.runtime import flow_run
+
+from blocks.registry import load_registries
+from edgelift.access import Connections, default_store
+from edgelift.delivery.target import Target
+from edgelift.oci.push import KnownBlobs
+from edgelift.site import RegistryAccess, TargetSettings
+from edgelift.store.local import LocalStore
+
+
+def connect(access: RegistryAccess) -> Connections:
+    """Clients for every registry that `access` leads to; each run loads its blocks anew: a rotated secret counts."""
+    return _open(str(flow_run.id), access)
+
+
+def open_store(store: str | None) -> LocalStore:
+    """The working store in the folder `store`, or in the user's cache folder."""
+    return LocalStore(Path(store).absolute() if store else default_store())
+
+
+def known_blobs(target: TargetSettings) -> KnownBlobs:
+    """What this run has learned of where blobs are at the target."""
+    return _known(str(flow_run.id), target.registry)
+
+
+def target_of(settings: TargetSettings) -> Target:
+    """The target with its mapping rules; raises `ConfigurationError`."""
+    return Target.parse(settings.registry, settings.rules, docker_hub_aliases=settings.docker_hub_aliases)
+
+
+@lru_cache(maxsize=4)
+def _open(run: str, access: RegistryAccess) -> Connections:  # noqa: ARG001 - the run is part of the key only
+    return load_registries(access)
+
+
+@lru_cache(maxsize=4)
+def _known(run: str, registry: str) -> KnownBlobs:  # noqa: ARG001 - part of the key only
+    return KnownBlobs()

@@ -1,0 +1,43 @@
+"""One line a step, in the run's log and, through the command line, in the terminal."""
+
+import logging
+import time
+from collections.abc import Callable
+from threading import Lock
+
+from prefect.logging import get_run_logger
+
+CHANNEL = "edgelift"  # the command line shows what is logged under this name, and nothing of the engine's own
+INTERVAL = 5.0  # seconds between two progress lines
+
+
+def narrate(message: str, *, warn: bool = False) -> None:
+    """Log one line about the step that is running."""
+    logger = get_run_logger().getChild(CHANNEL)
+    logger.log(logging.WARNING if warn else logging.INFO, message)
+
+
+def narrate_progress(verb: str, total: int) -> Callable[[int], None]:
+    """A callback for bytes done; it logs how far `verb` is, at most every few seconds, and never at the very end."""
+    logger = get_run_logger().getChild(CHANNEL)
+    lock, state = Lock(), {"done": 0, "said": time.monotonic()}
+
+    def progress(count: int) -> None:
+        with lock:
+            state["done"] += count
+            now = time.monotonic()
+            if now - state["said"] < INTERVAL or state["done"] >= total:
+                return
+            state["said"] = now
+            done = int(state["done"])
+        logger.info("%s: %s of %s (%d %%)", verb, megabytes(done), megabytes(total), 100 * done // max(total, 1))
+
+    return progress
+
+
+def megabytes(count: int) -> str:
+    """`count` bytes for people: `3.2 MiB`."""
+    value, units = float(count), ["B", "KiB", "MiB", "GiB", "TiB"]
+    while value >= 1024 and len(units) > 1:  # noqa: PLR2004 - the binary step
+        value, units = value / 1024, units[1:]
+    return f"{value:.0f} {units[0]}" if units[0] == "B" else f"{value:.1f} {units[0]}"

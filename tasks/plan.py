@@ -1,0 +1,81 @@
+"""Plan: the definition → its lock, with every problem found before a blob moves. A retried run gets its first lock."""
+
+from pathlib import Path
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.runtime import flow_run
+
+from edgelift.bundle.definition import BundleDefinition
+from edgelift.bundle.lock import BundleLock
+from edgelift.delivery.preflight import check_delivery, check_disk
+from edgelift.documents import read_document, write_document
+from edgelift.errors import PlanError
+from edgelift.plan import plan_bundle
+from edgelift.site import RegistryAccess, TargetSettings
+from edgelift.store.local import LocalStore
+from tasks.connect import connect, open_store, target_of
+from tasks.narrate import megabytes, narrate
+
+
+@task(name="plan", task_run_name="plan {definition.name}", cache_policy=NO_CACHE, persist_result=False)
+def plan_lock(
+    definition: BundleDefinition,
+    access: RegistryAccess,
+    store: str | None,
+    output: str,
+    target: TargetSettings | None = None,
+) -> BundleLock:
+    """Pin every reference, or take the lock that this run made at its first attempt; then look for obstacles."""
+    content = open_store(store)
+    saved = content.root / "runs" / str(flow_run.id) / "lock.json"
+    if saved.exists():
+        lock = BundleLock.from_json(read_document(saved), str(saved))
+        narrate(f"replaying the lock of this run's first attempt, {lock.digest[:19]}…")
+    else:
+        lock = _plan_anew(definition, access, content)
+        _check_obstacles(lock, access, content, Path(output), target)
+        write_document(saved, lock.to_json())
+    _narrate_totals(lock)
+    return lock
+
+
+@task(name="replay lock", task_run_name="replay {lock_file}", cache_policy=NO_CACHE, persist_result=False)
+def replay_lock(lock_file: str, store: str | None, output: str) -> BundleLock:
+    """A lock from its file; raises `PlanError` where the disk is too small for it."""
+    lock = BundleLock.from_json(read_document(Path(lock_file)), lock_file)
+    shortage = check_disk(lock, open_store(store), Path(output))
+    if shortage is not None:
+        raise PlanError("the disk is too small; nothing was moved", [shortage])
+    _narrate_totals(lock)
+    return lock
+
+
+def _plan_anew(definition: BundleDefinition, access: RegistryAccess, content: LocalStore) -> BundleLock:
+    plan = plan_bundle(definition, connect(access).registries, content)
+    for warning in plan.warnings:
+        narrate(warning, warn=True)
+    plan.raise_for_errors()
+    return plan.lock
+
+
+def _check_obstacles(
+    lock: BundleLock, access: RegistryAccess, content: LocalStore, output: Path, target: TargetSettings | None
+) -> None:
+    shortage = check_disk(lock, content, output)
+    errors = [shortage] if shortage is not None else []
+    if target is not None:
+        destination = target_of(target)
+        registry = connect(access).registry(destination.registry)
+        preflight = check_delivery(lock, destination, registry, target.on_conflict)
+        for warning in preflight.warnings:
+            narrate(warning, warn=True)
+        errors += preflight.errors
+    if errors:
+        raise PlanError("the content cannot be delivered as it stands; nothing was moved", errors)
+
+
+def _narrate_totals(lock: BundleLock) -> None:
+    narrate(
+        f"planned {len(lock.images)} images: {len(lock.unique_blobs())} unique blobs, {megabytes(lock.unique_size)}"
+    )

@@ -1,0 +1,78 @@
+"""Pull: registry → store, one task an image. What is in the store already is not asked for again."""
+
+from collections.abc import Sequence
+
+from prefect import task, unmapped
+from prefect.cache_policies import INPUTS, RUN_ID
+from prefect.tasks import exponential_backoff
+from pydantic import BaseModel, ConfigDict
+
+from edgelift.bundle.lock import BundleLock, LockedImage
+from edgelift.oci.digest import Digest
+from edgelift.oci.pull import pull_content
+from edgelift.oci.reference import ImageReference
+from edgelift.oci.transfer import Transfer
+from edgelift.site import RegistryAccess
+from edgelift.store.local import LocalStore
+from tasks.connect import connect, open_store
+from tasks.narrate import megabytes, narrate, narrate_progress
+from tasks.settle import is_retryable, settle
+
+
+class PulledImage(BaseModel):
+    """An image whose every byte is in the store."""
+
+    model_config = ConfigDict(frozen=True)
+
+    reference: str
+    digest: Digest
+    transfer: Transfer
+
+
+@task(
+    name="pull",
+    task_run_name="pull {image.reference}",
+    retries=2,
+    retry_delay_seconds=exponential_backoff(2),
+    retry_jitter_factor=0.5,
+    retry_condition_fn=is_retryable,
+    persist_result=True,
+    cache_policy=INPUTS + RUN_ID,
+)
+def pull_image(image: LockedImage, access: RegistryAccess, store: str | None) -> PulledImage:
+    """Bring one image into the store."""
+    reference = ImageReference.parse(image.reference)
+    content = open_store(store)
+    transfer = pull_content(
+        connect(access).registry(reference.registry),
+        reference.repository,
+        image.content,
+        content,
+        progress=narrate_progress(f"pulling {image.reference}", image.size),
+    )
+    content.tag(image.reference, image.descriptor)
+    narrate(f"pulled {image.reference}: {megabytes(transfer.moved_bytes)} moved, {transfer.present} blobs were there")
+    return PulledImage(reference=image.reference, digest=image.descriptor.digest, transfer=transfer)
+
+
+def pull_images(lock: BundleLock, access: RegistryAccess, store: str | None) -> list[PulledImage]:
+    """Pull every image of the lock, each as a task of its own; raises `IncompleteError` naming all that failed."""
+    pulled = _pull(lock.images, access, store)
+    # A result that Prefect took over from an earlier attempt says nothing about the disk of this worker.
+    lost = [image for image in lock.images if not _is_here(image, open_store(store))]
+    if lost:
+        again = {image.reference: image for image in _pull(lost, access, store, refresh=True)}
+        pulled = [again.get(image.reference, image) for image in pulled]
+    return pulled
+
+
+def _pull(
+    images: Sequence[LockedImage], access: RegistryAccess, store: str | None, *, refresh: bool = False
+) -> list[PulledImage]:
+    pull = pull_image.with_options(refresh_cache=True) if refresh else pull_image
+    futures = pull.map(list(images), access=unmapped(access), store=store)
+    return settle("pulled", [image.reference for image in images], futures)
+
+
+def _is_here(image: LockedImage, store: LocalStore) -> bool:
+    return all(store.exists(each) for each in (*image.manifests, *image.blobs))

@@ -1,0 +1,137 @@
+"""Push: store or bundle → target registry, one task an image."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from prefect import task, unmapped
+from prefect.cache_policies import INPUTS, NO_CACHE, RUN_ID
+from prefect.tasks import exponential_backoff
+from pydantic import BaseModel, ConfigDict
+
+from edgelift.bundle.lock import BundleLock, LockedImage
+from edgelift.bundle.reader import BundleReader
+from edgelift.delivery.preflight import check_delivery
+from edgelift.delivery.target import TargetName
+from edgelift.errors import PlanError
+from edgelift.oci.content import ContentReader
+from edgelift.oci.push import push_content
+from edgelift.oci.reference import ImageReference
+from edgelift.oci.registry import Registry
+from edgelift.oci.transfer import Transfer
+from edgelift.site import RegistryAccess, TargetSettings
+from edgelift.store.local import LocalStore
+from tasks.connect import connect, known_blobs, target_of
+from tasks.narrate import megabytes, narrate, narrate_progress
+from tasks.settle import is_retryable, settle
+
+
+class PushedImage(BaseModel):
+    """An image under all its names at the target registry."""
+
+    model_config = ConfigDict(frozen=True)
+
+    reference: str
+    targets: tuple[str, ...]
+    transfer: Transfer
+
+
+@task(name="open bundle", task_run_name="open {bundle}", cache_policy=NO_CACHE, persist_result=False)
+def open_lock(bundle: str) -> BundleLock:
+    """The lock inside a bundle."""
+    with BundleReader.open(Path(bundle)) as reader:
+        narrate(f"opened {bundle}: {len(reader.lock.images)} images, {megabytes(reader.lock.unique_size)}")
+        return reader.lock
+
+
+@task(name="preflight", task_run_name="preflight {target.registry}", cache_policy=NO_CACHE, persist_result=False)
+def check_target(lock: BundleLock, access: RegistryAccess, target: TargetSettings) -> None:
+    """Raises `PlanError` with all that would stop the delivery, before the first blob leaves."""
+    destination = target_of(target)
+    preflight = check_delivery(lock, destination, connect(access).registry(destination.registry), target.on_conflict)
+    for warning in preflight.warnings:
+        narrate(warning, warn=True)
+    if preflight.errors:
+        raise PlanError(f"{target.registry} cannot take this bundle as it stands; nothing was moved", preflight.errors)
+
+
+@task(
+    name="push",
+    task_run_name="push {image.reference}",
+    retries=2,
+    retry_delay_seconds=exponential_backoff(2),
+    retry_jitter_factor=0.5,
+    retry_condition_fn=is_retryable,
+    persist_result=True,
+    cache_policy=INPUTS + RUN_ID,
+)
+def push_image(image: LockedImage, content: str, access: RegistryAccess, target: TargetSettings) -> PushedImage:
+    """Send one image to each of its names, from `content`: the path of a bundle or of a store."""
+    registry, names = _destination(image, access, target)
+    progress = narrate_progress(f"pushing {image.reference}", image.size * len(names))
+    transfer = Transfer()
+    with open_content(content) as source:
+        for name in names:
+            transfer += push_content(
+                source,
+                image.content,
+                registry,
+                name,
+                known=known_blobs(target),
+                on_conflict=target.on_conflict,
+                progress=progress,
+            )
+    narrate(
+        f"pushed {image.reference}: {megabytes(transfer.moved_bytes)} moved, "
+        f"{transfer.mounted} blobs mounted, {transfer.present} were there"
+    )
+    targets = tuple(f"{registry.host}/{name}" for name in names)
+    return PushedImage(reference=image.reference, targets=targets, transfer=transfer)
+
+
+def push_images(lock: BundleLock, content: str, access: RegistryAccess, target: TargetSettings) -> list[PushedImage]:
+    """Push every image of the lock, each as a task of its own; raises `IncompleteError` naming all that failed."""
+    pushed = _push(lock.images, content, access, target)
+    # A result taken over from an earlier attempt proves nothing about the registry as it is now.
+    lost = [image for image in lock.images if not _is_there(image, access, target)]
+    if lost and target.on_conflict != "keep":
+        again = {image.reference: image for image in _push(lost, content, access, target, refresh=True)}
+        pushed = [again.get(image.reference, image) for image in pushed]
+    return pushed
+
+
+@contextmanager
+def open_content(path: str) -> Iterator[ContentReader]:
+    """What to push from: a bundle where `path` is a file, else a store."""
+    if Path(path).is_dir():
+        yield LocalStore(Path(path))
+        return
+    with BundleReader.open(Path(path)) as reader:
+        yield reader
+
+
+def _push(
+    images: Sequence[LockedImage],
+    content: str,
+    access: RegistryAccess,
+    target: TargetSettings,
+    *,
+    refresh: bool = False,
+) -> list[PushedImage]:
+    push = push_image.with_options(refresh_cache=True) if refresh else push_image
+    futures = push.map(list(images), content=content, access=unmapped(access), target=unmapped(target))
+    return settle("pushed", [image.reference for image in images], futures)
+
+
+def _is_there(image: LockedImage, access: RegistryAccess, target: TargetSettings) -> bool:
+    registry, names = _destination(image, access, target)
+    standing = [registry.describe(name.repository, name.tag) for name in names]
+    return all(found is not None and found.digest == image.descriptor.digest for found in standing)
+
+
+def _destination(
+    image: LockedImage, access: RegistryAccess, target: TargetSettings
+) -> tuple[Registry, tuple[TargetName, ...]]:
+    destination = target_of(target)
+    names = destination.names(ImageReference.parse(image.reference), image.descriptor.digest)
+    return connect(access).registry(destination.registry), names

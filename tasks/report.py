@@ -1,0 +1,95 @@
+"""Report: the receipt as files and as Prefect artifacts, with the settings that the site's hosts need."""
+
+from pathlib import Path
+
+from prefect import task
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.cache_policies import NO_CACHE
+from pydantic import BaseModel, ConfigDict
+
+from edgelift.bundle.lock import BundleLock
+from edgelift.delivery.receipt import DeliveryReceipt
+from edgelift.delivery.site_settings import site_settings
+from edgelift.documents import write_document
+from edgelift.site import TargetSettings
+from tasks.connect import target_of
+from tasks.narrate import narrate
+
+
+class DeliveryReport(BaseModel):
+    """Where the receipt and the site-side settings were written, and whether the delivery is whole."""
+
+    model_config = ConfigDict(frozen=True)
+
+    registry: str
+    receipt_path: str
+    settings_path: str
+    counts: dict[str, int]
+    is_whole: bool
+
+
+@task(name="report", task_run_name="report on {target.registry}", cache_policy=NO_CACHE, persist_result=False)
+def report_delivery(
+    lock: BundleLock, receipt: DeliveryReceipt, target: TargetSettings, output: str, receipt_file: str | None = None
+) -> DeliveryReport:
+    """Write the receipt and the settings, publish both as artifacts; raises `IncompleteError` unless all is well."""
+    folder, name = Path(output).absolute(), lock.definition.name
+    receipt_path = Path(receipt_file).absolute() if receipt_file else folder / f"{name}.receipt.json"
+    settings_path = receipt_path.with_name(f"{name}.site-settings.yaml")
+    settings = site_settings(lock, target_of(target))
+    write_document(receipt_path, receipt.to_json())
+    write_document(settings_path, settings.encode())
+    create_table_artifact(key="delivery-receipt", table=_rows(receipt), description=_headline(receipt))
+    create_markdown_artifact(key="delivery-report", markdown=_markdown(receipt, settings))
+    narrate(f"receipt: {receipt_path}")
+    narrate(f"site-side settings: {settings_path}")
+    receipt.raise_unless_whole()
+    return DeliveryReport(
+        registry=receipt.registry,
+        receipt_path=str(receipt_path),
+        settings_path=str(settings_path),
+        counts=dict(receipt.counts),
+        is_whole=receipt.is_whole,
+    )
+
+
+def _headline(receipt: DeliveryReceipt) -> str:
+    counts = ", ".join(f"{count} {verdict}" for verdict, count in receipt.counts.items())
+    return f"{receipt.registry}, {receipt.checked_at}: {counts}"
+
+
+def _depth(receipt: DeliveryReceipt) -> str:
+    return "every blob read back" if receipt.deep else "manifests and blob sizes asked for"
+
+
+def _rows(receipt: DeliveryReceipt) -> list[dict[str, str]]:
+    problems_first = sorted(receipt.proofs, key=lambda proof: (proof.verdict == "ok", proof.reference))
+    return [
+        {
+            "image": proof.reference,
+            "verdict": proof.verdict,
+            "target": proof.target,
+            "digest": proof.expected,
+            "reason": proof.reason,
+        }
+        for proof in problems_first
+    ]
+
+
+def _markdown(receipt: DeliveryReceipt, settings: str) -> str:
+    verdict = "Every reference is proved." if receipt.is_whole else "**The delivery is not whole.**"
+    problems = [
+        f"- `{proof.target}`: {proof.verdict}. {proof.reason}" for proof in receipt.proofs if proof.verdict != "ok"
+    ]
+    extras = [f"- `{tag}`" for tag in receipt.extras.tags] + [f"- `{name}`" for name in receipt.extras.repositories]
+    listed = [f"- {reason}" for reason in receipt.extras.not_checkable]
+    sections = [
+        f"# {receipt.bundle} at {receipt.registry}",
+        f"{verdict} {_headline(receipt)}; {_depth(receipt)}.",
+        *(["## Not proved", *problems] if problems else []),
+        *(["## Also at the target", *extras] if extras else []),
+        *(["## Could not be listed", *listed] if listed else []),
+        "## Settings for the edge hosts",
+        f"```yaml\n{settings}```",
+    ]
+    return "\n\n".join(sections)

@@ -1,0 +1,32 @@
+"""Resolve: what is asked for → the definition of a bundle, with every reference and where it comes from."""
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from blocks.palette import PaletteCredentials
+from edgelift.access import palette_from_environment
+from edgelift.bundle.definition import BundleDefinition
+from edgelift.define import define_bundle
+from edgelift.palette.client import PaletteClient
+from edgelift.site import ContentSource
+from tasks.narrate import narrate
+
+
+@task(name="resolve", task_run_name="resolve the content of {name}", cache_policy=NO_CACHE, persist_result=False)
+def resolve_source(name: str, source: ContentSource) -> BundleDefinition:
+    """Read the profiles, from Palette and from files, and list what they declare."""
+    defined = define_bundle(name, source, lambda: _open_palette(source))
+    for warning in defined.warnings:
+        narrate(warning, warn=True)
+    definition = defined.definition
+    narrate(
+        f"resolved {len(definition.profiles)} profiles: "
+        f"{len(definition.images)} images, {len(definition.charts)} charts"
+    )
+    return definition
+
+
+def _open_palette(source: ContentSource) -> PaletteClient:
+    if source.palette is not None:
+        return PaletteCredentials.load(source.palette).get_client(source.project)
+    return palette_from_environment(source.project)

@@ -1,0 +1,23 @@
+"""Validate: the lock against what the target registry really serves."""
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from edgelift.bundle.lock import BundleLock
+from edgelift.delivery.receipt import DeliveryReceipt
+from edgelift.delivery.validate import validate_lock
+from edgelift.site import RegistryAccess, TargetSettings
+from tasks.connect import connect, target_of
+from tasks.narrate import narrate
+
+
+@task(name="validate", task_run_name="validate {target.registry}", cache_policy=NO_CACHE, persist_result=False)
+def validate_target(
+    lock: BundleLock, access: RegistryAccess, target: TargetSettings, *, deep: bool = False
+) -> DeliveryReceipt:
+    """Ask the target for every reference and all that it refers to; the receipt says what was proved."""
+    destination = target_of(target)
+    receipt = validate_lock(lock, destination, connect(access).registry(destination.registry), deep=deep)
+    counts = ", ".join(f"{count} {verdict}" for verdict, count in receipt.counts.items() if count)
+    narrate(f"validated {destination}: {counts}", warn=not receipt.is_whole)
+    return receipt

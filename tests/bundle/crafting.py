@@ -1,0 +1,83 @@
+"""Bundles made by hand: the tar of a good one to be changed at will, and frames around any tar, well or badly made."""
+
+import io
+import tarfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgelift.bundle.container import COMPRESSED_LIMIT, END_OF_TAR, Blob, Container, Span, documents_of
+from edgelift.bundle.lock import BundleLock
+from edgelift.bundle.seekable import FrameEncoder, split
+from edgelift.oci.digest import Digest
+from tests.bundle.content import MemoryContent
+
+
+@dataclass
+class Part:
+    """One member of a tar: header, content and padding, each to be replaced."""
+
+    name: str
+    header: bytes
+    content: bytes
+    padding: bytes
+
+    def __bytes__(self) -> bytes:
+        return self.header + self.content + self.padding
+
+
+def container_of(lock: BundleLock) -> Container:
+    """The container as the writer plans it."""
+    return Container.of(lock, {name: len(content) for name, content in documents_of(lock).items()})
+
+
+def parts_of(lock: BundleLock, content: MemoryContent) -> list[Part]:
+    """The members of the bundle's tar."""
+    documents = documents_of(lock)
+
+    def content_of(name: str, blob: object) -> bytes:
+        return content.blobs[blob.descriptor.digest] if isinstance(blob, Blob) else documents[name]
+
+    members = container_of(lock).members
+    return [Part(each.name, each.header, content_of(each.name, each), each.padding) for each in members]
+
+
+def tar_of_parts(parts: Iterable[Part], end: bytes = END_OF_TAR) -> bytes:
+    """The whole tar."""
+    return b"".join(map(bytes, parts)) + end
+
+
+def plain_spans(size: int) -> Iterator[Span]:
+    """Compressed frames only, the way another writer would cut a tar."""
+    for start in range(0, size, COMPRESSED_LIMIT):
+        yield Span(start, min(start + COMPRESSED_LIMIT, size), is_raw=False)
+
+
+def frames_of(tar: bytes, spans: Iterable[Span] | None = None) -> bytes:
+    """A sealed file in the seekable format that holds `tar`."""
+    cut, encoder, file = list(spans or plain_spans(len(tar))), FrameEncoder(), bytearray()
+    for span, pieces in zip(cut, split([tar], [span.stop - span.start for span in cut]), strict=True):
+        file += b"".join(encoder.encode(pieces, is_raw=span.is_raw))
+    return bytes(file + encoder.closing(Digest.of(bytes(file))))
+
+
+def craft(folder: Path, tar: bytes, spans: Iterable[Span] | None = None) -> Path:
+    """A bundle file around `tar`."""
+    path = folder / "crafted.tar.zst"
+    path.write_bytes(frames_of(tar, spans))
+    return path
+
+
+def python_header(name: str, size: int, **fields: object) -> bytes:
+    """A header as Python's tarfile makes it, of any type and with any field set; pax where it does not fit."""
+    member = tarfile.TarInfo(name)
+    member.size = size
+    for field, value in fields.items():
+        setattr(member, field, value)
+    return member.tobuf(tarfile.PAX_FORMAT)
+
+
+def members_with_tarfile(tar: bytes) -> dict[str, bytes | None]:
+    """Name and content of everything in `tar`, as Python's tarfile reads it."""
+    with tarfile.open(fileobj=io.BytesIO(tar), mode="r:") as archive:
+        return {each.name: file.read() if (file := archive.extractfile(each)) else None for each in archive}
