@@ -72,9 +72,9 @@ def may_send(sender: Iterable[str], target: Iterable[str]) -> bool:
     """Whether a server with the addresses `sender` may send us to one with the addresses `target`.
 
     Every address of the target counts, and of the sender the one that may least: names that resolve to several
-    addresses gain nothing.
+    addresses gain nothing. A sender without a known address counts as public.
     """
-    reach = frozenset[AddressKind].intersection(*(_REACH[kind_of(address)] for address in sender))
+    reach = frozenset[AddressKind].intersection(*(_REACH[kind] for kind in {*map(kind_of, sender)} or {"public"}))
     return all(kind_of(address) in reach for address in target)
 
 

@@ -12,16 +12,25 @@ LIMIT = 256 * 2**20  # bytes; the lock of ten thousand images is about 40 MiB
 def read_document(path: Path) -> bytes:
     """The bytes of the file at `path`; raises `ConfigurationError` where it cannot be read or is absurdly large."""
     try:
-        if path.stat().st_size > LIMIT:
-            raise ConfigurationError(f"{path} is larger than {LIMIT >> 20} MiB: not a document edgelift wrote")
-        return path.read_bytes()
+        with path.open("rb") as file:
+            content = file.read(LIMIT + 1)  # a pipe or a device does not tell its size before
     except OSError as error:
         raise ConfigurationError(f"cannot read {path}: {error.strerror}") from None
+    if len(content) > LIMIT:
+        raise ConfigurationError(f"{path} is larger than {LIMIT >> 20} MiB: not a document edgelift wrote")
+    return content
 
 
 def write_document(path: Path, content: bytes) -> None:
-    """Write `content` under `path` all at once: a reader sees the old file or the new one. Raises `StoreError`."""
+    """Write `content` under `path` all at once: a reader sees the old file or the new one.
+
+    Raises `StoreError`, also where anything but a plain file stands there: `/dev/stdout` would be replaced by one.
+    """
     try:
+        if path.is_symlink() or (path.exists() and not path.is_file()):
+            raise StoreError(
+                f"cannot write {path}: what stands there is no plain file", hint="name a new file, or remove that one"
+            )
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:

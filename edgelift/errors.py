@@ -144,7 +144,8 @@ class ManyError(EdgeliftError):
         self.failures = tuple(failures)
 
     def __str__(self) -> str:
-        lines = [self.message, *(f"  - {failure}" for failure in self.failures)]
+        listed = (failure.replace("\n", "\n  ") for failure in self.failures)  # a failure's own hint stays below it
+        lines = [self.message, *(f"  - {failure}" for failure in listed)]
         return "\n".join([*lines, f"  → {self.hint}"] if self.hint else lines)
 
 

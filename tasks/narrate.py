@@ -7,6 +7,8 @@ from threading import Lock
 
 from prefect.logging import get_run_logger
 
+from edgelift.oci.transfer import Transfer
+
 CHANNEL = "edgelift"  # the command line shows what is logged under this name, and nothing of the engine's own
 INTERVAL = 5.0  # seconds between two progress lines
 
@@ -33,6 +35,14 @@ def narrate_progress(verb: str, total: int) -> Callable[[int], None]:
         logger.info("%s: %s of %s (%d %%)", verb, megabytes(done), megabytes(total), 100 * done // max(total, 1))
 
     return progress
+
+
+def describe(transfer: Transfer) -> str:
+    """What a copy did: `1.2 MiB in 3 blobs, 2 mounted, 1 there already`."""
+    parts = [f"{megabytes(transfer.moved_bytes)} in {transfer.moved} blobs"] if transfer.moved else []
+    parts += [f"{transfer.mounted} mounted"] if transfer.mounted else []
+    parts += [f"{transfer.present} there already"] if transfer.present else []
+    return ", ".join(parts) or "nothing to do"
 
 
 def megabytes(count: int) -> str:

@@ -15,7 +15,7 @@ from edgelift.oci.transfer import Transfer
 from edgelift.site import RegistryAccess
 from edgelift.store.local import LocalStore
 from tasks.connect import connect, open_store
-from tasks.narrate import megabytes, narrate, narrate_progress
+from tasks.narrate import describe, megabytes, narrate, narrate_progress
 from tasks.settle import is_retryable, settle
 
 
@@ -51,7 +51,7 @@ def pull_image(image: LockedImage, access: RegistryAccess, store: str | None) ->
         progress=narrate_progress(f"pulling {image.reference}", image.size),
     )
     content.tag(image.reference, image.descriptor)
-    narrate(f"pulled {image.reference}: {megabytes(transfer.moved_bytes)} moved, {transfer.present} blobs were there")
+    narrate(f"pulled {image.reference}: {describe(transfer)}")
     return PulledImage(reference=image.reference, digest=image.descriptor.digest, transfer=transfer)
 
 
@@ -63,6 +63,8 @@ def pull_images(lock: BundleLock, access: RegistryAccess, store: str | None) -> 
     if lost:
         again = {image.reference: image for image in _pull(lost, access, store, refresh=True)}
         pulled = [again.get(image.reference, image) for image in pulled]
+    total = sum((image.transfer for image in pulled), Transfer())
+    narrate(f"pulled {len(pulled)} images: {megabytes(total.moved_bytes)} moved in {total.moved} blobs")
     return pulled
 
 

@@ -22,7 +22,7 @@ from edgelift.oci.transfer import Transfer
 from edgelift.site import RegistryAccess, TargetSettings
 from edgelift.store.local import LocalStore
 from tasks.connect import connect, known_blobs, target_of
-from tasks.narrate import megabytes, narrate, narrate_progress
+from tasks.narrate import describe, megabytes, narrate, narrate_progress
 from tasks.settle import is_retryable, settle
 
 
@@ -81,10 +81,7 @@ def push_image(image: LockedImage, content: str, access: RegistryAccess, target:
                 on_conflict=target.on_conflict,
                 progress=progress,
             )
-    narrate(
-        f"pushed {image.reference}: {megabytes(transfer.moved_bytes)} moved, "
-        f"{transfer.mounted} blobs mounted, {transfer.present} were there"
-    )
+    narrate(f"pushed {image.reference}: {describe(transfer)}")
     targets = tuple(f"{registry.host}/{name}" for name in names)
     return PushedImage(reference=image.reference, targets=targets, transfer=transfer)
 
@@ -97,6 +94,11 @@ def push_images(lock: BundleLock, content: str, access: RegistryAccess, target: 
     if lost and target.on_conflict != "keep":
         again = {image.reference: image for image in _push(lost, content, access, target, refresh=True)}
         pushed = [again.get(image.reference, image) for image in pushed]
+    total = sum((image.transfer for image in pushed), Transfer())
+    narrate(
+        f"pushed {len(pushed)} images: {megabytes(total.moved_bytes)} moved in {total.moved} blobs, "
+        f"{total.mounted} mounted"
+    )
     return pushed
 
 

@@ -21,12 +21,14 @@ class _CutShortError(Exception):
 
 def explain_missing_table(name: str, read_at: ReadAt, file_size: int) -> BundleError:
     """What is wrong with such a file."""
+    if file_size == 0:
+        return BundleError(f"{name} is empty", hint=_COPY)
     start, magic = 0, b""
     try:
         while start < file_size:
             found = read_at(start, min(4, file_size - start))
             if found != MAGIC and not _is_skippable(found):
-                return _stray(name, start, file_size, after=magic)
+                return _stray(name, start, after=magic)
             magic = found
             start = _frame_end(read_at, start, file_size, is_skippable=_is_skippable(magic))
     except _CutShortError:
@@ -39,13 +41,13 @@ def explain_missing_table(name: str, read_at: ReadAt, file_size: int) -> BundleE
     )
 
 
-def _stray(name: str, start: int, file_size: int, *, after: bytes) -> BundleError:
+def _stray(name: str, start: int, *, after: bytes) -> BundleError:
     if start == 0:
         return BundleError(
             f"{name} is not a bundle: it is no zstd file", hint="a bundle is the .tar.zst that build made"
         )
     if after == TABLE_MAGIC:
-        return BundleError(f"{name} has {file_size - start} bytes too many after its end", hint=_COPY)
+        return BundleError(f"{name} goes on after its end, which is at byte {start}", hint=_COPY)
     return BundleError(f"{name} is damaged: no frame begins at byte {start}, where one should", hint=_COPY)
 
 

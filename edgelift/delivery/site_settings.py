@@ -16,7 +16,8 @@ from edgelift.oci.reference import ImageReference
 
 HEADER = """\
 # Goes into the user-data of the site's edge hosts, so that they find what was pushed to {target}.
-# Fill in the credentials of a read-only account; remove the three lines where the registry is open.
+# Fill in a read-only account, or remove username and password where the registry is open, and the certificate of
+# the authority that signed the registry's, or remove certificates where that is one which everybody trusts.
 """
 
 

@@ -15,8 +15,10 @@ from edgelift.oci.reference import (
     NAME_LIMIT,
     ImageReference,
     canonical_registry,
+    for_message,
     is_registry,
     is_repository,
+    names_registry,
 )
 
 KEEP_TAG = "edgelift-"  # Zot and Harbor delete untagged manifests, so a digest-only reference gets a tag
@@ -32,25 +34,16 @@ class MappingRule:
     @classmethod
     def parse(cls, text: str, registry: str) -> Self:
         """Read `SRC=DST`; DST may name the target `registry` host or leave it out. Raises `ConfigurationError`."""
-        source, equals, target = text.partition("=")
-        source, target = source.strip().strip("/"), target.strip().strip("/")
-        if not equals or not source:
+        source, _, target = (part.strip().strip("/") for part in text.partition("="))
+        host, _, path = source.partition("/")
+        if "=" not in text or not (names_registry(host) and is_registry(host)) or (path and not is_repository(path)):
             raise ConfigurationError(
-                f"{text!r} is not a mapping rule",
-                hint="write it as SRC=DST, for example quay.io/kairos=mirror.example:5000/edge/kairos",
+                f"{for_message(text)!r} is not a mapping rule",
+                hint="write it as SRC=DST without scheme and tag, for example "
+                "quay.io/kairos=mirror.example:5000/edge/kairos; SRC begins with its registry, such as docker.io",
             )
-        host, _, path = target.partition("/")
-        if host == registry:
-            target = path
-        elif is_registry(host) and ("." in host or ":" in host or host == "localhost"):
-            raise ConfigurationError(
-                f"the mapping rule {text!r} leads to the registry {host}, but the target is {registry}",
-                hint="a push goes to one registry: name it in --registry, and only paths in the rules",
-            )
-        if target and not is_repository(target):
-            raise ConfigurationError(f"{target!r} in the mapping rule {text!r} is not a repository path")
-        first, _, rest = source.partition("/")
-        return cls("/".join(part for part in (canonical_registry(first), rest) if part), target)
+        source = "/".join(part for part in (canonical_registry(host), path) if part)
+        return cls(source, _target_path(target, registry, text))
 
     def apply(self, name: str) -> str | None:
         """The mapped name, or None where the rule does not match `name` on a `/` boundary."""
@@ -88,11 +81,16 @@ class Target:
         base = base.strip("/")
         if "://" in text or not is_registry(host) or (base and not is_repository(base)):
             raise ConfigurationError(
-                f"{text!r} is not a target registry",
-                hint="write it as HOST[:PORT][/BASE] without a scheme, for example mirror.example:5000/spectro-images",
+                f"{for_message(text)!r} is not a target registry",
+                hint="write it as HOST[:PORT][/BASE] without scheme and login, BASE in lower case, "
+                "for example mirror.example:5000/spectro-images",
             )
         registry = canonical_registry(host)
-        parsed = tuple(MappingRule.parse(rule, registry) for rule in rules)
+        parsed = [MappingRule.parse(rule, registry) for rule in rules]
+        if twice := sorted({rule.source for rule in parsed if [each.source for each in parsed].count(rule.source) > 1}):
+            raise ConfigurationError(
+                f"several mapping rules for {', '.join(twice)}", hint="keep the one that is meant for each source"
+            )
         longest_first = sorted(parsed, key=lambda rule: len(rule.source), reverse=True)
         return cls(registry, base, tuple(longest_first), docker_hub_aliases)
 
@@ -105,27 +103,50 @@ class Target:
         `digest` names the keep-tag of a reference that has no tag.
         """
         tag = reference.tag or f"{KEEP_TAG}{digest.hex[:16]}"
-        repositories = [self._repository(reference)]
-        if self.docker_hub_aliases and reference.registry == DOCKER_HUB and reference.repository.startswith("library/"):
-            short = reference.repository.removeprefix("library/")
-            repositories.append(self._default(f"{DOCKER_HUB}/{short}"))
-        return tuple(TargetName(repository, tag) for repository in repositories)
+        sources = [reference.name]
+        official = re.fullmatch(f"{DOCKER_HUB}/library/([^/]+)", reference.name)
+        if self.docker_hub_aliases and official:
+            sources.append(f"{DOCKER_HUB}/{official[1]}")
+        return tuple(dict.fromkeys(TargetName(self._repository(source), tag) for source in sources))
 
-    def _repository(self, reference: ImageReference) -> str:
-        for rule in self.rules:
-            mapped = rule.apply(reference.name)
-            if mapped is not None:
-                return self._checked(mapped, reference.name)
-        return self._checked(self._default(reference.name), reference.name)
+    def _repository(self, name: str) -> str:
+        mapped = (rule.apply(name) for rule in self.rules)
+        repository = next((path for path in mapped if path is not None), None)
+        return self._checked(self._default(name) if repository is None else repository, name)
 
     def _default(self, name: str) -> str:
         host, _, path = name.partition("/")
         return "/".join(part for part in (self.base, re.sub(":([0-9]+)$", r"_\1", host), path) if part)
 
     def _checked(self, repository: str, name: str) -> str:
-        if is_repository(repository) and len(self.registry) + 1 + len(repository) <= NAME_LIMIT:
+        if not is_repository(repository):
+            problem = "which is no valid repository name"
+        elif len(self.registry) + 1 + len(repository) > NAME_LIMIT:
+            problem = f"which with the registry is longer than {NAME_LIMIT} characters"
+        else:
             return repository
         raise MalformedReferenceError(
-            f"{name} would become {repository!r} at {self.registry}, which is no valid repository name",
-            hint="give it another name with a mapping rule, --map SRC=DST",
+            f"{name} would become {repository!r} at {self.registry}, {problem}",
+            hint="give it another name with a mapping rule SRC=DST",
         )
+
+
+def _target_path(target: str, registry: str, text: str) -> str:
+    host, _, path = target.partition("/")
+    if canonical_registry(host) == registry:
+        return _checked_path(path, text)
+    if names_registry(host) and is_registry(host):
+        raise ConfigurationError(
+            f"the mapping rule {text!r} leads to the registry {host}, but the target is {registry}",
+            hint="a push goes to one registry: name it in --registry, and only paths in the rules",
+        )
+    return _checked_path(target, text)
+
+
+def _checked_path(path: str, text: str) -> str:
+    if path and not is_repository(path):
+        raise ConfigurationError(
+            f"the mapping rule {for_message(text)!r} does not lead to a repository path",
+            hint="write DST as a path in lower case, without scheme, login and tag",
+        )
+    return path

@@ -19,7 +19,6 @@ import oras.oci
 import oras.provider
 
 from edgelift.errors import BundleError, IntegrityError, RegistryError, StoreError, UnreachableError
-from edgelift.oci.channel import Channel
 from edgelift.oci.descriptor import Descriptor
 from edgelift.oci.digest import Digest
 from edgelift.oci.manifest import OCI_MANIFEST, ImageManifest
@@ -30,7 +29,8 @@ from edgelift.oci.wire import ATTEMPTS, Call
 
 ARTIFACT_TYPE = "application/vnd.edgelift.archive.v1"
 _EMPTY = "application/vnd.oci.empty.v1+json"  # image-spec manifest.md, "Guidance for an Empty Descriptor"
-_CHUNK = 16 * 2**20  # bytes of one request; Amazon's registry takes none below 5 MiB
+_CHUNK = 16 * 2**20  # bytes of one request; Amazon's registry takes none below 5 MiB,
+_SMALL_CHUNKS = {"ghcr.io": 4 * 2**20 - 1}  # and GitHub's none of 4 MiB and more
 _READ_ATTEMPTS = 6  # in a row without one new byte
 _SESSION_LOST = frozenset({"BLOB_UPLOAD_UNKNOWN", "BLOB_UPLOAD_INVALID"})
 _log = logging.getLogger(__name__)
@@ -62,10 +62,9 @@ def push_artifact(
     try:
         file = Descriptor(media_type=media_type, digest=digest, size=path.stat().st_size)
         manifest = _manifest(path.name, file)
-        courier = _Courier(registry, repository, file, progress)
         with oras.provider.temporary_empty_config() as empty:
-            courier.bring(Path(empty), manifest["config"])
-        courier.bring(path, manifest["layers"][0])
+            _Courier(registry, repository, Path(empty), Descriptor.model_validate(manifest["config"])).bring()
+        _Courier(registry, repository, path, file, progress).bring()
     except OSError as error:
         raise StoreError(f"cannot read {path}: {error.strerror}") from None
     raw = json.dumps(manifest, sort_keys=True, separators=(",", ":")).encode()
@@ -89,7 +88,7 @@ def find_artifact(registry: Registry, repository: str, tag: str) -> Artifact:
         raise BundleError(
             f"{registry.host}/{repository}:{tag} is not a bundle that edgelift archived", hint="check the tag"
         )
-    return Artifact(manifest.descriptor, parsed.layers[0])
+    return Artifact(manifest.descriptor, parsed.layers[0].plain())
 
 
 def read_artifact(registry: Registry, repository: str, artifact: Artifact) -> Iterator[bytes]:
@@ -143,57 +142,90 @@ class _Answer:
 
 
 class _Courier(oras.provider.Registry):  # type: ignore[misc] # oras-py has no types
-    """oras-py's uploads into one repository, carried by our channel; `file` is hashed and counted on its way."""
+    """oras-py's upload of one file, carried by our channel; what is sent is hashed and counted on its way."""
 
-    def __init__(self, registry: Registry, repository: str, file: Descriptor, progress: Progress | None) -> None:
+    def __init__(
+        self, registry: Registry, repository: str, path: Path, blob: Descriptor, progress: Progress | None = None
+    ) -> None:
         super().__init__(hostname=registry.host)
         del self.session, self.auth  # there is no way around the channel
-        self._channel: Channel = registry.channel
+        self._channel = registry.channel
         self._repository = repository
-        self._file = file
+        self._path = path
+        self._blob = blob
         self._progress = progress
-        self._hasher = file.digest.hasher()
+        self._hasher = blob.digest.hasher()
         self._sent = self._furthest = 0
-        self._container = oras.container.Container("name", registry=registry.host)
-        # Its parser guesses where the host ends; we know.
-        self._container.registry, self._container.repository = registry.host, repository
 
-    def bring(self, path: Path, blob: dict[str, Any]) -> None:
-        """Upload the file at `path` unless the registry has it: few keep what was cut, so each attempt begins anew."""
-        for attempt in range(1, UPLOADS):
+    def bring(self) -> None:
+        """Upload the file unless the registry has it. Few registries keep what was cut: each attempt begins anew."""
+        container = oras.container.Container("name", registry=self._channel.host)
+        container.registry, container.repository = self._channel.host, self._repository  # its parser guesses; we know
+        chunk = _SMALL_CHUNKS.get(self._channel.host, _CHUNK)
+        layer = {"digest": str(self._blob.digest), "size": self._blob.size}
+        for attempt in range(1, UPLOADS + 1):
             try:
-                self.upload_blob(str(path), self._container, blob, do_chunked=True, chunk_size=_CHUNK)
+                self.upload_blob(str(self._path), container, layer, do_chunked=True, chunk_size=chunk)
+                break
             except RegistryError as error:
-                if not error.retryable and error.code not in _SESSION_LOST:
+                if attempt == UPLOADS or not (error.retryable or error.code in _SESSION_LOST):
                     raise
                 self._channel.back_off(attempt, error)
-            else:
-                return
-        self.upload_blob(str(path), self._container, blob, do_chunked=True, chunk_size=_CHUNK)
+        if self._progress is not None:
+            self._progress(self._blob.size - self._furthest)  # all of it, where the registry had the blob
 
-    def do_request(
+    def do_request(  # noqa: PLR0917 - oras-py's signature
         self,
         url: str,
         method: str = "GET",
         data: bytes | None = None,
         headers: dict[str, str] | None = None,
-        json: None = None,
-        stream: bool = False,
+        json: None = None,  # noqa: ARG002 - oras-py's signature
+        stream: bool = False,  # noqa: ARG002 - oras-py's signature
     ) -> _Answer:
-        """Carry one request of oras-py; what it would take for a failure is raised as ours."""
+        """Carry one request of oras-py's; a refusal is raised as our error."""
+        if method == "POST":
+            self._hasher, self._sent = self._blob.digest.hasher(), 0
+        elif method == "PUT":
+            self._check_sent()
         call = Call(
             method,
             self._address(url),
-            f"upload {self._file.digest} to {self._repository}",
+            f"upload {self._blob.digest} to {self._repository}",
             self._repository,
             (scope_of(self._repository, "pull,push"),),
             headers=headers or {},
-            content=data,
-            attempts=ATTEMPTS if method in {"HEAD", "POST"} else 1,  # a chunk that comes twice is kept twice
-            extra_time=self._sent / SLOWEST_COMMIT if method == "PUT" else 0.0,
+            # Of an iterator nothing is left in the request, which httpx keeps until the next garbage collection.
+            content=None if data is None else lambda: iter([data]),
+            attempts=1 if method in {"PATCH", "PUT"} else ATTEMPTS,  # some registries keep twice what comes twice
+            extra_time=self._blob.size / SLOWEST_COMMIT if method == "PUT" else 0.0,
         )
         reply = self._channel.exchange(call)
-        absent = method == "HEAD" and reply.status == httpx.codes.NOT_FOUND
-        if not absent and not httpx.codes.is_success(reply.status):
+        if not httpx.codes.is_success(reply.status) and (method, reply.status) != ("HEAD", httpx.codes.NOT_FOUND):
             raise self._channel.refusal(call, reply)
+        if data is not None:
+            self._count(data)
         return _Answer(reply.status, reply.headers)
+
+    def _address(self, url: str) -> str:
+        """Where a request goes: our registry, whatever its scheme, or an upload location that the gate admits."""
+        home = f"{self.prefix}://{self._channel.host}/"
+        if url.startswith(home):
+            return "/" + url.removeprefix(home)
+        return self._channel.gate.admit(url, "upload location", base=self._channel.gate.origin).url
+
+    def _count(self, chunk: bytes) -> None:
+        self._hasher.update(chunk)
+        self._sent += len(chunk)
+        if self._sent > self._furthest:
+            if self._progress is not None:
+                self._progress(self._sent - self._furthest)
+            self._furthest = self._sent
+
+    def _check_sent(self) -> None:
+        """Raise `IntegrityError` before the blob gets its name, where what was sent is not it."""
+        if self._hasher.hexdigest() != self._blob.digest.hex:
+            raise IntegrityError(
+                f"{self._path} is not what its digest says: {self._hasher.hexdigest()}, not {self._blob.digest}",
+                hint="the file was changed or damaged after its digest was taken; build or archive it again",
+            )

@@ -29,7 +29,7 @@ class Descriptor(BaseModel):
 
     media_type: Annotated[str, Field(alias="mediaType", min_length=1, max_length=255)]
     digest: Digest
-    size: Annotated[int, Field(ge=0, le=MAX_SIZE)]
+    size: Annotated[int, Field(ge=0, le=MAX_SIZE, strict=True)]  # "12" and 12.0 are no sizes to other clients
     platform: Platform | None = None
     artifact_type: Annotated[str | None, Field(alias="artifactType")] = None
     annotations: dict[str, str] | None = None

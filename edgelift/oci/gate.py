@@ -62,7 +62,7 @@ class UrlGate:
         Credentials go to the registry's own scheme, host and port, and to token realms that belong to it.
         """
         home = httpx.URL(self.origin)
-        target = self._parse(urljoin(base, url.partition("#")[0]), kind)
+        target = self._parse(url.partition("#")[0], base, kind)
         if target.scheme == "http" and target.host == home.host and home.scheme == "https" and kind != "token realm":
             # Behind a TLS proxy registries often write http://; going on with TLS is what they mean, and safe.
             target = target.copy_with(scheme="https")
@@ -84,10 +84,10 @@ class UrlGate:
             or any(means(host, realm.host, port) for host in self.trusted_realms)
         )
 
-    def _parse(self, url: str, kind: UrlKind) -> httpx.URL:
+    def _parse(self, url: str, base: str, kind: UrlKind) -> httpx.URL:
         try:
-            return httpx.URL(url)
-        except httpx.InvalidURL:
+            return httpx.URL(urljoin(base, url))
+        except (httpx.InvalidURL, ValueError):
             raise RegistryError(f"{httpx.URL(self.origin).host} gave a {kind} that is no URL") from None
 
     def _refused(self, target: httpx.URL, kind: UrlKind, why: str) -> RegistryError:

@@ -5,9 +5,9 @@ Nothing here reads or writes; documents that could be taken for either kind are 
 
 import json
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from edgelift.errors import IntegrityError, RefusedError
 from edgelift.oci.descriptor import Descriptor, Platform
@@ -29,6 +29,16 @@ SCHEMA1_TYPES = frozenset(
 ACCEPT = ", ".join((OCI_INDEX, OCI_MANIFEST, DOCKER_INDEX, DOCKER_MANIFEST, *sorted(SCHEMA1_TYPES)))
 MANIFEST_LIMIT = 8 * 2**20  # bytes read at most; registries hold 4 MiB at most
 FOREIGN_LAYERS = ("nondistributable", "rootfs.foreign")
+_SAYS_NOTHING = frozenset({"", "application/json", "application/octet-stream"})  # as static file servers answer
+_BASELINES = {"amd64": "v1", "arm64": "v8"}  # the variant that every processor of the architecture runs
+
+
+def _null_is_empty(value: object) -> object:
+    return () if value is None else value
+
+
+# Clients written in Go give null for a list of nothing.
+Descriptors = Annotated[tuple[Descriptor, ...], BeforeValidator(_null_is_empty)]
 
 
 class ImageManifest(BaseModel):
@@ -38,7 +48,7 @@ class ImageManifest(BaseModel):
 
     media_type: str | None = Field(default=None, alias="mediaType")
     config: Descriptor
-    layers: tuple[Descriptor, ...]
+    layers: Descriptors
     subject: Descriptor | None = None
     artifact_type: str | None = Field(default=None, alias="artifactType")
     annotations: dict[str, str] | None = None
@@ -55,20 +65,23 @@ class ImageIndex(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     media_type: str | None = Field(default=None, alias="mediaType")
-    manifests: tuple[Descriptor, ...]
+    manifests: Descriptors
     subject: Descriptor | None = None
     artifact_type: str | None = Field(default=None, alias="artifactType")
     annotations: dict[str, str] | None = None
 
     def select(self, platform: Platform) -> Descriptor | None:
-        """The first manifest for `platform`; a variant decides only where both sides name one."""
-        for entry in self.manifests:
-            offered = entry.platform
-            if offered is None or (offered.os, offered.architecture) != (platform.os, platform.architecture):
-                continue
-            if platform.variant is None or offered.variant in (None, platform.variant):
-                return entry
-        return None
+        """The first manifest for `platform`; a variant decides only where both sides name one.
+
+        Without one the architecture's baseline comes first, so that amd64 is not answered with amd64/v3.
+        """
+        offers = [(entry, entry.platform) for entry in self.manifests if entry.platform is not None]
+        wanted = (platform.os, platform.architecture)
+        fitting = [(entry, offer.variant) for entry, offer in offers if (offer.os, offer.architecture) == wanted]
+        plain = (None, platform.variant or _BASELINES.get(platform.architecture))
+        preferred = [entry for entry, variant in fitting if variant in plain]
+        others = [entry for entry, _ in fitting] if platform.variant is None else []
+        return next(iter(preferred + others), None)
 
     @property
     def platforms(self) -> tuple[Platform, ...]:
@@ -106,15 +119,17 @@ def parse_manifest(raw: bytes, media_type: str, expected: Digest | None = None) 
         raise IntegrityError(f"the bytes of the manifest {expected} are not what its digest says")
     kind = _kind(media_type)
     document = _document(raw)
-    declared = document.get("mediaType") or kind
-    if kind in SCHEMA1_TYPES or declared in SCHEMA1_TYPES or document.get("schemaVersion") == 1:
+    declared = document.get("mediaType") or ""
+    if not isinstance(declared, str):
+        raise IntegrityError("a manifest is malformed at mediaType: it should be a text")
+    if {kind, declared} & SCHEMA1_TYPES or document.get("schemaVersion") == 1:
         raise RefusedError(
             "the image is in Docker's schema 1 format, which no current registry takes",
             hint="push it again with a current tool, then use the new tag",
         )
     if kind not in MANIFEST_TYPES | INDEX_TYPES:
-        kind = declared or (OCI_INDEX if "manifests" in document else OCI_MANIFEST)
-    _check_structure(document, kind, declared)
+        kind = declared or (_guess(document) if kind in _SAYS_NOTHING else kind)
+    _check_structure(document, kind, declared or kind)
     descriptor = Descriptor(media_type=kind, digest=expected or Digest.of(raw), size=len(raw))
     model = ImageIndex if kind in INDEX_TYPES else ImageManifest
     try:
@@ -134,15 +149,21 @@ def _kind(media_type: str) -> str:
     return media_type.partition(";")[0].strip().lower()
 
 
+def _guess(document: dict[str, Any]) -> str:
+    return OCI_INDEX if "manifests" in document else OCI_MANIFEST
+
+
 def _document(raw: bytes) -> dict[str, Any]:
     try:
-        document = json.loads(raw)
+        document = json.loads(raw.decode())  # UTF-8 alone, as other clients read it
     except (ValueError, RecursionError):
         raise IntegrityError(
             "a manifest is not JSON", hint="a proxy may have answered in the registry's place"
         ) from None
     if not isinstance(document, dict):
         raise IntegrityError("a manifest is not a JSON object")
+    if not isinstance(document.get("mediaType"), str | None):
+        raise IntegrityError("a manifest's mediaType is not a text")
     return document
 
 
@@ -153,5 +174,9 @@ def _check_structure(document: dict[str, Any], kind: str, declared: str) -> None
         raise IntegrityError(f"{kind!r} is not a manifest's media type")
     if declared != kind:
         raise IntegrityError(f"a manifest served as {kind} says it is {declared}")
-    if looks_like_index == looks_like_manifest or looks_like_index != (kind in INDEX_TYPES):
+    if not looks_like_index and not looks_like_manifest:
+        raise IntegrityError("a manifest names neither layers nor manifests")
+    if looks_like_index and looks_like_manifest:
         raise IntegrityError("a manifest could be read as an index as well as an image")
+    if looks_like_index != (kind in INDEX_TYPES):
+        raise IntegrityError(f"a manifest served as {kind} is an {'index' if looks_like_index else 'image'}")

@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Mapping
-from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
@@ -25,7 +24,7 @@ class Registries:
         hosts: Mapping[str, TransportSettings] | None = None,
     ) -> None:
         self._settings = settings
-        self._hosts = hosts or {}
+        self._hosts = {canonical_registry(host): own for host, own in (hosts or {}).items()}
         self._credentials = credentials
         self._registries: dict[str, Registry] = {}
         self._lock = threading.Lock()
@@ -35,7 +34,8 @@ class Registries:
         host = canonical_registry(host)
         with self._lock:
             if host not in self._registries:
-                self._registries[host] = Registry(host, self._hosts.get(host, self._settings), self._credentials)
+                settings = self._hosts.get(host, self._settings)
+                self._registries[host] = Registry(host, settings, self._credentials)
             return self._registries[host]
 
     def close(self) -> None:

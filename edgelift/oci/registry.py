@@ -39,6 +39,11 @@ class Registry:
         self.host = host
         self._channel = Channel(host, settings, credentials, clock or Clock())
 
+    @property
+    def channel(self) -> Channel:
+        """The way to the registry, for protocols that are not images'."""
+        return self._channel
+
     def log_in(self) -> None:
         """Prove that the registry is there and lets us in; what we may do in a repository is not proved by that."""
         call = Call("GET", "/v2/", "log in", attempts=_LOGIN_ATTEMPTS)

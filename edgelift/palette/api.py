@@ -31,6 +31,7 @@ _LONGEST_DELAY = 60.0
 _BUSY = frozenset({429, 502, 503, 504})
 _SHOWN = 200  # characters of a server's own words
 _HOSTS = {"console.spectrocloud.com": "api.spectrocloud.com"}  # what people copy from the browser
+_KEY_LIMIT = 4096  # characters
 _KEY_PREFIX = 8  # characters; a piece of the key as long as this counts as the key
 _log = logging.getLogger(__name__)
 
@@ -103,14 +104,14 @@ class PaletteApi:
     key: SecretStr = field(repr=False)
     http: httpx.Client = field(repr=False)
     sleep: Callable[[float], None] = field(default=time.sleep, repr=False)
-    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
-    _next_slot: float = field(default=0.0, repr=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
+    _next_slot: float = field(default=0.0, init=False, repr=False)
 
     def __post_init__(self) -> None:
         key = self.key.get_secret_value().strip()
-        if not key or not key.isascii() or not key.isprintable():
+        if not 0 < len(key) <= _KEY_LIMIT or not key.isascii() or not key.isprintable():
             raise ConfigurationError(
-                "the Palette API key is empty or has characters that no key has",
+                "the Palette API key is empty, far too long or has characters that no key has",
                 hint="create one in Palette under User Menu > My API Keys",
             )
         self.key = SecretStr(key)

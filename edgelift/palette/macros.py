@@ -19,7 +19,7 @@ _PREFIX = ".spectro."
 _LENGTH_LIMIT = 8192  # characters; a reference has a few hundred
 _NESTING_LIMIT = 50
 
-Place = tuple[str, int]
+_Place = tuple[str, int]
 
 
 class Expansion(NamedTuple):
@@ -44,13 +44,13 @@ class MacroExpander:
     def __init__(self, packs: Sequence[LoadedPack], settings: Mapping[str, str]) -> None:
         self._packs = packs
         self._settings = {_setting_name(name): value for name, value in settings.items()}
-        self._known: dict[Place, Expansion] = {}
+        self._known: dict[_Place, Expansion] = {}
 
     def expand(self, text: str, pack: LoadedPack) -> Expansion:
         """`text` with every macro expanded, as it stands in the values of `pack`."""
         return self._expand(text, pack, ())
 
-    def _expand(self, text: str, pack: LoadedPack, trail: tuple[Place, ...]) -> Expansion:
+    def _expand(self, text: str, pack: LoadedPack, trail: tuple[_Place, ...]) -> Expansion:
         unresolved: dict[str, None] = {}
 
         def replace(match: re.Match[str]) -> str:
@@ -65,7 +65,7 @@ class MacroExpander:
             return _failed(f"a macro is not closed in {expanded!r}")
         return Expansion(expanded, tuple(unresolved))
 
-    def _evaluate(self, expression: str, pack: LoadedPack, trail: tuple[Place, ...]) -> Expansion:
+    def _evaluate(self, expression: str, pack: LoadedPack, trail: tuple[_Place, ...]) -> Expansion:
         name, *pipes = (part.strip() for part in expression.split("|"))
         if not name.startswith(_PREFIX) or name.split() != [name]:
             return _failed(f"{{{{ {expression} }}}} is not a Palette macro, so it cannot be expanded")
@@ -76,7 +76,7 @@ class MacroExpander:
             value = _apply_pipe(pipe, value.text, name)
         return value
 
-    def _value(self, path: str, pack: LoadedPack, trail: tuple[Place, ...]) -> Expansion:
+    def _value(self, path: str, pack: LoadedPack, trail: tuple[_Place, ...]) -> Expansion:
         place = (path, id(pack))
         if place in trail:
             return _failed(_unresolved(path, "it leads back to itself"))

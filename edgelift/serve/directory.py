@@ -39,7 +39,9 @@ class DirectoryContent:
     def tags(self, repository: str) -> Sequence[str] | None:
         """The tags, in any order."""
         home = self._home(repository)
-        return _names(home / "_tags") if (home / "_manifests").is_dir() else None
+        with disk_errors(f"look at {home}"):
+            exists = (home / "_manifests").is_dir()
+        return _names(home / "_tags") if exists else None
 
     def resolve(self, repository: str, selector: str | Digest) -> Served | None:
         """The manifest of a tag or a digest."""
@@ -60,10 +62,9 @@ class DirectoryContent:
 
     def blob_size(self, repository: str, digest: Digest) -> int | None:
         """The size of a blob that the repository refers to."""
-        if not self._link(repository, "_blobs", digest).exists():
-            return None
         with disk_errors(f"look at the blob {digest}"):
-            return self._blob(digest).stat().st_size
+            is_here = self._link(repository, "_blobs", digest).exists()
+            return self._blob(digest).stat().st_size if is_here else None
 
     def read_blob_range(
         self,

@@ -158,9 +158,9 @@ class _Failures:
         try:
             await self._app(scope, receive, partial(_watch, send, begun))
         except ClientDisconnect:
-            _log.info("the client left during %s %s", scope["method"], scope["path"])
+            _log.info("the client left during %s %r", scope["method"], scope["path"])
         except EdgeliftError as error:
-            _log.error("%s %s: %s", scope["method"], scope["path"], error.message)
+            _log.error("%s %r: %s", scope["method"], scope["path"], error.message)
             if not begun:
                 await error_response(500, "UNKNOWN", error.message)(scope, receive, send)
 

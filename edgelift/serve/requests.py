@@ -132,4 +132,4 @@ def page_of(request: Request, entries: Sequence[str], *, ignore_case: bool = Fal
     if not shown or len(following) <= limit:
         return Page(shown, None)
     query = urlencode({"n": limit, "last": shown[-1]})
-    return Page(shown, f'<{request.url.path}?{query}>; rel="next"')
+    return Page(shown, f'<{request.scope["path"]}?{query}>; rel="next"')

@@ -15,6 +15,7 @@ from edgelift.errors import ConfigurationError
 
 _KEEP_ALIVE = 75  # seconds; clients pool connections, and a short limit would cut one as it is used again
 _GRACE = 5  # seconds that running answers get once a stop is asked for
+_LOOPBACK = "127.0.0.1"
 _log = logging.getLogger(__name__)
 
 
@@ -36,19 +37,13 @@ class RunningServer:
     """Serves `app` from a thread while the `with` block runs, on loopback; port 0 takes a free one."""
 
     def __init__(
-        self,
-        app: ASGIApp,
-        port: int = 0,
-        *,
-        certfile: Path | None = None,
-        keyfile: Path | None = None,
-        address: str = "127.0.0.1",
+        self, app: ASGIApp, port: int = 0, *, certfile: Path | None = None, keyfile: Path | None = None
     ) -> None:
         self._server = _server(app, certfile, keyfile)
-        self._listener = _listen(address, port)
+        self._listener = _listen(_LOOPBACK, port)
         self._scheme = "https" if certfile else "http"
-        self._thread = threading.Thread(target=self._run, name="registry", daemon=True)
-        self.host = f"{address}:{self._listener.getsockname()[1]}"
+        self._thread = threading.Thread(target=self._run, name="server", daemon=True)
+        self.host = f"{_LOOPBACK}:{self._listener.getsockname()[1]}"
 
     @property
     def url(self) -> str:

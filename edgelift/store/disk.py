@@ -9,7 +9,11 @@ from pathlib import Path
 
 from edgelift.errors import StoreError
 
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_FULL = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the quota on this disk is used up",
+    errno.EFBIG: "the disk is full or takes no file of that size",  # FAT32 ends at 4 GiB
+}
 
 
 @contextmanager
@@ -19,13 +23,24 @@ def disk_errors(attempt: str, *, need: int | None = None, place: Path | None = N
         yield
     except OSError as error:
         if error.errno not in _FULL:
-            raise StoreError(f"cannot {attempt}: {error.strerror or error}") from None
+            raise StoreError(
+                f"cannot {attempt}: {error.strerror or error}",
+                hint="look at the permissions and the state of that disk, or choose another folder",
+            ) from None
         needed = f"; {need:,} bytes are needed" if need is not None else ""
         free = f", {shutil.disk_usage(place).free:,} bytes are free" if place is not None else ""
         raise StoreError(
-            f"cannot {attempt}: the disk is full{needed}{free}",
+            f"cannot {attempt}: {_FULL[error.errno]}{needed}{free}",
             hint="free some space or choose another folder, then run the same command again: it continues",
         ) from None
+
+
+def remove(path: Path) -> None:
+    """Remove whatever is at `path`, if anything; a link is removed, not followed."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def sync_folder(folder: Path) -> None:

@@ -49,7 +49,7 @@ class LayoutIndex:
             entries = [Descriptor.model_validate(entry) for entry in document["manifests"]]
         except FileNotFoundError:
             return {}
-        except (ValueError, KeyError, TypeError, ValidationError):
+        except (ValueError, KeyError, TypeError, RecursionError, ValidationError):
             raise StoreError(
                 f"{self._path} is damaged", hint="delete that file: its names come back as images are pulled again"
             ) from None

@@ -11,14 +11,14 @@ import os
 import shutil
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from edgelift.errors import IntegrityError, StoreError
 from edgelift.oci.content import CHUNK
 from edgelift.oci.descriptor import Descriptor
 from edgelift.oci.digest import Digest
-from edgelift.store.disk import disk_errors
+from edgelift.store.disk import disk_errors, remove
 from edgelift.store.layout import LayoutIndex
 from edgelift.store.partial import Partial
 
@@ -32,7 +32,7 @@ class LocalStore:
         with disk_errors(f"open the store {root}"):
             for folder in ("blobs/sha256", "blobs/sha512", "partial", "quarantine"):
                 (root / folder).mkdir(parents=True, exist_ok=True)
-        self._index = LayoutIndex(root)
+            self._index = LayoutIndex(root)
 
     def path(self, digest: Digest) -> Path:
         """Where the blob of `digest` is, or would be."""
@@ -51,25 +51,27 @@ class LocalStore:
     def read(self, descriptor: Descriptor) -> Iterator[bytes]:
         """The content in chunks, hashed on the way; wrong content is put into quarantine before `IntegrityError`."""
         hasher, seen, held = descriptor.digest.hasher(), 0, b""
-        for chunk in self._chunks(descriptor, 0, descriptor.size + 1):
-            hasher.update(chunk)
-            seen += len(chunk)
+        with self._opened(descriptor) as file:
+            for chunk in _chunks(file, 0, descriptor.size + 1):
+                hasher.update(chunk)
+                seen += len(chunk)
+                if held and seen <= descriptor.size:
+                    yield held
+                held = chunk
+            if seen != descriptor.size or hasher.hexdigest() != descriptor.digest.hex:
+                self._quarantine(descriptor.digest, file)
+                raise IntegrityError(
+                    f"the store's copy of {descriptor.digest} is damaged; it was moved to {self.root / 'quarantine'}",
+                    hint="run the same command again: what is missing is fetched anew",
+                    retryable=True,
+                )
             if held:
                 yield held
-            held = chunk
-        if seen != descriptor.size or hasher.hexdigest() != descriptor.digest.hex:
-            self._quarantine(descriptor.digest)
-            raise IntegrityError(
-                f"the store's copy of {descriptor.digest} is damaged; it was moved to {self.root / 'quarantine'}",
-                hint="run the same command again: what is missing is fetched anew",
-                retryable=True,
-            )
-        if held:
-            yield held
 
     def read_range(self, descriptor: Descriptor, start: int, stop: int) -> Iterator[bytes]:
         """Bytes `start` to `stop` (exclusive), unverified."""
-        return self._chunks(descriptor, start, stop)
+        with self._opened(descriptor) as file:
+            yield from _chunks(file, start, stop)
 
     @contextmanager
     def ingest(self, descriptor: Descriptor) -> Iterator[Partial | None]:
@@ -84,6 +86,8 @@ class LocalStore:
                 yield None
                 return
             with Partial(file, path, descriptor, self.path(digest), self._quarantine_path(digest)) as partial:
+                if self.path(digest).is_dir():  # all else is replaced by the commit
+                    self._set_aside(digest)
                 yield partial
 
     def write(self, descriptor: Descriptor, content: bytes) -> None:
@@ -123,23 +127,17 @@ class LocalStore:
                 return file
             os.close(file)
 
-    def _chunks(self, descriptor: Descriptor, start: int, stop: int) -> Iterator[bytes]:
+    @contextmanager
+    def _opened(self, descriptor: Descriptor) -> Iterator[int]:
         path = self.path(descriptor.digest)
         try:
-            file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         except OSError as error:
-            raise StoreError(
-                f"{descriptor.digest} is not in the store {self.root}: {error.strerror}",
-                hint="run the same command again: what is missing is fetched anew",
-                retryable=True,
-            ) from None
+            raise _absent(descriptor, self.root, error.strerror) from None
         try:
-            while start < stop:
-                chunk = os.pread(file, min(CHUNK, stop - start), start)
-                if not chunk:
-                    return
-                start += len(chunk)
-                yield chunk
+            if not stat.S_ISREG(os.fstat(file).st_mode):
+                raise _absent(descriptor, self.root, "what stands there is no plain file")
+            yield file
         except OSError as error:
             raise StoreError(f"cannot read {path}: {error.strerror}") from None
         finally:
@@ -151,9 +149,29 @@ class LocalStore:
     def _quarantine_path(self, digest: Digest) -> Path:
         return self.root / "quarantine" / f"{digest.algorithm}-{digest.hex}"
 
-    def _quarantine(self, digest: Digest) -> None:
-        with disk_errors(f"move {digest} out of {self.root}"):
-            self.path(digest).replace(self._quarantine_path(digest))
+    def _quarantine(self, digest: Digest, file: int) -> None:
+        """Move the open `file` out of the way, unless another reader has, or a writer has brought a good one since."""
+        with disk_errors(f"move the damaged {digest} out of {self.root}"), suppress(FileNotFoundError):
+            if _is_same_file(file, self.path(digest)):
+                self._set_aside(digest)
+
+    def _set_aside(self, digest: Digest) -> None:
+        remove(self._quarantine_path(digest))
+        self.path(digest).replace(self._quarantine_path(digest))
+
+
+def _chunks(file: int, start: int, stop: int) -> Iterator[bytes]:
+    while start < stop and (chunk := os.pread(file, min(CHUNK, stop - start), start)):
+        start += len(chunk)
+        yield chunk
+
+
+def _absent(descriptor: Descriptor, root: Path, reason: str | None) -> StoreError:
+    return StoreError(
+        f"{descriptor.digest} is not in the store {root}: {reason}",
+        hint="run the same command again: what is missing is fetched anew",
+        retryable=True,
+    )
 
 
 def _is_same_file(file: int, path: Path) -> bool:

@@ -8,7 +8,7 @@ from typing import Self
 from edgelift.errors import IntegrityError
 from edgelift.oci.content import CHUNK
 from edgelift.oci.descriptor import Descriptor
-from edgelift.store.disk import sync_folder
+from edgelift.store.disk import remove, sync_folder
 
 
 class Partial:
@@ -51,7 +51,10 @@ class Partial:
     def write(self, chunk: bytes) -> None:
         """Append `chunk`; raises `IntegrityError` past the descriptor's size."""
         if self._offset + len(chunk) > self._descriptor.size:
-            raise IntegrityError(f"{self._descriptor.digest} is longer than its {self._descriptor.size:,} bytes")
+            raise IntegrityError(
+                f"what arrives for {self._descriptor.digest} is longer than its {self._descriptor.size:,} bytes",
+                hint="the manifest, or what a proxy makes of the content, is wrong: compare it with another client",
+            )
         self._hasher.update(chunk)
         view = memoryview(chunk)
         while view:
@@ -78,12 +81,13 @@ class Partial:
                 retryable=True,
             )
         os.fsync(self._file)
-        os.fchmod(self._file, 0o444)
         self._path.replace(self._destination)
+        os.fchmod(self._file, 0o444)  # only now: a partial that cannot be written would end every later attempt
         sync_folder(self._destination.parent)
 
     def _copy_to_quarantine(self) -> None:
-        with self._quarantine.open("wb") as kept:
+        remove(self._quarantine)
+        with self._quarantine.open("xb") as kept:
             position = 0
-            while position < self._offset:
-                position += os.sendfile(kept.fileno(), self._file, position, self._offset - position)
+            while chunk := os.pread(self._file, CHUNK, position):
+                position += kept.write(chunk)

@@ -63,7 +63,7 @@ def test_plain_http_to_another_machine_has_to_be_allowed() -> None:
     assert parse_endpoint("http://palette.example.com", insecure=True) == ("http", "palette.example.com")
 
 
-@pytest.mark.parametrize("key", ["", "  \n", "key\nwith line", "schlüssel", "key\x00"])
+@pytest.mark.parametrize("key", ["", "  \n", "key\nwith line", "schlüssel", "key\x00", "k" * 5000])
 def test_a_key_that_cannot_be_one_is_refused_without_showing_it(key: str) -> None:
     """A wrong file given for a key is a usage error, and its content is not printed."""
     with pytest.raises(ConfigurationError) as caught:

@@ -40,8 +40,8 @@ def test_everything_survives_a_restart(tmp_path: Path) -> None:
         assert IMAGE.contents[IMAGE.root.digest] == manifest.content
         assert IMAGE.root.media_type == manifest.headers["content-type"]
         assert IMAGE.contents[layer] == client.get(f"/v2/team/copy/blobs/{layer}").content
-        assert "0-999999" == client.get(location).headers["range"]
-        assert 201 == client.put(location, params={"digest": DIGEST}, content=BLOB[1_000_000:]).status_code
+        assert client.get(location).headers["range"] == "0-999999"
+        assert client.put(location, params={"digest": DIGEST}, content=BLOB[1_000_000:]).status_code == 201
 
 
 def test_blobs_are_kept_once(tmp_path: Path) -> None:
@@ -66,8 +66,8 @@ def test_cut_upload_keeps_what_arrived(tmp_path: Path) -> None:
             arrived = client.get(location).headers["range"]
             if arrived == "0-699999":
                 break
-        assert "0-699999" == arrived
-        assert 201 == client.put(location, params={"digest": DIGEST}, content=BLOB[700_000:]).status_code
+        assert arrived == "0-699999"
+        assert client.put(location, params={"digest": DIGEST}, content=BLOB[700_000:]).status_code == 201
 
 
 def test_wrong_bytes_get_no_name(tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ def test_wrong_bytes_get_no_name(tmp_path: Path) -> None:
     assert content.append_upload("team/app", session, 0, BLOB[:-1])
     with pytest.raises(IntegrityError):
         content.commit_upload("team/app", session, DIGEST)
-    assert [] == list(_files(tmp_path))
+    assert list(_files(tmp_path)) == []
     assert content.blob_size("team/app", DIGEST) is None
 
 
@@ -89,7 +89,7 @@ def test_late_writer_cannot_change_a_blob(tmp_path: Path) -> None:
     assert content.commit_upload("team/app", session, DIGEST)
     assert not content.append_upload("team/app", session, len(BLOB), b"more")
     assert not content.commit_upload("team/app", session, DIGEST)
-    assert BLOB == b"".join(content.read_blob_range("team/app", DIGEST, 0, len(BLOB)))
+    assert b"".join(content.read_blob_range("team/app", DIGEST, 0, len(BLOB))) == BLOB
 
 
 def test_two_writers_of_one_upload(tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_many_clients(tmp_path: Path) -> None:
 
         with ThreadPoolExecutor(12) as pool:
             assert all(pool.map(push_and_read, range(24)))
-        assert 24 == len(client.get("/v2/_catalog").json()["repositories"])
+        assert len(client.get("/v2/_catalog").json()["repositories"]) == 24
 
 
 def test_many_parallel_readers(tmp_path: Path) -> None:
@@ -155,7 +155,7 @@ def test_no_path_from_a_bad_name(tmp_path: Path, name: str) -> None:
         with pytest.raises(MalformedReferenceError):
             use(name)
     assert [root] == list(tmp_path.iterdir())
-    assert [] == list(_files(root))
+    assert list(_files(root)) == []
 
 
 @pytest.mark.parametrize("tag", ["..", "../_manifests/x", "", ".hidden", "a/b", "a" * 129, "a\n"], ids=ascii)
@@ -188,8 +188,8 @@ def test_full_disk(tmp_path: Path) -> None:
         session.unlink()
         session.symlink_to("/dev/full")
         refused = client.patch(location, content=b"some bytes")
-        assert (500, True) == (refused.status_code, "the disk is full" in refused.json()["errors"][0]["message"])
-        assert 200 == client.get("/v2/").status_code
+        assert (refused.status_code, "the disk is full" in refused.json()["errors"][0]["message"]) == (500, True)
+        assert client.get("/v2/").status_code == 200
 
 
 def test_folder_that_cannot_be_used(tmp_path: Path) -> None:

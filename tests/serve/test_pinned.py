@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import httpx
@@ -92,7 +93,7 @@ def test_ranges_add_up(client: httpx.Client) -> None:
     layer = max(APP.blobs, key=lambda blob: blob.size)
     address = f"/v2/quay.example_5001/team/app/blobs/{layer.digest}"
     edges = [0, 1, 4096, 262_144, 262_145, layer.size]
-    asked = [f"bytes={start}-{stop - 1}" for start, stop in zip(edges, edges[1:], strict=False)]
+    asked = [f"bytes={start}-{stop - 1}" for start, stop in pairwise(edges)]
     got = b"".join(client.get(address, headers={"Range": each}).content for each in asked)
     assert APP.contents[layer.digest] == got
 
@@ -105,10 +106,11 @@ def test_referrers(client: httpx.Client) -> None:
 
 def test_listings(client: httpx.Client) -> None:
     """Repositories and tags are listed under the host that they came from."""
-    assert ["quay.example_5001/team/app", "quay.example_5001/team/tool"] == client.get("/v2/_catalog").json()[
-        "repositories"
+    assert client.get("/v2/_catalog").json()["repositories"] == [
+        "quay.example_5001/team/app",
+        "quay.example_5001/team/tool",
     ]
-    assert ["1.0", "sig"] == client.get("/v2/quay.example_5001/team/app/tags/list").json()["tags"]
+    assert client.get("/v2/quay.example_5001/team/app/tags/list").json()["tags"] == ["1.0", "sig"]
 
 
 def test_tag_and_digest_of_one_name(tmp_path: Path) -> None:
@@ -119,6 +121,8 @@ def test_tag_and_digest_of_one_name(tmp_path: Path) -> None:
     store.tag(f"{HOST}/team/app:1.0@{old.root.digest}", old.root)
     content = StoreContent(store)
     by_tag, by_digest = (content.resolve("quay.example_5001/team/app", each) for each in ("1.0", old.root.digest))
+    assert by_tag is not None
+    assert by_digest is not None
     assert (APP.root.digest, old.root.digest) == (by_tag[0].digest, by_digest[0].digest)
 
 
@@ -129,7 +133,7 @@ def test_reference_without_a_tag(tmp_path: Path) -> None:
         store.write(descriptor, TOOL.contents[descriptor.digest])
     store.tag(f"{HOST}/team/tool@{TOOL.root.digest}", TOOL.root)
     content = StoreContent(store)
-    assert [] == list(content.tags("quay.example_5001/team/tool"))
+    assert content.tags("quay.example_5001/team/tool") == ()
     assert content.resolve("quay.example_5001/team/tool", TOOL.root.digest) is not None
 
 
@@ -149,9 +153,9 @@ def test_damaged_blob_never_arrives_whole(tmp_path: Path, caplog: pytest.LogCapt
     with RunningServer(create_registry(StoreContent(store))) as server, client_of(server) as client:
         with pytest.raises(httpx.RemoteProtocolError):
             client.get(f"/v2/quay.example_5001/team/app/blobs/{layer.digest}")
-        assert 200 == client.get("/v2/").status_code
+        assert client.get("/v2/").status_code == 200
     assert f"copy of {layer.digest} is damaged" in caplog.text
-    assert [] == [record for record in caplog.records if record.exc_info]
+    assert [record for record in caplog.records if record.exc_info] == []
 
 
 def test_damaged_manifest_is_an_error(tmp_path: Path) -> None:
@@ -160,7 +164,7 @@ def test_damaged_manifest_is_an_error(tmp_path: Path) -> None:
     with RunningServer(create_registry(StoreContent(store))) as server, client_of(server) as client:
         _damage(store, APP.root)
         refused = client.get("/v2/quay.example_5001/team/app/manifests/1.0")
-        assert (500, "UNKNOWN") == (refused.status_code, code_of(refused))
+        assert (refused.status_code, code_of(refused)) == (500, "UNKNOWN")
         assert "damaged" in refused.json()["errors"][0]["message"]
 
 
@@ -169,7 +173,7 @@ def test_blob_that_disappears(tmp_path: Path) -> None:
     store = store_images(tmp_path, APP)
     with RunningServer(create_registry(StoreContent(store))) as server, client_of(server) as client:
         store.path(APP.blobs[0].digest).unlink()
-        assert 404 == client.get(f"/v2/quay.example_5001/team/app/blobs/{APP.blobs[0].digest}").status_code
+        assert client.get(f"/v2/quay.example_5001/team/app/blobs/{APP.blobs[0].digest}").status_code == 404
 
 
 def test_damaged_store_is_not_served(tmp_path: Path) -> None:
@@ -216,7 +220,7 @@ HOSTILE = {
 def test_hostile_manifest_in_a_bundle(raw: bytes) -> None:
     """A lock may call anything a manifest: listing referrers passes over what is none."""
     content = BundleContent(_Hostile(raw, len(raw)))
-    assert [] == list(content.referrers("quay.example_5001/a/b", Digest.of(b"")))
+    assert list(content.referrers("quay.example_5001/a/b", Digest.of(b""))) == []
 
 
 def test_huge_manifest_in_a_bundle() -> None:
@@ -235,5 +239,5 @@ def test_client_that_leaves(tmp_path: Path, caplog: pytest.LogCaptureFixture) ->
     with RunningServer(create_registry(StoreContent(store))) as server, client_of(server) as client:
         with client.stream("GET", f"/v2/quay.example_5001/team/big/blobs/{layer.digest}") as response:
             next(response.iter_raw(1024))
-        assert 200 == client.get("/v2/").status_code
-    assert [] == [record.message for record in caplog.records if record.levelno >= logging.WARNING]
+        assert client.get("/v2/").status_code == 200
+    assert [record.message for record in caplog.records if record.levelno >= logging.WARNING] == []

@@ -3,8 +3,9 @@
 import httpx
 import pytest
 
+from edgelift.demo.content import SampleImage
 from edgelift.oci.digest import Digest
-from tests.images import make_artifact
+from tests.images import load_image, make_artifact
 from tests.serve.conftest import MULTI, PLAIN, Served, code_of
 
 ABSENT = Digest.of(b"not in any registry")
@@ -17,12 +18,12 @@ VARYING = {"date"}
 def test_version_check(served: Served) -> None:
     """GET /v2/ says that this is a registry."""
     response = served.client.get("/v2/")
-    assert (200, "registry/2.0") == (response.status_code, response.headers["docker-distribution-api-version"])
+    assert (response.status_code, response.headers["docker-distribution-api-version"]) == (200, "registry/2.0")
 
 
 @pytest.mark.parametrize("image", [MULTI, PLAIN], ids=["index", "docker manifest"])
 @pytest.mark.parametrize("by_digest", [False, True], ids=["by tag", "by digest"])
-def test_manifest(served: Served, image: type(MULTI), by_digest: bool) -> None:
+def test_manifest(served: Served, image: SampleImage, by_digest: bool) -> None:
     """A manifest comes in its exact bytes, with its media type and digest, by tag and by digest."""
     selector = image.root.digest if by_digest else image.tag
     response = served.client.get(f"/v2/{served.prefix}{image.repository}/manifests/{selector}")
@@ -195,20 +196,27 @@ def test_bad_page_size(served: Served, path: str, number: str) -> None:
     """A page size that is no number is refused."""
     address = path.format(name=f"{served.prefix}{MULTI.repository}")
     response = served.client.get(address, params={"n": number})
-    assert (400, "PAGINATION_NUMBER_INVALID") == (response.status_code, code_of(response))
+    assert (response.status_code, code_of(response)) == (400, "PAGINATION_NUMBER_INVALID")
 
 
 def test_huge_page_size(served: Served) -> None:
     """A huge page size costs nothing: it is bounded."""
-    assert 200 == served.client.get("/v2/_catalog", params={"n": 10**12}).status_code
+    assert served.client.get("/v2/_catalog", params={"n": 10**12}).status_code == 200
+
+
+@pytest.mark.parametrize("host", ["[", "a/b", "x:y:z", "%"])
+def test_hostile_host_header(served: Served, host: str) -> None:
+    """The Host header decides nothing, whatever is in it; the link to the next page does not name it."""
+    response = served.client.get("/v2/_catalog?n=1", headers={"Host": host})
+    assert (response.status_code, response.headers["link"][1:].partition("?")[0]) == (200, "/v2/_catalog")
 
 
 def test_referrers_of_what_has_none(served: Served) -> None:
     """Where nothing refers to a digest, an empty index says so, with 200 even for what is not there."""
     for subject in (MULTI.root.digest, ABSENT):
         response = served.client.get(f"/v2/{served.prefix}{MULTI.repository}/referrers/{subject}")
-        assert (200, []) == (response.status_code, response.json()["manifests"])
-        assert "application/vnd.oci.image.index.v1+json" == response.headers["content-type"]
+        assert (response.status_code, response.json()["manifests"]) == (200, [])
+        assert response.headers["content-type"] == "application/vnd.oci.image.index.v1+json"
 
 
 WRITES = {
@@ -229,14 +237,12 @@ def test_read_only(read_only: Served, method: str, path: str) -> None:
     """A registry over a store refuses every write with 405, and says what it does take."""
     address = path.format(name=f"{read_only.prefix}{MULTI.repository}")
     response = read_only.client.request(method, address, content=b"something")
-    assert (405, "UNSUPPORTED") == (response.status_code, code_of(response))
-    assert "GET, HEAD" == response.headers["allow"]
+    assert (response.status_code, code_of(response)) == (405, "UNSUPPORTED")
+    assert response.headers["allow"] == "GET, HEAD"
 
 
 def test_referrers(empty: httpx.Client) -> None:
     """The referrers of a digest are listed with artifact type and annotations, filtered on request."""
-    from tests.images import load_image
-
     load_image("", "team/app", "1.0", MULTI, client=empty)
     signature = make_artifact("team/app", "sig", subject=MULTI.root)
     bill = make_artifact("team/app", "sbom", subject=MULTI.root, artifact_type="application/x.sbom", payload=b"{}")
@@ -253,5 +259,5 @@ def test_referrers(empty: httpx.Client) -> None:
     }
     assert {signature.root.digest, bill.root.digest} == {each["digest"] for each in listed.json()["manifests"]}
     assert [expected] == filtered.json()["manifests"]
-    assert "artifactType" == filtered.headers["oci-filters-applied"]
+    assert filtered.headers["oci-filters-applied"] == "artifactType"
     assert "oci-filters-applied" not in listed.headers

@@ -52,7 +52,7 @@ def test_copy_in_and_out(tmp_path: Path, image: SampleImage) -> None:
 
 
 def test_out_of_a_store(tmp_path: Path) -> None:
-    """skopeo reads an image, and lists tags, from a registry over a store."""
+    """Skopeo reads an image, and lists tags, from a registry over a store."""
     image = IMAGES["index with an attestation"]
     content = StoreContent(store_images(tmp_path / "store", image))
     with RunningServer(create_registry(content)) as server:
@@ -61,11 +61,11 @@ def test_out_of_a_store(tmp_path: Path) -> None:
         tags = json.loads(skopeo("list-tags", "--tls-verify=false", name))
         skopeo("copy", "--all", "--src-tls-verify=false", f"{name}:1.0", f"dir:{tmp_path / 'out'}")
     assert image.contents[image.root.digest].decode() == raw
-    assert ["1.0"] == tags["Tags"]
+    assert tags["Tags"] == ["1.0"]
 
 
 def test_delete(tmp_path: Path) -> None:
-    """skopeo deletes an image."""
+    """Skopeo deletes an image."""
     content = DirectoryContent(tmp_path)
     fill_registry(content, [IMAGES["one architecture"]])
     with RunningServer(create_registry(content)) as server:

@@ -34,6 +34,11 @@ class Exchange:
     received: int = 0
 
     @property
+    def target(self) -> str:
+        """Path and query."""
+        return f"{self.path}?{self.query}" if self.query else self.path
+
+    @property
     def had_authorization(self) -> bool:
         """Whether the client sent credentials."""
         return "authorization" in self.headers
@@ -98,7 +103,7 @@ class Rule:
 
     def matches(self, exchange: Exchange) -> bool:
         """Whether this request is one to strike; counts down `skip`."""
-        if self.times == 0 or self.method not in (None, exchange.method) or not self.path.search(exchange.path):
+        if self.times == 0 or self.method not in (None, exchange.method) or not self.path.search(exchange.target):
             return False
         self.skip -= 1
         return self.skip < 0

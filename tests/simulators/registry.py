@@ -9,9 +9,10 @@
         ...
         assert sim.count("GET", "/blobs/") == 2                  # or look at sim.requests
 
-`path` is a regular expression searched in the URL's path, `method` is exact or None for all. `times` is how often a
-fault strikes (1 unless told; None: for ever), `skip` how many matching requests pass before. Rules apply in the order
-in which they are added; `heal` removes them all. HEAD has no body, so the body faults leave it alone.
+`path` is a regular expression searched in path and query of the URL (`mount=` finds mounts), `method` is exact or None
+for all. `times` is how often a fault strikes (1 unless told; None: for ever), `skip` how many matching requests pass
+before. Rules apply in the order in which they are added; `heal` removes them all. HEAD has no body, so the body faults
+leave it alone. A lost upload session is `fail("PATCH", "/uploads/", status=404, code="BLOB_UPLOAD_UNKNOWN")`.
 
 Who may come in: `login=Login(…)` asks for basic authentication, `tokens=TokenServer(…)` for bearer tokens;
 `certificate=` serves over TLS. Everything is deterministic: no chance, no sleeping but in `stall`.
@@ -252,7 +253,7 @@ class RegistrySimulator:
 
 def _is_like(exchange: Exchange, method: str | None, path: str, status: int | None) -> bool:
     is_method, is_status = method in (None, exchange.method), status in (None, exchange.status)
-    return is_method and is_status and re.search(path, exchange.path) is not None
+    return is_method and is_status and re.search(path, exchange.target) is not None
 
 
 def _without_range(scope: Scope) -> Scope:

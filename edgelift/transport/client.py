@@ -1,0 +1,147 @@
+"""The client: `httpx` outside, `urllib3` inside, since its reader moves bodies three times as fast."""
+
+import logging
+import threading
+from collections.abc import Iterator
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+
+import httpx
+import urllib3
+
+from edgelift.addresses import DEFAULT_PORTS, is_address, is_listed, is_loopback, means, resolve_addresses
+from edgelift.transport.connections import Guard, Resolve, make_tls_context, open_pool
+from edgelift.transport.settings import TransportSettings
+
+READ_SIZE = 256 * 1024  # bytes; larger reads fall out of the processor's cache
+
+
+def open_client(settings: TransportSettings, host: str, *, resolve: Resolve | None = None) -> httpx.Client:
+    """A client for `host` and for where `host` sends us; safe to share between threads.
+
+    It follows no redirect, keeps no cookie, reads no environment and refuses compressed answers. `resolve` gives the
+    addresses of a host and port. A certificate file that cannot be used raises `ConfigurationError` at the first
+    request over TLS.
+    """
+    for name in ("httpx", "urllib3.connectionpool", "urllib3.connection"):
+        logging.getLogger(name).addFilter(_hide_queries)
+    return httpx.Client(
+        transport=Transport(settings, host, resolve or resolve_addresses),
+        trust_env=False,
+        follow_redirects=False,
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+        headers={"accept-encoding": "identity", "user-agent": "edgelift"},
+        timeout=httpx.Timeout(settings.idle_timeout),
+    )
+
+
+class Transport(httpx.BaseTransport):
+    """Carries the requests of one client."""
+
+    def __init__(self, settings: TransportSettings, host: str, resolve: Resolve) -> None:
+        self._settings = settings
+        self._host = host
+        self._guard = Guard(settings, host, resolve)
+        self._pools: dict[tuple[str, bool, bool], urllib3.PoolManager] = {}
+        self._lock = threading.Lock()
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Send `request` once; raises `httpx` errors only."""
+        settings = self._settings
+        has_body = "content-length" in request.headers or "transfer-encoding" in request.headers
+        read_timeout = request.extensions.get("timeout", {}).get("read", settings.idle_timeout)
+        try:
+            response = self._pool(request.url).urlopen(
+                request.method,
+                str(request.url),
+                body=request.stream if has_body else None,
+                headers=urllib3.HTTPHeaderDict(request.headers.multi_items()),
+                timeout=urllib3.Timeout(connect=settings.idle_timeout, read=read_timeout),
+                retries=False,
+                redirect=False,
+                preload_content=False,
+                decode_content=False,
+            )
+        except urllib3.exceptions.HTTPError as error:
+            raise _translate(error) from error
+        encoding = response.headers.get("content-encoding", "identity")
+        if encoding.strip().lower() != "identity" and request.method != "HEAD":
+            response.close()
+            raise httpx.DecodingError(f"a compressed answer ({encoding[:40]!r}), which was not asked for")
+        return httpx.Response(response.status, headers=list(response.headers.items()), stream=_Body(response))
+
+    def close(self) -> None:
+        """Close the connections that are not in use."""
+        for pools in self._pools.values():
+            pools.clear()
+
+    def _pool(self, url: httpx.URL) -> urllib3.PoolManager:
+        """The connections for `url`: with TLS verified or not, through the proxy or not."""
+        name, port = host_and_port(url)
+        verified = not self._is_insecure(name, port)
+        is_direct = is_loopback(name) or is_listed(name, port, self._settings.no_proxy)
+        proxied = self._settings.proxy is not None and not is_direct
+        if proxied and is_address(name):
+            self._guard.check(name, port, [name])  # a name is resolved by the proxy, where we cannot see it
+        key = (url.scheme, verified, proxied)
+        with self._lock:
+            if key not in self._pools:
+                context = make_tls_context(self._settings.ca_cert, verified=verified) if url.scheme == "https" else None
+                self._pools[key] = open_pool(self._settings.proxy if proxied else None, context)
+                self._pools[key].pool_classes_by_scheme = self._guard.pool_classes()
+            return self._pools[key]
+
+    def _is_insecure(self, name: str, port: int) -> bool:
+        hosts = {*self._settings.insecure_hosts, *({self._host} if self._settings.insecure else ())}
+        return any(means(host, name, port) for host in hosts)
+
+
+def host_and_port(url: httpx.URL) -> tuple[str, int]:
+    """The host of `url` as it goes over the wire, and its port, which is the scheme's own where none is written."""
+    return url.raw_host.decode("ascii").strip("[]"), url.port or DEFAULT_PORTS.get(url.scheme, 0)
+
+
+class _Body(httpx.SyncByteStream):
+    """A body in chunks as they arrive: what came before a reset is given before the reset is raised."""
+
+    def __init__(self, response: urllib3.BaseHTTPResponse) -> None:
+        self._response = response
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            while chunk := self._response.read1(READ_SIZE, decode_content=False):
+                yield chunk
+        except urllib3.exceptions.HTTPError as error:
+            raise _translate(error) from error
+
+    def close(self) -> None:
+        if self._response.length_remaining == 0:
+            self._response.drain_conn()  # nothing is left to read: the connection can serve again
+            self._response.release_conn()
+        else:
+            self._response.close()
+
+
+def _translate(error: urllib3.exceptions.HTTPError) -> httpx.TransportError:
+    """The `httpx` error that says the same; the original stays its cause."""
+    for theirs, ours in _TRANSLATIONS.items():
+        if isinstance(error, theirs):
+            return ours(str(error))
+    return httpx.ReadError(str(error))
+
+
+_TRANSLATIONS: dict[type[Exception], type[httpx.TransportError]] = {
+    urllib3.exceptions.NewConnectionError: httpx.ConnectError,  # before what it is a kind of
+    urllib3.exceptions.ConnectTimeoutError: httpx.ConnectTimeout,
+    urllib3.exceptions.SSLError: httpx.ConnectError,
+    urllib3.exceptions.ReadTimeoutError: httpx.ReadTimeout,
+    urllib3.exceptions.ProxyError: httpx.ProxyError,
+    urllib3.exceptions.ProtocolError: httpx.RemoteProtocolError,
+}
+
+
+def _hide_queries(record: logging.LogRecord) -> bool:
+    """Both libraries log whole URLs, and queries hold signatures and upload states."""
+    if isinstance(record.args, tuple):
+        shown = (str(each) if isinstance(each, httpx.URL) else each for each in record.args)
+        record.args = tuple(each.partition("?")[0] if isinstance(each, str) else each for each in shown)
+    return True

@@ -1,0 +1,272 @@
+"""Verifying: what the writer wrote is right, and nothing else is, whatever its content."""
+
+import hashlib
+import io
+import subprocess
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import zstandard
+
+from edgelift.bundle.container import END_OF_TAR, Span, documents_of, tar_header
+from edgelift.bundle.lock import LockedImage
+from edgelift.bundle.seek_table import closing, table_entry
+from edgelift.bundle.seekable import content_checksum
+from edgelift.bundle.verify import verify_bundle
+from edgelift.errors import BundleError, IntegrityError
+from edgelift.oci.digest import Digest
+from edgelift.oci.manifest import OCI_INDEX, OCI_MANIFEST
+from tests.bundle.conftest import Assembled
+from tests.bundle.content import GZIP, MemoryContent, lock_of
+from tests.bundle.crafting import Part, container_of, craft, parts_of, tar_of_parts
+from tests.real_parts import require_tool
+
+
+@pytest.mark.parametrize("name", ["mixed", "large"])
+def test_bundle_as_written_is_right(request: pytest.FixtureRequest, name: str) -> None:
+    """Verification says what it saw, and the digest is that of the file."""
+    bundle: Assembled = request.getfixturevalue(name)
+    steps: list[int] = []
+
+    outcome = verify_bundle(bundle.path, progress=steps.append)
+
+    container = container_of(bundle.lock)
+    assert (bundle.summary.digest, bundle.summary.size) == (outcome.digest, outcome.file_size)
+    assert (len(container.members), bundle.summary.content_size) == (outcome.members, outcome.content_size)
+    assert len(list(container.frames())) + 1 == outcome.frames
+    assert bundle.summary.content_size == sum(steps)
+
+
+def test_frames_of_another_zstd_are_right(mixed: Assembled, tmp_path: Path) -> None:
+    """Frames that another version (here another level) has compressed are right where all else is."""
+    path = _compressed_at_level(1, mixed, tmp_path)
+
+    assert path.read_bytes() != mixed.path.read_bytes()
+    assert verify_bundle(path).digest == Digest.of(path.read_bytes())
+
+
+def test_frames_compressed_otherwise_under_the_old_seal_are_refused(mixed: Assembled, tmp_path: Path) -> None:
+    """What changed since the seal was set shows, even where all content and all sizes in the table are right."""
+    other = _compressed_at_level(1, mixed, tmp_path)
+    old_seal = hashlib.sha256(_sealed_part(mixed.path.read_bytes())).digest()
+    new_seal = hashlib.sha256(_sealed_part(other.read_bytes())).digest()
+    other.write_bytes(other.read_bytes().replace(new_seal, old_seal))
+
+    with pytest.raises(IntegrityError, match="is not their seal"):
+        verify_bundle(other)
+
+
+def _sealed_part(file: bytes) -> bytes:
+    return file[: file.rindex(b"\x5d\x2a\x4d\x18")]
+
+
+def _compressed_at_level(level: int, bundle: Assembled, folder: Path, *, checksum: bool = True) -> Path:
+    """The bundle with its compressed frames made otherwise, well sealed."""
+    compressor = zstandard.ZstdCompressor(level=level, write_checksum=checksum)
+    tar = tar_of_parts(parts_of(bundle.lock, bundle.content))
+    good, file, entries = bundle.path.read_bytes(), bytearray(), bytearray()
+    position = 0
+    for span in container_of(bundle.lock).frames():
+        content = tar[span.start : span.stop]
+        size = _stored_size(good, position)
+        frame = good[position : position + size] if span.is_raw else compressor.compress(content)
+        file += frame
+        entries += table_entry(len(frame), len(content), content_checksum([content]))
+        position += size
+    path = folder / "other.tar.zst"
+    path.write_bytes(file + closing(entries, Digest.of(bytes(file))))
+    return path
+
+
+def _stored_size(file: bytes, position: int) -> int:
+    decompressor = zstandard.ZstdDecompressor().decompressobj()
+    decompressor.decompress(file[position:])
+    return len(file) - position - len(decompressor.unused_data)
+
+
+def _cut_elsewhere(bundle: Assembled) -> list[Span]:
+    spans = list(container_of(bundle.lock).frames())
+    first = spans[0]
+    return [replace(first, stop=512), replace(first, start=512), *spans[1:]]
+
+
+def _nothing_raw(bundle: Assembled) -> list[Span]:
+    return [replace(span, is_raw=False) for span in container_of(bundle.lock).frames()]
+
+
+def _all_raw(bundle: Assembled) -> list[Span]:
+    return [replace(span, is_raw=True) for span in container_of(bundle.lock).frames()]
+
+
+OTHER_FORMS: dict[str, tuple[Callable[[Assembled], list[Span] | None], str]] = {
+    "compressed throughout": (lambda bundle: None, "cut at another place"),
+    "cut elsewhere": (_cut_elsewhere, "frame at byte 0 is cut at another place"),
+    "compressed where it should be raw": (_nothing_raw, "does not consist of raw blocks"),
+    "raw where it should be compressed": (_all_raw, "frame at byte 0 has another header"),
+}
+
+
+@pytest.mark.parametrize(("spans", "oddity"), OTHER_FORMS.values(), ids=OTHER_FORMS)
+def test_other_form_gets_a_verdict_of_its_own(
+    mixed: Assembled, tmp_path: Path, spans: Callable[[Assembled], list[Span] | None], oddity: str
+) -> None:
+    """The right content in other frames is not damage, and not the bundle either."""
+    path = craft(tmp_path, tar_of_parts(parts_of(mixed.lock, mixed.content)), spans(mixed))
+
+    with pytest.raises(BundleError, match=f"right content, but is not the file that edgelift wrote: .*{oddity}"):
+        verify_bundle(path)
+
+
+def test_frames_without_checksums_are_another_form(mixed: Assembled, tmp_path: Path) -> None:
+    """A compressed frame must carry its checksum."""
+    path = _compressed_at_level(3, mixed, tmp_path, checksum=False)
+
+    with pytest.raises(BundleError, match="frame at byte 0 has another header"):
+        verify_bundle(path)
+
+
+@pytest.mark.parametrize("tool", ["zstd", "tar"])
+def test_bundle_compressed_again_by_tools_is_refused(mixed: Assembled, tmp_path: Path, tool: str) -> None:
+    """What `zstd` or `tar` make of the same tar has no seek table, and is told to be compressed again."""
+    again, plain = tmp_path / "again.tar.zst", tmp_path / "plain.tar"
+    plain.write_bytes(tar_of_parts(parts_of(mixed.lock, mixed.content)))
+    if tool == "zstd":
+        subprocess.run([require_tool("zstd"), "-q", "-19", plain, "-o", again], check=True)
+    else:
+        tar = require_tool("tar")
+        subprocess.run([tar, "-xf", plain, "-C", tmp_path], check=True)
+        names = [part.name for part in parts_of(mixed.lock, mixed.content)]
+        subprocess.run([tar, "--zstd", "-cf", again, "-C", tmp_path, *names], check=True)
+
+    with pytest.raises(BundleError, match="no seek table: it was compressed again"):
+        verify_bundle(again)
+
+
+def _padding(parts: list[Part]) -> bytes:
+    parts[0].padding = parts[0].padding[:-1] + b"\1"
+    return tar_of_parts(parts)
+
+
+def _end(parts: list[Part]) -> bytes:
+    return tar_of_parts(parts, end=END_OF_TAR[:-1] + b"\1")
+
+
+def _document(name: str) -> Callable[[list[Part]], bytes]:
+    def change(parts: list[Part]) -> bytes:
+        part = next(part for part in parts if part.name == name)
+        part.content = part.content.replace(b"e", b"f", 1)
+        return tar_of_parts(parts)
+
+    return change
+
+
+def _longer_definition(parts: list[Part]) -> bytes:
+    part = parts[2]
+    part.content += b"# a comment\n"
+    part.padding = bytes(-len(part.content) % 512)
+    part.header = tar_header(part.name, len(part.content))
+    return tar_of_parts(parts)
+
+
+CHANGES: dict[str, tuple[Callable[[list[Part]], bytes], str]] = {
+    "padding": (_padding, "the padding after oci-layout"),
+    "end of the tar": (_end, "the end differs"),
+    "oci-layout": (_document("oci-layout"), "oci-layout differs"),
+    "index.json": (_document("index.json"), "index.json differs"),
+    "definition": (_document("edgelift/definition.yaml"), "definition.yaml differs"),
+    "longer definition": (_longer_definition, "definition.yaml has another size"),
+}
+
+
+@pytest.mark.parametrize(("change", "named"), CHANGES.values(), ids=CHANGES)
+def test_tar_that_differs_from_the_lock_is_refused(
+    mixed: Assembled, tmp_path: Path, change: Callable[[list[Part]], bytes], named: str
+) -> None:
+    """Under a seal and checksums that are right, every byte must still be what the lock gives."""
+    path = craft(tmp_path, change(parts_of(mixed.lock, mixed.content)))
+
+    with pytest.raises(BundleError, match=named):
+        verify_bundle(path)
+
+
+def _image(manifest: bytes, media_type: str = OCI_MANIFEST) -> tuple[LockedImage, MemoryContent]:
+    content = MemoryContent()
+    image = content.add_image("docker.io/library/a:1", [content.add(b"layer", GZIP)])
+    descriptor = content.add(manifest, media_type)
+    return image.model_copy(update={"descriptor": descriptor, "manifests": (descriptor,)}), content
+
+
+LAYER_DIGEST = Digest.of(b"another layer")
+ENTRY = f'{{"mediaType":"x","digest":"{LAYER_DIGEST}","size":13}}'
+BAD_MANIFESTS = {
+    "not JSON": (b"hello", OCI_MANIFEST, "no manifest"),
+    "a layer that the lock leaves out": (
+        f'{{"schemaVersion":2,"config":{ENTRY},"layers":[]}}'.encode(),
+        OCI_MANIFEST,
+        f"leaves out {LAYER_DIGEST}, which docker.io/library/a:1 needs",
+    ),
+    "a child that the lock leaves out": (
+        f'{{"schemaVersion":2,"manifests":[{ENTRY}]}}'.encode(),
+        OCI_INDEX,
+        f"leaves out {LAYER_DIGEST}",
+    ),
+    "both kinds at once": (
+        f'{{"schemaVersion":2,"config":{ENTRY},"layers":[],"manifests":[]}}'.encode(),
+        OCI_MANIFEST,
+        "no manifest",
+    ),
+    "a media type that is no text": (b'{"mediaType":["a"],"layers":[]}', OCI_MANIFEST, "no manifest"),
+    "Docker's schema 1": (b'{"schemaVersion":1}', OCI_MANIFEST, "no manifest"),
+    "a digest with a path": (
+        b'{"schemaVersion":2,"config":{"mediaType":"x","digest":"sha256:../x","size":1},"layers":[]}',
+        OCI_MANIFEST,
+        "no manifest",
+    ),
+    "larger than any manifest": (b"{" + b" " * 2**23, OCI_MANIFEST, "absurd"),
+}
+
+
+@pytest.mark.parametrize(("manifest", "media_type", "named"), BAD_MANIFESTS.values(), ids=BAD_MANIFESTS)
+def test_manifest_that_cannot_be_delivered_is_refused(
+    tmp_path: Path, manifest: bytes, media_type: str, named: str
+) -> None:
+    """A lock whose manifests are none, or name what it does not hold, makes no right bundle."""
+    image, content = _image(manifest, media_type)
+    lock = lock_of(image)
+    path = craft(tmp_path, tar_of_parts(parts_of(lock, content)), container_of(lock).frames())
+
+    with pytest.raises(BundleError, match=named):
+        verify_bundle(path)
+
+
+def test_damaged_frame_is_named_with_what_it_holds(large: Assembled, tmp_path: Path) -> None:
+    """Damage in the middle of a blob is told with the place in the file and the blob's name."""
+    file = bytearray(large.path.read_bytes())
+    file[9 * 2**20] ^= 1
+    path = tmp_path / "b"
+    path.write_bytes(file)
+    layer = large.lock.images[0].blobs[1]
+
+    with pytest.raises(IntegrityError, match=rf"frame at byte 8\d+ .*blobs/sha256/{layer.digest.hex}"):
+        verify_bundle(path)
+
+
+def test_seal_of_another_file_is_damage(mixed: Assembled, tmp_path: Path) -> None:
+    """A seal that is not that of the frames is told, with its place."""
+    file = bytearray(mixed.path.read_bytes())
+    position = len(_sealed_part(mixed.path.read_bytes()))
+    file[position + 20] ^= 1
+    path = tmp_path / "b"
+    path.write_bytes(file)
+
+    with pytest.raises(IntegrityError, match=f"at byte {position}, after its frames"):
+        verify_bundle(path)
+
+
+def test_definition_is_that_of_the_lock(mixed: Assembled) -> None:
+    """The YAML in the bundle reads back as the lock's definition."""
+    tar = zstandard.ZstdDecompressor().stream_reader(io.BytesIO(mixed.path.read_bytes()), read_across_frames=True)
+
+    assert documents_of(mixed.lock)["edgelift/definition.yaml"] in tar.read()

@@ -1,0 +1,21 @@
+"""The Prefect server that the tests of flows, blocks and deployments share."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.integration.prefect_server import PrefectServer, prefect_server_at, worker_of
+
+
+@pytest.fixture(scope="session")
+def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
+    """A real Prefect server with an empty database for the whole run (about ten seconds to start)."""
+    with prefect_server_at(tmp_path_factory.mktemp("prefect")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def worker(prefect: PrefectServer) -> Iterator[PrefectServer]:
+    """The server, with a process worker that carries out what is deployed."""
+    with worker_of(prefect):
+        yield prefect

@@ -1,0 +1,214 @@
+"""A Prefect server and a process worker of their own, as an operator runs them, and what tests ask of their API.
+
+    run = prefect.start(prefect.deploy(site), output=…, store=…)      # the worker picks it up
+    assert prefect.wait(run).type == "FAILED"
+    prefect.retry(run)                                                # what the button in the UI sends
+    prefect.wait(run)
+    prefect.task_runs(run, attempt=2)                                 # name → state, as the UI lists them
+"""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+import pytest
+
+from edgelift.site import EdgeSite
+from tests.real_parts import running
+
+POOL = "edge"
+PATIENCE = 120.0  # seconds; ten times what anything here needs on an idle machine
+ROOT = Path(__file__).parents[2]
+_FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
+Found = TypeVar("Found")
+
+
+@dataclass(frozen=True)
+class State:
+    """The state of a flow run as the API shows it."""
+
+    type: str
+    name: str
+    message: str
+
+
+@dataclass(frozen=True)
+class TaskRun:
+    """One task run as the API shows it; `state` is the state's name, `attempts` how often the body was entered."""
+
+    name: str
+    state: str
+    attempts: int
+    inputs: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class PrefectServer:
+    """A running server; everything of it and of its worker lies in `folder`."""
+
+    folder: Path
+    api: str
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a program needs to work with this server, and nothing of the developer's own."""
+        return {
+            "HOME": str(self.folder / "home"),
+            "PREFECT_HOME": str(self.folder / "prefect"),
+            "PREFECT_API_URL": self.api,
+            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_ENABLED": "true",
+            "PREFECT_LOGGING_TO_API_ENABLED": "true",
+            "PREFECT_CLI_COLORS": "false",
+        }
+
+    @property
+    def logs(self) -> dict[str, Path]:
+        """The standard output and error of the server and of the worker, which repeats that of the runs."""
+        return {name: self.folder / f"{name}.log" for name in ("server", "worker")}
+
+    # Deployments and runs
+
+    def deploy(self, site: EdgeSite) -> str:
+        """Deploy `site` as `python -m deployments.deploy_sites` does; the deployment's id."""
+        from deployments.deploy_sites import deployment_of  # noqa: PLC0415 - loads Prefect: after the environment
+
+        with self.as_api():
+            return str(deployment_of(site, POOL).apply())
+
+    def start(self, deployment: str, **parameters: object) -> str:
+        """Ask for a run, as the UI's "Quick run" does; the run's id."""
+        run = self.ask("POST", f"/deployments/{deployment}/create_flow_run", {"parameters": parameters})
+        return str(run["id"])
+
+    def retry(self, run: str) -> None:
+        """Exactly what the Retry button sends."""
+        state = {"type": "SCHEDULED", "name": "AwaitingRetry", "message": "Retry from the UI"}
+        answer = self.ask("POST", f"/flow_runs/{run}/set_state", {"state": state, "force": True})
+        assert answer["status"] == "ACCEPT"
+
+    def wait(self, run: str) -> State:
+        """The state that the run ends in."""
+        return wait_for(lambda: self._final_state(run), f"the end of flow run {run}", self.logs["worker"])
+
+    def flow_run(self, run: str) -> dict[str, Any]:
+        """The flow run as the API shows it."""
+        found: dict[str, Any] = self.ask("GET", f"/flow_runs/{run}")
+        return found
+
+    def task_runs(self, run: str, attempt: int, count: int) -> dict[str, TaskRun]:
+        """The task runs of one attempt by name, once `count` of them are final: the server records them later."""
+
+        def all_of_them() -> dict[str, TaskRun] | None:
+            found = self._list_task_runs(run, attempt)
+            is_final = all(each["state_type"] in _FINAL for each in found)
+            return {each["name"]: _task_run(each) for each in found} if is_final and len(found) >= count else None
+
+        return wait_for(all_of_them, f"{count} task runs of {run}", self.logs["worker"])
+
+    # The server itself
+
+    @contextmanager
+    def as_api(self) -> Iterator[None]:
+        """Flows and blocks used in this process go to this server."""
+        from prefect.settings import (  # noqa: PLC0415 - loads Prefect: after the environment
+            PREFECT_API_URL,
+            PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
+            temporary_settings,
+        )
+
+        # Every flow would wait a second for its heartbeat to end.
+        with temporary_settings({PREFECT_API_URL: self.api, PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+            yield
+
+    def ask(self, method: str, path: str, body: object = None) -> Any:
+        """An answer of the API; SQLite's "busy" (503) is asked again, as Prefect's own client does."""
+
+        def answer() -> httpx.Response | None:
+            response = httpx.request(method, f"{self.api}{path}", json=body, timeout=30, trust_env=False)
+            return None if response.status_code == httpx.codes.SERVICE_UNAVAILABLE else response
+
+        response = wait_for(answer, path, self.logs["server"])
+        assert response.is_success, response.text
+        return response.json() if response.content else None
+
+    def command(self, *arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run `python -m …` from the root of the project with this server as its API."""
+        return subprocess.run(
+            [sys.executable, "-m", *map(str, arguments)],
+            cwd=ROOT,
+            env={**os.environ, **self.environment, **environment},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+
+    def _final_state(self, run: str) -> State | None:
+        found = self.flow_run(run)["state"]
+        return State(found["type"], found["name"], found["message"] or "") if found["type"] in _FINAL else None
+
+    def _list_task_runs(self, run: str, attempt: int) -> list[dict[str, Any]]:
+        query = {"task_runs": {"flow_run_id": {"any_": [run]}}, "limit": 200}
+        return [each for each in self.ask("POST", "/task_runs/filter", query) if each["flow_run_run_count"] == attempt]
+
+
+@contextmanager
+def prefect_server_at(folder: Path) -> Iterator[PrefectServer]:
+    """A server with an empty database."""
+    (folder / "home").mkdir(parents=True)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    server = PrefectServer(folder, f"http://127.0.0.1:{port}/api")
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    with running(command, server.logs["server"], server.environment) as process:
+        wait_for(lambda: _is_healthy(server.api), "Prefect's server", server.logs["server"], process)
+        yield server
+
+
+@contextmanager
+def worker_of(server: PrefectServer) -> Iterator[None]:
+    """A process worker of the pool `POOL`, away from the project's root, that logs all there is to log."""
+    settings = {
+        "PREFECT_WORKER_QUERY_SECONDS": "0.5",
+        "PREFECT_LOGGING_LEVEL": "DEBUG",
+        "PREFECT_LOGGING_ROOT_LEVEL": "DEBUG",
+        "PREFECT_LOGGING_EXTRA_LOGGERS": "edgelift,httpx,httpcore,urllib3",
+    }
+    log = server.logs["worker"]
+    command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", POOL, "--type", "process"]
+    with running(command, log, {**server.environment, **settings}) as process:
+        wait_for(lambda: b"started!" in log.read_bytes(), "the worker", log, process)
+        yield
+
+
+def wait_for(
+    look: Callable[[], Found | None], what: str, log: Path, process: subprocess.Popen[bytes] | None = None
+) -> Found:
+    """What `look` finds, as soon as it does; the test fails with the end of `log` where it never does."""
+    deadline = time.monotonic() + PATIENCE
+    while not (found := look()):
+        if time.monotonic() > deadline or (process is not None and process.poll() is not None):
+            pytest.fail(f"waited in vain for {what}; the log says:\n{log.read_text(errors='replace')[-4000:]}")
+        time.sleep(0.1)
+    return found
+
+
+def _is_healthy(api: str) -> bool:
+    try:
+        return httpx.get(f"{api}/health", timeout=2, trust_env=False).is_success
+    except httpx.HTTPError:
+        return False
+
+
+def _task_run(found: Mapping[str, Any]) -> TaskRun:
+    return TaskRun(found["name"], found["state_name"], found["run_count"], found["task_inputs"])
