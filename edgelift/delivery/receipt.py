@@ -10,6 +10,11 @@ from edgelift.oci.digest import Digest
 
 FORMAT: Literal["edgelift.receipt/v1"] = "edgelift.receipt/v1"
 Verdict = Literal["ok", "differs", "missing", "not-checkable"]
+_NEXT_STEP: dict[Verdict, str] = {
+    "differs": "push again with --on-conflict replace to move the tags that differ",
+    "missing": "push again to send what is missing, and only that",
+    "not-checkable": "validate again once the registry answers and lets us read",
+}
 
 
 class Proof(BaseModel):
@@ -64,14 +69,13 @@ class DeliveryReceipt(BaseModel):
 
     def raise_unless_whole(self) -> None:
         """Raises `IncompleteError` that names every reference that is not `ok`."""
-        failures = [
-            f"{proof.target}: {proof.verdict}, {proof.reason}" for proof in self.proofs if proof.verdict != "ok"
-        ]
-        if failures:
+        open_proofs = [proof for proof in self.proofs if proof.verdict != "ok"]
+        if open_proofs:
+            verdicts = {proof.verdict for proof in open_proofs}
             raise IncompleteError(
-                f"{len(failures)} of {len(self.proofs)} references are not proved at {self.registry}",
-                failures,
-                hint="push again: what is missing is sent, what is there is not",
+                f"{len(open_proofs)} of {len(self.proofs)} references are not proved at {self.registry}",
+                [f"{proof.target}: {', '.join(filter(None, (proof.verdict, proof.reason)))}" for proof in open_proofs],
+                hint="; ".join(step for verdict, step in _NEXT_STEP.items() if verdict in verdicts),
             )
 
     def document(self) -> dict[str, Any]:

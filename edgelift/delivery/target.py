@@ -87,10 +87,10 @@ class Target:
             )
         registry = canonical_registry(host)
         parsed = [MappingRule.parse(rule, registry) for rule in rules]
-        if twice := sorted({rule.source for rule in parsed if [each.source for each in parsed].count(rule.source) > 1}):
-            raise ConfigurationError(
-                f"several mapping rules for {', '.join(twice)}", hint="keep the one that is meant for each source"
-            )
+        sources = [rule.source for rule in parsed]
+        twice = next((source for source in sources if sources.count(source) > 1), None)
+        if twice is not None:
+            raise ConfigurationError(f"there are several mapping rules for {twice}", hint="keep the one that is meant")
         longest_first = sorted(parsed, key=lambda rule: len(rule.source), reverse=True)
         return cls(registry, base, tuple(longest_first), docker_hub_aliases)
 
@@ -104,9 +104,10 @@ class Target:
         """
         tag = reference.tag or f"{KEEP_TAG}{digest.hex[:16]}"
         sources = [reference.name]
-        official = re.fullmatch(f"{DOCKER_HUB}/library/([^/]+)", reference.name)
-        if self.docker_hub_aliases and official:
-            sources.append(f"{DOCKER_HUB}/{official[1]}")
+        namespace, _, short = reference.repository.partition("/")
+        is_official = reference.registry == DOCKER_HUB and namespace == "library" and "/" not in short
+        if self.docker_hub_aliases and is_official:
+            sources.append(f"{DOCKER_HUB}/{short}")
         return tuple(dict.fromkeys(TargetName(self._repository(source), tag) for source in sources))
 
     def _repository(self, name: str) -> str:

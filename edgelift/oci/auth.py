@@ -115,14 +115,15 @@ class Authenticator:
 
         None before the registry has asked for any. Raises `DeniedError` where it wants credentials and we have none.
         """
-        if self._challenge is None:
+        challenge = self._challenge
+        if challenge is None:
             return None
-        if self._challenge.scheme == "basic":
+        if challenge.scheme == "basic":
             return self._basic(repository)
         with self._alone(scopes):
             grant = self._grants.get(scopes)
             if grant is None or grant.token.stale_at <= self._clock.now():
-                request = grant.request if grant else self._token_request(self._challenge, repository, scopes)
+                request = grant.request if grant else self._token_request(challenge, "", repository, scopes)
                 grant = self._fetch(scopes, request)
             return f"Bearer {grant.token.value}"
 
@@ -135,16 +136,17 @@ class Authenticator:
         """
         usable = [challenge for challenge in challenges if challenge.scheme in ("bearer", "basic")]
         usable.sort(key=lambda challenge: challenge.scheme != "bearer")
-        self._challenge = usable[0] if usable else self._challenge
-        if self._challenge is None:
+        challenge = self._challenge = usable[0] if usable else self._challenge
+        if challenge is None:
             return None
-        if self._challenge.scheme == "basic":
+        if challenge.scheme == "basic":
             header = self._basic(repository)
             return None if header == rejected else header  # the same password again may lock the account
+        named = usable[0].parameters.get("scope", "") if usable else ""
         with self._alone(scopes):
             grant = self._grants.get(scopes)
             if grant is None or f"Bearer {grant.token.value}" == rejected:
-                grant = self._fetch(scopes, self._token_request(self._challenge, repository, scopes))
+                grant = self._fetch(scopes, self._token_request(challenge, named, repository, scopes))
             return f"Bearer {grant.token.value}"
 
     def _basic(self, repository: str) -> str:
@@ -153,15 +155,16 @@ class Authenticator:
             raise missing_credentials(self._host)
         return format_basic(credential.username, credential.password.get_secret_value())
 
-    def _token_request(self, challenge: Challenge, repository: str, scopes: tuple[str, ...]) -> TokenRequest:
+    def _token_request(
+        self, challenge: Challenge, named: str, repository: str, scopes: tuple[str, ...]
+    ) -> TokenRequest:
+        """`named` is what the registry has just asked for; beyond our scopes it comes first: some look at one only."""
         realm = challenge.parameters.get("realm")
         if not realm:
             raise RegistryError(f"{self._host} wants a token but does not say from where")
-        # What the registry names beyond our scopes comes first: some token servers look at the first one alone.
-        named = challenge.parameters.get("scope", "").split()
-        wanted = (*(scope for scope in named if not any(_covers(ours, scope) for ours in scopes)), *scopes)
+        further = (scope for scope in named.split() if not any(_covers(ours, scope) for ours in scopes))
         credential = self._credentials.find(self._host, repository)
-        return TokenRequest(realm, challenge.parameters.get("service", ""), wanted, credential)
+        return TokenRequest(realm, challenge.parameters.get("service", ""), (*further, *scopes), credential)
 
     def _fetch(self, scopes: tuple[str, ...], request: TokenRequest) -> _Grant:
         grant = _Grant(request, self._fetch_token(request))

@@ -6,7 +6,8 @@ from email.utils import format_datetime
 import pytest
 
 from edgelift.errors import RegistryError
-from edgelift.oci.pacing import LONGEST_DELAY, LONGEST_PAUSE, Clock, Pause, choose_delay, parse_retry_after
+from edgelift.oci.pacing import LONGEST_DELAY, LONGEST_PAUSE, Pause, choose_delay, parse_retry_after
+from tests.oci.clocks import Hands
 
 NOON = "Mon, 23 Nov 2026 12:00:00 GMT"
 
@@ -42,20 +43,6 @@ def test_delays_grow_up_to_a_bound() -> None:
 
     assert longest == pytest.approx([0.5, 1.0, 2.0, LONGEST_DELAY], rel=0.1)
     assert min(choose_delay(3) for _ in range(2000)) < 0.2
-
-
-class Hands:
-    """A clock whose hands the test moves: sleeping takes no time, and is noted."""
-
-    def __init__(self) -> None:
-        self.time = 1000.0
-        self.slept: list[float] = []
-        self.clock = Clock(lambda: self.time, self.sleep)
-
-    def sleep(self, seconds: float) -> None:
-        """Move the hands on."""
-        self.slept.append(seconds)
-        self.time += seconds
 
 
 def test_a_pause_holds_everyone_until_it_is_over() -> None:
