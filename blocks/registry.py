@@ -3,6 +3,7 @@
 import atexit
 import json
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from prefect.blocks.core import Block
@@ -67,11 +68,11 @@ class RegistryCredentials(Block):
 
     def transport_settings(self, common: TransportSettings) -> TransportSettings:
         """`common`, with what this block says of its registry."""
-        return TransportSettings(
+        return replace(
+            common,
             ca_cert=_as_file(self.ca_cert) if self.ca_cert else common.ca_cert,
             insecure=self.insecure or common.insecure,
             plain_http=common.plain_http | ({self.host} if self.plain_http else frozenset()),
-            proxy=common.proxy,
         )
 
     def get_client(self) -> Connections:

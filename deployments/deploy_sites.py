@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
-from prefect.deployments.runner import RunnerDeployment
+from prefect.deployments.runner import EntrypointType, RunnerDeployment
 from prefect.schedules import Cron
 
 from edgelift.documents import read_document
@@ -36,9 +36,9 @@ def deployment_of(site: EdgeSite, pool: str) -> RunnerDeployment:
     """The deployment of one site: its own parameters, its own schedule."""
     schedule = site.schedule
     cron = Cron(schedule.cron, timezone=schedule.timezone, active=schedule.active, slug="site") if schedule else None
-    return RunnerDeployment.from_entrypoint(
-        "flows.sync_site.sync_site",
-        name=site.name,
+    return sync_site.to_deployment(
+        site.name,
+        entrypoint_type=EntrypointType.MODULE_PATH,
         description=site.description or sync_site.description,
         tags=["edgelift", "site"],
         parameters={"site": site.model_dump(mode="json", exclude={"schedule"})},

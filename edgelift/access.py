@@ -80,6 +80,7 @@ def transport_settings(access: RegistryAccess) -> TransportSettings:
         ca_cert=Path(access.ca_cert) if access.ca_cert else None,
         insecure=access.insecure,
         plain_http=frozenset(access.plain_http),
+        trusted_realms=frozenset(access.trusted_realms),
         proxy=os.environ.get("HTTPS_PROXY") or os.environ.get("https_proxy"),
     )
 

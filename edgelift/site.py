@@ -48,6 +48,9 @@ class RegistryAccess(_Settings):
     ca_cert: str | None = Field(None, description="Path of a PEM file with further certificate authorities.")
     insecure: bool = Field(False, description="Do not verify TLS certificates. For a test network only.")
     plain_http: tuple[str, ...] = Field((), description="Registries (host:port) that speak plain HTTP.")
+    trusted_realms: tuple[str, ...] = Field(
+        (), description="Token servers (host) that get a registry's login although they are in another domain."
+    )
 
 
 DEFAULT_ACCESS = RegistryAccess()  # the worker's Docker login, else anonymous

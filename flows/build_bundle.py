@@ -21,7 +21,7 @@ from tasks.resolve import resolve_source
 def build_bundle(
     name: str,
     source: ContentSource,
-    output: str = "output/content-bundle",
+    output: str = "~/edgelift/bundles",
     access: RegistryAccess = DEFAULT_ACCESS,
     archive: ArchiveSettings | None = None,
     store: str | None = None,
@@ -31,7 +31,7 @@ def build_bundle(
     Args:
         name: Name of the bundle; its file is NAME.tar.zst.
         source: Profiles, exported profiles and further images.
-        output: Folder that the bundle and its lock are written to.
+        output: Folder on the worker, absolute or below ~, that the bundle and its lock are written to.
         access: How to get into the registries that hold the images.
         archive: Where the bundle is kept, too.
         store: Folder of the working store; empty for the one in the user's cache.

@@ -19,7 +19,7 @@ from tasks.validate import validate_target
 def push_bundle(
     bundle: str,
     target: TargetSettings,
-    output: str = "output/delivery",
+    output: str = "~/edgelift/deliveries",
     access: RegistryAccess = DEFAULT_ACCESS,
     deep: bool = False,
     receipt: str | None = None,
@@ -29,7 +29,7 @@ def push_bundle(
     Args:
         bundle: Path of the bundle, NAME.tar.zst.
         target: The registry that it is pushed to.
-        output: Folder that the receipt and the site-side settings are written to.
+        output: Folder on the worker, absolute or below ~, that the receipt and the site-side settings are written to.
         access: How to get into the registry.
         deep: Validate by reading every blob back.
         receipt: Path of the receipt, where it is not to be in the output folder.

@@ -20,7 +20,7 @@ from tasks.pull import pull_images
 def rebuild_bundle(
     name: str,
     lock_file: str,
-    output: str = "output/content-bundle",
+    output: str = "~/edgelift/bundles",
     access: RegistryAccess = DEFAULT_ACCESS,
     archive: ArchiveSettings | None = None,
     store: str | None = None,
@@ -30,7 +30,7 @@ def rebuild_bundle(
     Args:
         name: Name of the bundle; its file is NAME.tar.zst.
         lock_file: Path of the lock.
-        output: Folder that the bundle and its lock are written to.
+        output: Folder on the worker, absolute or below ~, that the bundle and its lock are written to.
         access: How to get into the registries that hold the images.
         archive: Where the bundle is kept, too.
         store: Folder of the working store; empty for the one in the user's cache.

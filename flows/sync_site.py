@@ -21,12 +21,12 @@ from tasks.validate import validate_target
     task_runner=ThreadPoolTaskRunner(max_workers=4),
     persist_result=False,
 )
-def sync_site(site: EdgeSite, output: str = "output/sites", store: str | None = None) -> DeliveryReport:
+def sync_site(site: EdgeSite, output: str = "~/edgelift/sites", store: str | None = None) -> DeliveryReport:
     """Bring one edge site what its profiles need, and prove that it arrived.
 
     Args:
         site: The site: what it needs, its registry, and how to get in.
-        output: Folder that the bundle, its lock, the receipt and the site-side settings are written to.
+        output: Folder on the worker, absolute or below ~, that the bundle, its lock, the receipt and the site-side settings are written to.
         store: Folder of the working store; empty for the one in the user's cache.
     """
     definition = resolve_source(site.name, site.source)

@@ -12,9 +12,10 @@ from edgelift.archive.directory import DirectoryArchive
 from edgelift.archive.place import Archive
 from edgelift.oci.digest import Digest
 from edgelift.site import ArchiveSettings, RegistryAccess
+from edgelift.sizes import format_size
 from tasks.assemble import BuiltBundle
 from tasks.connect import connect
-from tasks.narrate import megabytes, narrate, narrate_progress
+from tasks.narrate import narrate, narrate_progress
 from tasks.settle import is_retryable
 
 
@@ -33,7 +34,7 @@ def archive_bundle(bundle: BuiltBundle, archive: ArchiveSettings, access: Regist
     place.store(lock, digest=Digest.of(lock.read_bytes()))
     progress = narrate_progress(f"archiving {bundle.name}", bundle.size)
     kept = place.store(Path(bundle.path), digest=bundle.digest, progress=progress)
-    narrate(f"archived {bundle.name}: {kept.url}, {megabytes(kept.size)}")
+    narrate(f"archived {bundle.name}: {kept.url}, {format_size(kept.size)}")
     return bundle.model_copy(update={"archived": kept.url})
 
 

@@ -1,7 +1,5 @@
 """Assemble: store + lock → one content bundle, with its lock beside it."""
 
-from pathlib import Path
-
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from pydantic import BaseModel, ConfigDict
@@ -10,8 +8,9 @@ from edgelift.bundle.lock import BundleLock
 from edgelift.bundle.writer import assemble_bundle
 from edgelift.documents import write_document
 from edgelift.oci.digest import Digest
-from tasks.connect import open_store
-from tasks.narrate import megabytes, narrate, narrate_progress
+from edgelift.sizes import format_size
+from tasks.connect import open_store, output_folder
+from tasks.narrate import narrate, narrate_progress
 
 
 class BuiltBundle(BaseModel):
@@ -31,7 +30,7 @@ class BuiltBundle(BaseModel):
 @task(name="assemble", task_run_name="assemble {name}", cache_policy=NO_CACHE, persist_result=False)
 def assemble_content(lock: BundleLock, name: str, store: str | None, output: str) -> BuiltBundle:
     """Write NAME.tar.zst and NAME.lock.json into `output`; neither is there before it is whole."""
-    folder = Path(output).absolute()
+    folder = output_folder(output)
     lock_path = folder / f"{name}.lock.json"
     summary = assemble_bundle(
         lock,
@@ -40,7 +39,7 @@ def assemble_content(lock: BundleLock, name: str, store: str | None, output: str
         progress=narrate_progress(f"assembling {name}", lock.unique_size),
     )
     write_document(lock_path, lock.to_json())
-    narrate(f"assembled {summary.path}: {megabytes(summary.size)}, {summary.digest}")
+    narrate(f"assembled {summary.path}: {format_size(summary.size)}, {summary.digest}")
     return BuiltBundle(
         name=name,
         path=str(summary.path),

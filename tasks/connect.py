@@ -14,18 +14,23 @@ from edgelift.store.local import LocalStore
 
 
 def connect(access: RegistryAccess) -> Connections:
-    """Clients for every registry that `access` leads to; each run loads its blocks anew: a rotated secret counts."""
-    return _open(str(flow_run.id), access)
+    """Clients for every registry that `access` leads to; each attempt loads its blocks anew: a rotated secret counts."""
+    return _open(_attempt(), access)
 
 
 def open_store(store: str | None) -> LocalStore:
     """The working store in the folder `store`, or in the user's cache folder."""
-    return LocalStore(Path(store).absolute() if store else default_store())
+    return LocalStore(_folder(store) if store else default_store())
+
+
+def output_folder(output: str) -> Path:
+    """The folder `output`; `~` is the worker's home, and lasts where a run's own current folder does not."""
+    return _folder(output)
 
 
 def known_blobs(target: TargetSettings) -> KnownBlobs:
     """What this run has learned of where blobs are at the target."""
-    return _known(str(flow_run.id), target.registry)
+    return _known(_attempt(), target.registry)
 
 
 def target_of(settings: TargetSettings) -> Target:
@@ -33,11 +38,19 @@ def target_of(settings: TargetSettings) -> Target:
     return Target.parse(settings.registry, settings.rules, docker_hub_aliases=settings.docker_hub_aliases)
 
 
+def _folder(path: str) -> Path:
+    return Path(path).expanduser().absolute()
+
+
+def _attempt() -> str:
+    return f"{flow_run.id}/{flow_run.run_count}"
+
+
 @lru_cache(maxsize=4)
-def _open(run: str, access: RegistryAccess) -> Connections:  # noqa: ARG001 - the run is part of the key only
+def _open(attempt: str, access: RegistryAccess) -> Connections:  # noqa: ARG001 - part of the key only
     return load_registries(access)
 
 
 @lru_cache(maxsize=4)
-def _known(run: str, registry: str) -> KnownBlobs:  # noqa: ARG001 - part of the key only
+def _known(attempt: str, registry: str) -> KnownBlobs:  # noqa: ARG001 - part of the key only
     return KnownBlobs()

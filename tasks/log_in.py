@@ -21,7 +21,7 @@ class RegistryLogin(BaseModel):
     source: str
 
 
-@task(name="credentials", cache_policy=NO_CACHE, persist_result=False)
+@task(name="credentials", task_run_name="log in", cache_policy=NO_CACHE, persist_result=False)
 def log_in(
     definition: BundleDefinition | None, access: RegistryAccess, target: TargetSettings | None = None
 ) -> tuple[RegistryLogin, ...]:

@@ -8,6 +8,7 @@ from threading import Lock
 from prefect.logging import get_run_logger
 
 from edgelift.oci.transfer import Transfer
+from edgelift.sizes import format_size
 
 CHANNEL = "edgelift"  # the command line shows what is logged under this name, and nothing of the engine's own
 INTERVAL = 5.0  # seconds between two progress lines
@@ -32,22 +33,14 @@ def narrate_progress(verb: str, total: int) -> Callable[[int], None]:
                 return
             state["said"] = now
             done = int(state["done"])
-        logger.info("%s: %s of %s (%d %%)", verb, megabytes(done), megabytes(total), 100 * done // max(total, 1))
+        logger.info("%s: %s of %s (%d %%)", verb, format_size(done), format_size(total), 100 * done // max(total, 1))
 
     return progress
 
 
 def describe(transfer: Transfer) -> str:
     """What a copy did: `1.2 MiB in 3 blobs, 2 mounted, 1 there already`."""
-    parts = [f"{megabytes(transfer.moved_bytes)} in {transfer.moved} blobs"] if transfer.moved else []
+    parts = [f"{format_size(transfer.moved_bytes)} in {transfer.moved} blobs"] if transfer.moved else []
     parts += [f"{transfer.mounted} mounted"] if transfer.mounted else []
     parts += [f"{transfer.present} there already"] if transfer.present else []
     return ", ".join(parts) or "nothing to do"
-
-
-def megabytes(count: int) -> str:
-    """`count` bytes for people: `3.2 MiB`."""
-    value, units = float(count), ["B", "KiB", "MiB", "GiB", "TiB"]
-    while value >= 1024 and len(units) > 1:  # noqa: PLR2004 - the binary step
-        value, units = value / 1024, units[1:]
-    return f"{value:.0f} {units[0]}" if units[0] == "B" else f"{value:.1f} {units[0]}"

@@ -13,9 +13,10 @@ from edgelift.documents import read_document, write_document
 from edgelift.errors import PlanError
 from edgelift.plan import plan_bundle
 from edgelift.site import RegistryAccess, TargetSettings
+from edgelift.sizes import format_size
 from edgelift.store.local import LocalStore
-from tasks.connect import connect, open_store, target_of
-from tasks.narrate import megabytes, narrate
+from tasks.connect import connect, open_store, output_folder, target_of
+from tasks.narrate import narrate
 
 
 @task(name="plan", task_run_name="plan {definition.name}", cache_policy=NO_CACHE, persist_result=False)
@@ -34,7 +35,7 @@ def plan_lock(
         narrate(f"replaying the lock of this run's first attempt, {lock.digest[:19]}…")
     else:
         lock = _plan_anew(definition, access, content)
-        _check_obstacles(lock, access, content, Path(output), target)
+        _check_obstacles(lock, access, content, output_folder(output), target)
         write_document(saved, lock.to_json())
     _narrate_totals(lock)
     return lock
@@ -44,7 +45,7 @@ def plan_lock(
 def replay_lock(lock_file: str, store: str | None, output: str) -> BundleLock:
     """A lock from its file; raises `PlanError` where the disk is too small for it."""
     lock = BundleLock.from_json(read_document(Path(lock_file)), lock_file)
-    shortage = check_disk(lock, open_store(store), Path(output))
+    shortage = check_disk(lock, open_store(store), output_folder(output))
     if shortage is not None:
         raise PlanError("the disk is too small; nothing was moved", [shortage])
     _narrate_totals(lock)
@@ -77,5 +78,5 @@ def _check_obstacles(
 
 def _narrate_totals(lock: BundleLock) -> None:
     narrate(
-        f"planned {len(lock.images)} images: {len(lock.unique_blobs())} unique blobs, {megabytes(lock.unique_size)}"
+        f"planned {len(lock.images)} images: {len(lock.unique_blobs())} unique blobs, {format_size(lock.unique_size)}"
     )

@@ -13,9 +13,10 @@ from edgelift.oci.pull import pull_content
 from edgelift.oci.reference import ImageReference
 from edgelift.oci.transfer import Transfer
 from edgelift.site import RegistryAccess
+from edgelift.sizes import format_size
 from edgelift.store.local import LocalStore
 from tasks.connect import connect, open_store
-from tasks.narrate import describe, megabytes, narrate, narrate_progress
+from tasks.narrate import describe, narrate, narrate_progress
 from tasks.settle import is_retryable, settle
 
 
@@ -64,7 +65,7 @@ def pull_images(lock: BundleLock, access: RegistryAccess, store: str | None) -> 
         again = {image.reference: image for image in _pull(lost, access, store, refresh=True)}
         pulled = [again.get(image.reference, image) for image in pulled]
     total = sum((image.transfer for image in pulled), Transfer())
-    narrate(f"pulled {len(pulled)} images: {megabytes(total.moved_bytes)} moved in {total.moved} blobs")
+    narrate(f"pulled {len(pulled)} images: {format_size(total.moved_bytes)} moved in {total.moved} blobs")
     return pulled
 
 

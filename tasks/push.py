@@ -20,9 +20,10 @@ from edgelift.oci.reference import ImageReference
 from edgelift.oci.registry import Registry
 from edgelift.oci.transfer import Transfer
 from edgelift.site import RegistryAccess, TargetSettings
+from edgelift.sizes import format_size
 from edgelift.store.local import LocalStore
 from tasks.connect import connect, known_blobs, target_of
-from tasks.narrate import describe, megabytes, narrate, narrate_progress
+from tasks.narrate import describe, narrate, narrate_progress
 from tasks.settle import is_retryable, settle
 
 
@@ -40,7 +41,7 @@ class PushedImage(BaseModel):
 def open_lock(bundle: str) -> BundleLock:
     """The lock inside a bundle."""
     with BundleReader.open(Path(bundle)) as reader:
-        narrate(f"opened {bundle}: {len(reader.lock.images)} images, {megabytes(reader.lock.unique_size)}")
+        narrate(f"opened {bundle}: {len(reader.lock.images)} images, {format_size(reader.lock.unique_size)}")
         return reader.lock
 
 
@@ -96,7 +97,7 @@ def push_images(lock: BundleLock, content: str, access: RegistryAccess, target: 
         pushed = [again.get(image.reference, image) for image in pushed]
     total = sum((image.transfer for image in pushed), Transfer())
     narrate(
-        f"pushed {len(pushed)} images: {megabytes(total.moved_bytes)} moved in {total.moved} blobs, "
+        f"pushed {len(pushed)} images: {format_size(total.moved_bytes)} moved in {total.moved} blobs, "
         f"{total.mounted} mounted"
     )
     return pushed

@@ -12,7 +12,7 @@ from edgelift.delivery.receipt import DeliveryReceipt
 from edgelift.delivery.site_settings import site_settings
 from edgelift.documents import write_document
 from edgelift.site import TargetSettings
-from tasks.connect import target_of
+from tasks.connect import output_folder, target_of
 from tasks.narrate import narrate
 
 
@@ -33,7 +33,7 @@ def report_delivery(
     lock: BundleLock, receipt: DeliveryReceipt, target: TargetSettings, output: str, receipt_file: str | None = None
 ) -> DeliveryReport:
     """Write the receipt and the settings, publish both as artifacts; raises `IncompleteError` unless all is well."""
-    folder, name = Path(output).absolute(), lock.definition.name
+    folder, name = output_folder(output), lock.definition.name
     receipt_path = Path(receipt_file).absolute() if receipt_file else folder / f"{name}.receipt.json"
     settings_path = receipt_path.with_name(f"{name}.site-settings.yaml")
     settings = site_settings(lock, target_of(target))

@@ -7,17 +7,21 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from edgelift.bundle.canonical import FrameCheck
 from edgelift.bundle.container import END_OF_TAR, Blob, Member, documents_of
 from edgelift.bundle.file_digest import FileDigest
+from edgelift.bundle.lock import LockedImage
 from edgelift.bundle.reader import BundleReader
 from edgelift.bundle.writer import Progress
 from edgelift.errors import BundleError, EdgeliftError, IntegrityError
+from edgelift.oci.descriptor import Descriptor
 from edgelift.oci.digest import Digest
 from edgelift.oci.manifest import MANIFEST_LIMIT, parse_manifest
 
 _AGAIN = "copy or assemble the bundle again"
+_PIN_AGAIN = "pin and assemble it again"
 
 
 @dataclass(frozen=True)
@@ -39,9 +43,9 @@ def verify_bundle(path: Path, *, progress: Progress | None = None) -> Verificati
     """
     with BundleReader.open(path) as bundle, FileDigest() as digest:
         frames = FrameCheck(bundle.content, bundle.container, digest)
-        named = _check_members(bundle, _Tar(str(path), frames.contents()), progress)
+        needs = _check_members(bundle, _Tar(str(path), frames.contents()), progress)
         frames.finish(bundle.size)
-        _check_families(bundle, named)
+        _check_images(bundle, needs)
         container = bundle.container
         return Verification(
             *(len(container.members), container.content_size, bundle.size, len(bundle.content.table), digest.value())
@@ -82,23 +86,31 @@ class _Tar:
             raise BundleError(f"{self.name} goes on after the end of its tar", hint=_AGAIN)
 
 
-def _check_members(bundle: BundleReader, tar: _Tar, progress: Progress | None) -> dict[Digest, frozenset[Digest]]:
-    """Compare every member with what the lock says of it; gives what each manifest names."""
+class _Needs(NamedTuple):
+    """What a manifest is, and what it names."""
+
+    media_type: str
+    manifests: tuple[Digest, ...]
+    blobs: tuple[Descriptor, ...]
+
+
+def _check_members(bundle: BundleReader, tar: _Tar, progress: Progress | None) -> dict[Digest, _Needs]:
+    """Compare every member with what the lock says of it; gives what each manifest needs."""
     documents = documents_of(bundle.lock)
     manifests = {each.digest for each in bundle.lock.unique_manifests()}
-    named = {}
+    needs = {}
     for member in bundle.members():
         tar.expect(member.header, f"the header of {member.name}")
         if not isinstance(member, Blob):
             _check_document(tar, member, documents[member.name])
         elif member.descriptor.digest in manifests:
-            named[member.descriptor.digest] = _named_by(tar, member, progress)
+            needs[member.descriptor.digest] = _needs_of(tar, member, progress)
         else:
             deque(_content(tar, member, progress), maxlen=0)
         tar.expect(member.padding, f"the padding after {member.name}")
     tar.expect(END_OF_TAR, "the end")
     tar.expect_end()
-    return named
+    return needs
 
 
 def _check_document(tar: _Tar, member: Member, expected: bytes) -> None:
@@ -119,8 +131,7 @@ def _content(tar: _Tar, blob: Blob, progress: Progress | None) -> Iterator[memor
         raise IntegrityError(f"{tar.name} is damaged: {blob.name} is not what its name says", hint=_AGAIN)
 
 
-def _named_by(tar: _Tar, blob: Blob, progress: Progress | None) -> frozenset[Digest]:
-    """The manifests and blobs that a manifest needs."""
+def _needs_of(tar: _Tar, blob: Blob, progress: Progress | None) -> _Needs:
     if blob.size > MANIFEST_LIMIT:
         raise BundleError(f"{tar.name} holds a manifest of {blob.size:,} bytes, {blob.name}, which is absurd")
     raw = b"".join(_content(tar, blob, progress))
@@ -128,16 +139,30 @@ def _named_by(tar: _Tar, blob: Blob, progress: Progress | None) -> frozenset[Dig
         manifest = parse_manifest(raw, blob.descriptor.media_type)
     except EdgeliftError as error:
         raise BundleError(f"{tar.name} holds {blob.name}, which is no manifest: {error.message}") from None
-    return frozenset(each.digest for each in (*manifest.children, *manifest.blobs))
+    children = tuple(child.digest for child in manifest.children)
+    return _Needs(manifest.descriptor.media_type, children, tuple(needed.plain() for needed in manifest.blobs))
 
 
-def _check_families(bundle: BundleReader, named: dict[Digest, frozenset[Digest]]) -> None:
-    """Every image of the lock is whole: what its manifests name is with it."""
+def _check_images(bundle: BundleReader, needs: dict[Digest, _Needs]) -> None:
+    """Every image of the lock can be delivered: it is whole, in an order in which registries take it."""
     for image in bundle.lock.images:
-        held = {each.digest for each in (*image.manifests, *image.blobs)}
-        missing = {digest for each in image.manifests for digest in named[each.digest]} - held
-        if missing:
-            raise BundleError(
-                f"{bundle.path} has a lock that leaves out {min(missing)}, which {image.reference} needs",
-                hint="pin and assemble it again",
-            )
+        problem = _problem_of(image, needs)
+        if problem is not None:
+            raise BundleError(f"{bundle.path} has a lock in which {image.reference} {problem}", hint=_PIN_AGAIN)
+
+
+def _problem_of(image: LockedImage, needs: dict[Digest, _Needs]) -> str | None:
+    before, blobs = set[Digest](), set[Descriptor]()
+    for manifest in image.manifests:
+        if manifest.media_type != needs[manifest.digest].media_type:
+            return f"has {manifest.digest} as {manifest.media_type}, which it is not"
+        for child in needs[manifest.digest].manifests:
+            if child not in before:
+                return f"lacks {child} before {manifest.digest}, which needs it"
+        before.add(manifest.digest)
+        blobs.update(needs[manifest.digest].blobs)
+    for missing in {blob.digest for blob in blobs} - {blob.digest for blob in image.blobs}:
+        return f"lacks {missing}, which it needs"
+    for other in {blob.plain() for blob in image.blobs} - blobs:
+        return f"has {other.digest} as {other.media_type} of {other.size} bytes, which none of its manifests names so"
+    return None

@@ -39,14 +39,6 @@ def say_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         say("  ".join([*(cell.ljust(width) for cell, width in zip(row[:-1], widths, strict=False)), row[-1]]).rstrip())
 
 
-def megabytes(count: int) -> str:
-    """`count` bytes for people: `3.2 MiB`."""
-    value, units = float(count), ["B", "KiB", "MiB", "GiB", "TiB"]
-    while value >= 1024 and len(units) > 1:  # noqa: PLR2004 - the binary step
-        value, units = value / 1024, units[1:]
-    return f"{value:.0f} {units[0]}" if units[0] == "B" else f"{value:.1f} {units[0]}"
-
-
 def set_verbosity(*, verbose: bool, quiet: bool, informative: bool = False) -> None:
     """Show the library's own log on standard error: warnings, with `verbose` everything, with `quiet` errors.
 

@@ -10,11 +10,12 @@ from edgelift.bundle.reader import BundleReader
 from edgelift.bundle.summary import summarise
 from edgelift.bundle.verify import verify_bundle
 from edgelift.cli import options
-from edgelift.cli.console import megabytes, say, say_json, say_table, set_verbosity, tell
+from edgelift.cli.console import say, say_json, say_table, set_verbosity, tell
 from edgelift.cli.planning import plan_delivery
 from edgelift.define import read_exported
 from edgelift.errors import PlanError, ProfileError
 from edgelift.palette.resolve import resolve_profiles
+from edgelift.sizes import format_size
 
 
 def images(
@@ -57,6 +58,7 @@ def plan(
     ca_cert: options.CaCert = None,
     insecure: options.Insecure = False,
     plain_http: options.PlainHttp = [],  # noqa: B006
+    trusted_realm: options.TrustedRealms = [],  # noqa: B006
     as_json: options.Json = False,
     verbose: options.Verbose = False,
     quiet: options.Quiet = False,
@@ -76,7 +78,9 @@ def plan(
             arch=arch,
             settings=settings,
         ),
-        options.access_of(cred_file=cred_file, ca_cert=ca_cert, insecure=insecure, plain_http=plain_http),
+        options.access_of(
+            cred_file=cred_file, ca_cert=ca_cert, insecure=insecure, plain_http=plain_http, trusted_realms=trusted_realm
+        ),
         options.target_settings(registry, maps=maps, aliases=hub_aliases, conflict=on_conflict) if registry else None,
         store,
         output,
@@ -118,7 +122,7 @@ def verify(
     if as_json:
         say_json({"file": str(bundle), "verdict": "ok", "digest": outcome.digest, "size": outcome.file_size})
         return
-    say(f"{bundle}: ok, {outcome.members} members, {megabytes(outcome.file_size)}, {outcome.digest}")
+    say(f"{bundle}: ok, {outcome.members} members, {format_size(outcome.file_size)}, {outcome.digest}")
 
 
 def _print_resolution(document: dict[str, Any]) -> None:
@@ -143,9 +147,10 @@ def _with_origins(entries: list[dict[str, Any]], key: str) -> Iterator[tuple[str
 
 def _print_lock(document: dict[str, Any]) -> None:
     rows = [
-        (image["reference"], image["digest"][:19], megabytes(image["size"]), str(image["manifests"]))
+        (image["reference"], image["digest"][:19], format_size(image["size"]), str(image["manifests"]))
         for image in document["images"]
     ]
     say_table(("IMAGE", "DIGEST", "SIZE", "MANIFESTS"), rows)
     totals = document["totals"]
-    say(f"{totals['images']} images, {totals['unique_blobs']} unique blobs, {megabytes(totals['unique_bytes'])} unique")
+    size = format_size(totals["unique_bytes"])
+    say(f"{totals['images']} images, {totals['unique_blobs']} unique blobs, {size} unique")

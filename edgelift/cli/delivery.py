@@ -38,6 +38,7 @@ def validate(
     ca_cert: options.CaCert = None,
     insecure: options.Insecure = False,
     plain_http: options.PlainHttp = [],  # noqa: B006
+    trusted_realm: options.TrustedRealms = [],  # noqa: B006
     as_json: options.Json = False,
     verbose: options.Verbose = False,
     quiet: options.Quiet = False,
@@ -48,7 +49,9 @@ def validate(
     """
     set_verbosity(verbose=verbose, quiet=quiet)
     target = Target.parse(registry, tuple(maps), docker_hub_aliases=hub_aliases)
-    access = options.access_of(cred_file=cred_file, ca_cert=ca_cert, insecure=insecure, plain_http=plain_http)
+    access = options.access_of(
+        cred_file=cred_file, ca_cert=ca_cert, insecure=insecure, plain_http=plain_http, trusted_realms=trusted_realm
+    )
     expected = _read_lock(file, lock)
     with open_registries(access) as registries:
         client = registries.registry(target.registry)

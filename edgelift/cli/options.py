@@ -95,6 +95,15 @@ PlainHttp = Annotated[
         rich_help_panel=ACCESS,
     ),
 ]
+TrustedRealms = Annotated[
+    list[str],
+    typer.Option(
+        "--trusted-realm",
+        metavar="HOST",
+        help="A token server in another domain that may get its registry's login. Repeatable.",
+        rich_help_panel=ACCESS,
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="JSON on standard output.", rich_help_panel=OUTPUT)]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Every request and decision.", rich_help_panel=OUTPUT)]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Errors only.", rich_help_panel=OUTPUT)]
@@ -136,6 +145,7 @@ def access_of(
     ca_cert: Path | None,
     insecure: bool,
     plain_http: list[str],
+    trusted_realms: list[str],
 ) -> RegistryAccess:
     """How to get into registries, as the access options say."""
     for path in (cred_file, ca_cert):
@@ -146,6 +156,7 @@ def access_of(
         ca_cert=str(ca_cert.absolute()) if ca_cert else None,
         insecure=insecure,
         plain_http=tuple(plain_http),
+        trusted_realms=tuple(trusted_realms),
     )
 
 

@@ -48,6 +48,7 @@ def build(
     ca_cert: options.CaCert = None,
     insecure: options.Insecure = False,
     plain_http: options.PlainHttp = [],  # noqa: B006
+    trusted_realm: options.TrustedRealms = [],  # noqa: B006
     as_json: options.Json = False,
     verbose: options.Verbose = False,
     quiet: options.Quiet = False,
@@ -57,7 +58,9 @@ def build(
     Example: edgelift build --profile-file infra.json --profile-file addon.json --name site-7
     """
     set_verbosity(verbose=verbose, quiet=quiet)
-    access = options.access_of(cred_file=cred_file, ca_cert=ca_cert, insecure=insecure, plain_http=plain_http)
+    access = options.access_of(
+        cred_file=cred_file, ca_cert=ca_cert, insecure=insecure, plain_http=plain_http, trusted_realms=trusted_realm
+    )
     archive = _archive(archive_directory, archive_block, archive_artifact)
     source = _source_or_lock(lock, profile_files, profiles, project_id, image, arch, settings)
     with running_api(quiet=quiet):
@@ -95,6 +98,7 @@ def push(
     ca_cert: options.CaCert = None,
     insecure: options.Insecure = False,
     plain_http: options.PlainHttp = [],  # noqa: B006
+    trusted_realm: options.TrustedRealms = [],  # noqa: B006
     as_json: options.Json = False,
     verbose: options.Verbose = False,
     quiet: options.Quiet = False,
@@ -105,7 +109,9 @@ def push(
     """
     set_verbosity(verbose=verbose, quiet=quiet)
     target = options.target_settings(registry, maps=maps, aliases=hub_aliases, conflict=on_conflict)
-    access = options.access_of(cred_file=cred_file, ca_cert=ca_cert, insecure=insecure, plain_http=plain_http)
+    access = options.access_of(
+        cred_file=cred_file, ca_cert=ca_cert, insecure=insecure, plain_http=plain_http, trusted_realms=trusted_realm
+    )
     if dry_run:
         _rehearse(file, target, access, as_json=as_json)
         return

@@ -5,7 +5,6 @@ Servers' texts are shown cleaned, and never with a URL's query, a token or what 
 
 import base64
 import binascii
-import errno
 import json
 import re
 import socket
@@ -23,7 +22,6 @@ RETRYABLE = frozenset({408, 429, 499, 500, 502, 503, 504, 522})
 _SHOWN = 300  # characters of a server's text
 _WRONG_HOST = (62, 64)  # X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH
 _WRONG_TIME = (9, 10)  # X509_V_ERR_CERT_NOT_YET_VALID, X509_V_ERR_CERT_HAS_EXPIRED
-_NO_ROUTE = (errno.EHOSTUNREACH, errno.ENETUNREACH)
 _NO_TLS = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNKNOWN_PROTOCOL", "HTTP_REQUEST"})
 
 
@@ -96,39 +94,39 @@ def _hint(host: str, status: int, problem: Problem) -> str | None:
 
 
 _Explanation = tuple[str, str | None, bool]  # reason, hint, and whether trying again is useless
+_NETWORK = "check the network and firewalls in between"
+_BY_KIND: dict[type[BaseException], _Explanation] = {  # without a reason the error's own text is it
+    ForbiddenAddressError: ("", "if that server is meant, name its host in the settings", True),
+    httpx.DecodingError: ("", "a proxy may compress answers: switch that off for the registry", True),
+    httpx.ProxyError: ("the proxy does not let us through", "check the proxy's address and login", False),
+    httpx.ConnectTimeout: ("no connection in time", _NETWORK, False),
+    httpx.TimeoutException: ("it fell silent", _NETWORK, False),
+    ConnectionRefusedError: ("connection refused", "check that it runs, and its port", False),
+}
 
 
 def _explain(host: str, error: httpx.HTTPError) -> _Explanation:
     found = (_explain_cause(host, cause) for cause in _causes(error))
-    return next((each for each in found if each is not None), ("the connection was cut", None, False))
+    otherwise = "no connection can be made" if isinstance(error, httpx.ConnectError) else "the connection was cut"
+    return next((each for each in found if each is not None), (otherwise, None, False))
 
 
 def _explain_cause(host: str, cause: BaseException) -> _Explanation | None:
-    explanation: _Explanation
     match cause:
-        case ForbiddenAddressError():
-            explanation = str(cause), "if that server is meant, name its host in the settings", True
-        case httpx.DecodingError():
-            explanation = str(cause), "a proxy may compress answers: switch that off for the registry", True
-        case httpx.ProxyError():
-            explanation = "the proxy does not let us through", "check the proxy's address and login", False
-        case httpx.TimeoutException():
-            reason = "no connection in time" if isinstance(cause, httpx.ConnectTimeout) else "it fell silent"
-            explanation = reason, "check the network and firewalls in between", False
         case ssl.SSLCertVerificationError():
-            explanation = _explain_certificate(host, cause)
+            return _explain_certificate(host, cause)
         case ssl.SSLError() if cause.reason in _NO_TLS:
-            explanation = "it does not speak TLS", f"if that is meant, allow plain HTTP with --plain-http {host}", True
+            return "it does not speak TLS", f"if that is meant, allow plain HTTP with --plain-http {host}", True
         case socket.gaierror():
-            is_final = cause.errno != socket.EAI_AGAIN
-            explanation = "its name is not known", "check the name, and the DNS of this machine", is_final
-        case ConnectionRefusedError():
-            explanation = "connection refused", "check that it runs, and its port", False
-        case OSError() if cause.errno in _NO_ROUTE:
-            explanation = "there is no way to it", "check the network of this machine", False
-        case _:
-            return None
-    return explanation
+            return (
+                "its name is not known",
+                "check the name, and the DNS of this machine",
+                cause.errno != socket.EAI_AGAIN,
+            )
+        case httpx.RemoteProtocolError() if cause.__cause__ is None:  # nothing broke: httpx cannot make sense of it
+            return "its answer makes no sense", "a proxy may have answered in its place", True
+    told = (each for kind, each in _BY_KIND.items() if isinstance(cause, kind))
+    return next(((reason or str(cause), hint, is_final) for reason, hint, is_final in told), None)
 
 
 def _explain_certificate(host: str, error: ssl.SSLCertVerificationError) -> _Explanation:
@@ -168,7 +166,8 @@ def _clean(text: str, secrets: Sequence[str]) -> str:
     """One short line of `text`, without anything secret."""
     for secret in secrets:
         text = text.replace(secret, "…")
+    # Every pattern is linear: the text is a stranger's.
     text = re.sub(r"eyJ[\w-]+(?:\.[\w-]*)*", "…", text)  # JSON web tokens, whoever issued them
-    text = re.sub(r"(\w+://)[^\s/@]*@", r"\1", re.sub(r"\?\S*", "", text))
+    text = re.sub(r"(\w{1,16}://)[^\s/@]*@", r"\1", re.sub(r"\?\S*", "", text))
     text = " ".join("".join(each if each.isprintable() else " " for each in text).split())
     return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"

@@ -4,11 +4,9 @@ Blobs come before manifests, so that whatever is cut short leaves nothing that l
 """
 
 import logging
-import random
-import time
-from collections.abc import Iterator
+from typing import Protocol
 
-from edgelift.errors import IntegrityError, RegistryError, UnreachableError
+from edgelift.errors import IntegrityError, UnreachableError
 from edgelift.oci.content import ContentStore, ImageContent, Ingest
 from edgelift.oci.descriptor import Descriptor
 from edgelift.oci.registry import Registry
@@ -16,6 +14,20 @@ from edgelift.oci.transfer import Progress, Transfer, copy_in_parallel
 
 STALLED_ATTEMPTS = 6  # in a row without one new byte; a blob that makes progress is never given up
 _log = logging.getLogger(__name__)
+
+
+class BlobSink(Protocol):
+    """What takes the bytes of one blob, from the first to the last; an `Ingest`, or something that only hashes."""
+
+    @property
+    def offset(self) -> int:
+        """How many bytes are here; the next `write` continues there."""
+
+    def write(self, chunk: bytes) -> None:
+        """Append `chunk`."""
+
+    def restart(self) -> None:
+        """Forget what is here; `offset` is 0 again."""
 
 
 def pull_content(
@@ -46,70 +58,68 @@ def pull_blob(
             if progress is not None:
                 progress(blob.size)
             return Transfer(present=1)
-        received = _receive(registry, repository, blob, partial, progress)
         try:
-            partial.commit()
+            received = _fetch(registry, repository, blob, partial, progress)
         except IntegrityError as error:
             _log.warning("%s from %s/%s; fetching it once more", error.message, registry.host, repository)
-            received += _receive(registry, repository, blob, partial, None)
-            _commit_again(partial, registry, repository, blob)
+            partial.restart()
+            received = _fetch_again(registry, repository, blob, partial)
     return Transfer(moved=1, moved_bytes=received)
 
 
-def _receive(
-    registry: Registry, repository: str, descriptor: Descriptor, partial: Ingest, progress: Progress | None
+def receive_blob(
+    registry: Registry, repository: str, blob: Descriptor, sink: BlobSink, progress: Progress | None = None
 ) -> int:
-    """Fill `partial` from the registry; the number of bytes that came over the wire."""
+    """Fill `sink` from the registry, continuing after every cut; the number of bytes that came over the wire.
+
+    The bytes are not checked here. Raises `RegistryError` where no request or no body brings anything new, and
+    `IntegrityError` where the registry has a blob of another size.
+    """
+    received, furthest, stalled = 0, sink.offset, 0
     if progress is not None:
-        progress(partial.offset)
-    received, furthest, stalled = 0, partial.offset, 0
-    while partial.offset < descriptor.size:
+        progress(sink.offset)
+    while sink.offset < blob.size:
+        body = registry.read_blob(repository, blob, sink.offset)
+        if body.offset != sink.offset:  # the registry does not do ranges: begin anew rather than append
+            sink.restart()
+        begun = furthest
         try:
-            for chunk in _body(registry, repository, descriptor, partial):
-                partial.write(chunk)
+            for chunk in body.chunks:
+                sink.write(chunk)
                 received += len(chunk)
-                if progress is not None and partial.offset > furthest:
-                    progress(partial.offset - max(furthest, partial.offset - len(chunk)))
-        except RegistryError as error:
-            if not error.retryable:
-                raise
-            stalled = 0 if partial.offset > furthest else stalled + 1
+                if progress is not None and sink.offset > furthest:
+                    progress(sink.offset - furthest)
+                furthest = max(furthest, sink.offset)
+        except UnreachableError as error:
+            stalled = 0 if furthest > begun else stalled + 1
             if stalled >= STALLED_ATTEMPTS:
-                raise _given_up(registry, repository, descriptor, partial, error) from None
-            _pause(stalled)
-        furthest = max(furthest, partial.offset)
+                raise _given_up(registry, repository, blob, furthest, error) from None
+            if stalled:
+                registry.channel.back_off(stalled, error)
     return received
 
 
-def _body(registry: Registry, repository: str, descriptor: Descriptor, partial: Ingest) -> Iterator[bytes]:
-    body = registry.read_blob(repository, descriptor, partial.offset)
-    if body.offset != partial.offset:  # the registry does not do ranges: begin anew rather than append
-        partial.restart()
-    yield from body.chunks
-    if partial.offset < descriptor.size:
-        raise UnreachableError(f"{registry.host}/{repository} ended {descriptor.digest} early")
+def _fetch(registry: Registry, repository: str, blob: Descriptor, partial: Ingest, progress: Progress | None) -> int:
+    received = receive_blob(registry, repository, blob, partial, progress)
+    partial.commit()
+    return received
 
 
-def _pause(stalled: int) -> None:
-    if stalled:
-        time.sleep(random.uniform(0.5, 1.0) * min(30.0, 0.25 * 2**stalled))  # noqa: S311 - jitter, no secret
+def _fetch_again(registry: Registry, repository: str, blob: Descriptor, partial: Ingest) -> int:
+    try:
+        return _fetch(registry, repository, blob, partial, None)
+    except IntegrityError as error:
+        raise IntegrityError(
+            f"{registry.host}/{repository} sends wrong bytes for {blob.digest}, twice: {error.message}",
+            hint=error.hint or "push the image to that registry again, or look for a proxy that changes content",
+        ) from None
 
 
 def _given_up(
-    registry: Registry, repository: str, descriptor: Descriptor, partial: Ingest, error: RegistryError
-) -> RegistryError:
+    registry: Registry, repository: str, blob: Descriptor, arrived: int, error: UnreachableError
+) -> UnreachableError:
     return UnreachableError(
-        f"{registry.host}/{repository} gave no more of {descriptor.digest} after "
-        f"{partial.offset:,} of {descriptor.size:,} bytes: {error.message}",
+        f"{registry.host}/{repository} gave no more of {blob.digest} after "
+        f"{arrived:,} of {blob.size:,} bytes: {error.message}",
         hint="run the same command again: it continues where it stopped",
     )
-
-
-def _commit_again(partial: Ingest, registry: Registry, repository: str, descriptor: Descriptor) -> None:
-    try:
-        partial.commit()
-    except IntegrityError as error:
-        raise IntegrityError(
-            f"{registry.host}/{repository} sends wrong bytes for {descriptor.digest}, twice: {error.message}",
-            hint=error.hint,
-        ) from None

@@ -65,7 +65,8 @@ def push_content(
 ) -> Transfer:
     """Bring one image from `source` to `destination`.
 
-    What the registry has already is not sent. Raises `RefusedError` where the tag stands with another digest and
+    What the registry has already is not sent; where it turns out to miss content that it said it had (a cached answer,
+    a lost write), it gets all of it again, once. Raises `RefusedError` where the tag stands with another digest and
     `on_conflict` is `fail`; with `keep` nothing is sent then.
     """
     root, repository, tag = content.root, destination.repository, destination.tag
@@ -75,12 +76,16 @@ def push_content(
             return Transfer()
         if on_conflict == "fail":
             raise tag_conflict(registry.host, repository, tag, standing.digest, root.digest)
-    push = _Push(source, registry, repository, known, progress)
+    push = _Push(source, registry, destination, known, progress)
     transfer = copy_in_parallel(push.blob, content.blobs)
-    for descriptor in content.manifests:
-        transfer += push.manifest(descriptor, content.blobs)
-    if standing is None or standing.digest != root.digest:
-        registry.write_manifest(repository, tag, _whole(source, root), root.media_type)
+    try:
+        push.manifests(content.manifests, is_tagged=standing is not None and standing.digest == root.digest)
+    except RegistryError as error:
+        if not error.says_blob_unknown:
+            raise
+        _log.warning("%s/%s misses content it said it had: sending all of it again", registry.host, repository)
+        transfer += copy_in_parallel(push.blob_again, content.blobs)
+        push.manifests(content.manifests, force=True)
     return transfer
 
 
@@ -96,16 +101,43 @@ class _Push:
     """One image on its way to one repository."""
 
     def __init__(
-        self, source: ContentReader, registry: Registry, repository: str, known: KnownBlobs, progress: Progress | None
+        self,
+        source: ContentReader,
+        registry: Registry,
+        destination: Destination,
+        known: KnownBlobs,
+        progress: Progress | None,
     ) -> None:
         self._source = source
         self._registry = registry
-        self._repository = repository
+        self._repository = destination.repository
+        self._tag = destination.tag
         self._known = known
         self._progress = progress
 
-    def blob(self, descriptor: Descriptor, *, force: bool = False) -> Transfer:
-        """Send one blob, or mount it from where it is known to be; `force` does not believe that it is there."""
+    def blob(self, descriptor: Descriptor) -> Transfer:
+        """Send one blob, or mount it from where it is known to be."""
+        transfer = self._upload(descriptor, force=False)
+        if self._progress is not None:
+            self._progress(descriptor.size)
+        return transfer
+
+    def blob_again(self, descriptor: Descriptor) -> Transfer:
+        """Send one blob, whatever the registry says it has."""
+        return self._upload(descriptor, force=True)
+
+    def manifests(self, manifests: Sequence[Descriptor], *, is_tagged: bool = False, force: bool = False) -> None:
+        """Send what is missing under its digest, in the order given, then tag the last one, unless it is.
+
+        `force` sends all of them, whatever the registry says it has.
+        """
+        for descriptor in manifests:
+            if force or self._registry.describe(self._repository, descriptor.digest) is None:
+                self._write(descriptor.digest, descriptor)
+        if not is_tagged:
+            self._write(self._tag, manifests[-1])
+
+    def _upload(self, descriptor: Descriptor, *, force: bool) -> Transfer:
         with self._known.alone(descriptor.digest) as home:
             outcome = self._registry.upload_blob(
                 self._repository,
@@ -115,31 +147,10 @@ class _Push:
                 force=force,
             )
             self._known.add(descriptor.digest, self._repository)
-        if self._progress is not None:
-            self._progress(descriptor.size)
         if outcome == "uploaded":
             return Transfer(moved=1, moved_bytes=descriptor.size)
         return Transfer(mounted=1) if outcome == "mounted" else Transfer(present=1)
 
-    def manifest(self, descriptor: Descriptor, blobs: Sequence[Descriptor]) -> Transfer:
-        """Send one manifest under its digest.
-
-        A registry that misses blobs it said it had (a cached answer, a lost write) gets them all again, once.
-        """
-        if self._registry.describe(self._repository, descriptor.digest) is not None:
-            return Transfer()
-        raw = _whole(self._source, descriptor)
-        try:
-            self._registry.write_manifest(self._repository, descriptor.digest, raw, descriptor.media_type)
-        except RegistryError as error:
-            if not error.says_blob_unknown:
-                raise
-            _log.warning("%s/%s misses blobs it said it had: sending them again", self._registry.host, self._repository)
-            transfer = sum((self.blob(blob, force=True) for blob in blobs), Transfer())
-            self._registry.write_manifest(self._repository, descriptor.digest, raw, descriptor.media_type)
-            return transfer
-        return Transfer()
-
-
-def _whole(source: ContentReader, descriptor: Descriptor) -> bytes:
-    return b"".join(source.read(descriptor))
+    def _write(self, selector: str, descriptor: Descriptor) -> None:
+        raw = b"".join(self._source.read(descriptor))
+        self._registry.write_manifest(self._repository, selector, raw, descriptor.media_type)

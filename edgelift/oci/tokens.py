@@ -25,7 +25,7 @@ def fetch_token(wire: Wire, gate: UrlGate, request: TokenRequest) -> Token:
         realm = httpx.URL(passage.url)
         raise RegistryError(
             f"{wire.host} asks for its credentials to be sent to {show(realm)}, which does not look like its own",
-            hint=f"if that is its token server, name {realm.netloc.decode()} among the trusted realms",
+            hint=f"if that is its token server, allow it with --trusted-realm {realm.netloc.decode()} (trusted_realms in a site)",
         )
     reply = _exchange_identity_token(wire, passage.url, request) or _ask(wire, passage.url, request)
     try:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
+from itertools import groupby
 from typing import Any, Literal, NamedTuple
 from urllib.parse import quote, urlsplit
 
@@ -32,7 +33,7 @@ _BUSY = frozenset({429, 502, 503, 504})
 _SHOWN = 200  # characters of a server's own words
 _HOSTS = {"console.spectrocloud.com": "api.spectrocloud.com"}  # what people copy from the browser
 _KEY_LIMIT = 4096  # characters
-_KEY_PREFIX = 8  # characters; a piece of the key as long as this counts as the key
+_KEY_PIECE = 8  # characters; a piece of the key as long as this counts as the key
 _log = logging.getLogger(__name__)
 
 
@@ -216,13 +217,23 @@ class PaletteApi:
         return f" ({': '.join(word for word in words if word)})" if any(words) else ""
 
     def _tame(self, text: str) -> str:
-        """`text` in one short printable line, without the key or a long piece of its beginning."""
+        """`text` in one short printable line, without the key or a piece of it."""
         key = self.key.get_secret_value()
-        for length in range(len(key), min(len(key), _KEY_PREFIX) - 1, -1):
-            for secret in (key[:length], quote(key[:length], safe="")):
-                text = text.replace(secret, "***")
+        text = _hide(_hide(text[: 10 * _SHOWN], quote(key, safe="")), key)
         line = " ".join("".join(each if each.isprintable() else " " for each in text).split())
         return line if len(line) <= _SHOWN else f"{line[:_SHOWN]}…"
+
+
+def _hide(text: str, secret: str) -> str:
+    """`text` with stars for whatever shares eight characters in a row with `secret`, or all of a shorter one."""
+    size = min(len(secret), _KEY_PIECE)
+    pieces = {secret[start : start + size].lower() for start in range(len(secret) - size + 1)}
+    hidden = [False] * len(text)
+    for start in range(len(text) - size + 1):
+        if text[start : start + size].lower() in pieces:
+            hidden[start : start + size] = [True] * size
+    runs = groupby(zip(text, hidden, strict=True), key=lambda pair: pair[1])
+    return "".join("***" if is_hidden else "".join(each for each, _ in run) for is_hidden, run in runs)
 
 
 def _next_step(status: int) -> str | None:

@@ -45,10 +45,10 @@ REFUSED = {
 @pytest.mark.parametrize("text", REFUSED.values(), ids=REFUSED)
 def test_what_is_no_digest_is_refused(text: str) -> None:
     """Nothing but a registered algorithm and hex of its exact length is a digest."""
-    with pytest.raises(MalformedReferenceError, match="is not a digest") as caught:
+    with pytest.raises(MalformedReferenceError) as caught:
         Digest(text)
 
-    assert repr(text)[1:20] in caught.value.message
+    assert f"{text!r} is not a digest" == caught.value.message
     assert "sha256: and 64" in str(caught.value.hint)
 
 
@@ -76,7 +76,7 @@ def test_content_is_checked_by_the_digests_own_algorithm(text: str) -> None:
     hasher = digest.hasher()
     hasher.update(b"content")
 
-    assert (True, False) == (digest.matches(b"content"), digest.matches(b"content "))
+    assert (digest.matches(b"content"), digest.matches(b"content ")) == (True, False)
     assert digest.hex == hasher.hexdigest()
 
 
@@ -118,10 +118,10 @@ def test_models_hold_digests() -> None:
 
     assert (Digest, Digest) == (type(holder.digest), type(next(iter(holder.table))))
     assert text == holder.model_dump_json()
-    assert {"digest": SHA256, "table": {SHA512: 1}} == holder.model_dump()
+    assert holder.model_dump() == {"digest": SHA256, "table": {SHA512: 1}}
 
 
-NOT_IN_MODELS = {"text": "sha256:abc", "number": 7, "nothing": None, "bytes": SHA256.encode(), "list": [SHA256]}
+NOT_IN_MODELS = {"text": "sha256:abc", "number": 7, "nothing": None, "list": [SHA256]}
 
 
 @pytest.mark.parametrize("value", NOT_IN_MODELS.values(), ids=NOT_IN_MODELS)
@@ -130,7 +130,7 @@ def test_models_refuse_other_values(value: object) -> None:
     with pytest.raises(ValidationError) as caught:
         Holder.model_validate({"digest": value})
 
-    assert [("digest",)] == [problem["loc"] for problem in caught.value.errors()]
+    assert [problem["loc"] for problem in caught.value.errors()] == [("digest",)]
 
 
 @given(st.text(max_size=200) | st.from_regex(r"(sha256|sha512|md5):[0-9a-fA-F./]{0,140}"))

@@ -91,6 +91,6 @@ def test_tls_that_was_wanted_is_told_from_any_bad_request() -> None:
 
 def test_a_failure_without_a_known_cause_is_a_cut_connection() -> None:
     """What cannot be told apart is told plainly, and may be tried again."""
-    error = unreachable("registry.example.com", "read app:1", httpx.RemoteProtocolError("peer closed"))
+    error = unreachable("registry.example.com", "read app:1", httpx.ReadError("something"))
 
     assert (error.message, error.retryable) == ("registry.example.com: cannot read app:1: the connection was cut", True)

@@ -126,6 +126,14 @@ def test_values_that_the_profile_leaves_out_come_from_its_packs(palette: Palette
         assert client.read_profile(NEXT_UID).packs[0].values == pack.values
 
 
+def test_values_of_the_profile_win_over_those_of_its_packs(palette: PaletteSimulator) -> None:
+    """What the profile says about a pack is what counts."""
+    other = b'{"spec":{"packs":[{"spec":{"name":"edge-k3s","values":"pack: {}"}}]}}'
+    palette.answers_with(200, body=other, path="/packs/manifests$")
+    with connect(palette) as client:
+        assert client.read_profile(INFRASTRUCTURE_UID).packs == INFRASTRUCTURE.packs
+
+
 @pytest.mark.parametrize("status", [401, 403, 404])
 def test_a_wrong_key_is_called_a_wrong_key(status: int) -> None:
     """Also where Palette says "not found" and repeats the key: the error blames the key and does not show it."""

@@ -19,6 +19,8 @@ options:
       - image: zero
       - image: one
   system: {short: no, registry.mirror: longest}
+  both: {ways: nested}
+  both.ways: dotted
   braces: "{{ .spectro.system.kubernetes.version"
 """
 INFRASTRUCTURE = make_profile(
@@ -57,6 +59,7 @@ EXPANDED = {
     "key with nothing": ("x{{ .spectro.pack.edge-os.options.system.empty }}x", "xx"),
     "nested below a dotted name": ("{{ .spectro.pack.edge-os.options.system.short }}", "no"),
     "dotted key below a key": ("{{ .spectro.pack.edge-os.options.system.registry.mirror }}", "longest"),
+    "the longest key that fits": ("{{ .spectro.pack.edge-os.options.both.ways }}", "dotted"),
     "list by number": ("{{ .spectro.pack.edge-os.options.nested.list.1.image }}", "one"),
     "list by brackets": ("{{ .spectro.pack.edge-os.options.nested.list[0].image }}", "zero"),
     "Kubernetes version": ("{{ .spectro.system.kubernetes.version }}", "1.32.1"),

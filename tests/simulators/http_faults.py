@@ -76,6 +76,7 @@ class HttpFaults:
 
     def __enter__(self) -> Self:
         self._listener = socket.create_server((self.address, 0))
+        self.port: int = self._listener.getsockname()[1]
         self._stopped = threading.Event()
         self._tls: ssl.SSLContext | None = None
         if self.certificate is not None:
@@ -91,12 +92,6 @@ class HttpFaults:
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-
-    @property
-    def port(self) -> int:
-        """The port it listens on."""
-        port: int = self._listener.getsockname()[1]
-        return port
 
     @property
     def host(self) -> str:
