@@ -1,7 +1,7 @@
 """Where finished bundles are kept."""
 
 from prefect.blocks.core import Block
-from pydantic import Field, SecretStr
+from pydantic import ConfigDict, Field, SecretStr
 
 from edgelift.archive.s3 import S3Archive
 
@@ -17,6 +17,8 @@ class BundleArchive(Block):
         archive = BundleArchive.load("BLOCK_NAME")
         ```
     """
+
+    model_config = ConfigDict(hide_input_in_errors=True)  # a wrong block is told of without what is in it
 
     _block_type_name = "Bundle Archive"
     _block_type_slug = "bundle-archive"

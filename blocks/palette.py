@@ -1,7 +1,7 @@
 """Access to the Palette API."""
 
 from prefect.blocks.core import Block
-from pydantic import Field, SecretStr
+from pydantic import ConfigDict, Field, SecretStr
 
 from edgelift.palette.client import PaletteClient
 
@@ -17,6 +17,8 @@ class PaletteCredentials(Block):
         palette = PaletteCredentials.load("BLOCK_NAME")
         ```
     """
+
+    model_config = ConfigDict(hide_input_in_errors=True)  # a wrong block is told of without what is in it
 
     _block_type_name = "Palette Credentials"
     _block_type_slug = "palette-credentials"

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from prefect.blocks.core import Block
 from prefect.types import SecretDict
-from pydantic import Field, SecretStr, model_validator
+from pydantic import ConfigDict, Field, SecretStr, model_validator
 
+from blocks.load import load_block
 from edgelift.access import Connections, NamedCredentials, open_registries, transport_settings
 from edgelift.oci.credentials import Credentials
 from edgelift.oci.reference import canonical_registry
@@ -28,6 +29,8 @@ class RegistryCredentials(Block):
         registry = RegistryCredentials.load("BLOCK_NAME")
         ```
     """
+
+    model_config = ConfigDict(hide_input_in_errors=True)  # a wrong block is told of without what is in it
 
     _block_type_name = "Registry Credentials"
     _block_type_slug = "registry-credentials"
@@ -82,7 +85,7 @@ class RegistryCredentials(Block):
 
 def load_registries(access: RegistryAccess) -> Connections:
     """Clients for the registries that `access` leads to, its blocks among them."""
-    return open_with_blocks(access, {name: RegistryCredentials.load(name) for name in access.registries})
+    return open_with_blocks(access, {name: load_block(RegistryCredentials, name) for name in access.registries})
 
 
 def open_with_blocks(access: RegistryAccess, blocks: dict[str, RegistryCredentials]) -> Connections:

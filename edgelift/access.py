@@ -9,12 +9,14 @@ from typing import Self
 
 from pydantic import SecretStr
 
+from edgelift.addresses import DEFAULT_PORTS, is_listed, split_host
 from edgelift.errors import ConfigurationError
 from edgelift.oci.credentials import Credentials
 from edgelift.oci.registries import Registries
 from edgelift.oci.registry import Registry
+from edgelift.palette.api import parse_endpoint
 from edgelift.palette.client import PaletteClient
-from edgelift.site import RegistryAccess
+from edgelift.site import DEFAULT_ACCESS, RegistryAccess
 from edgelift.transport import TransportSettings
 
 PALETTE_ENDPOINT = "https://api.spectrocloud.com"
@@ -75,30 +77,46 @@ def open_registries(
 
 
 def transport_settings(access: RegistryAccess) -> TransportSettings:
-    """How servers are reached, as `access` says; a proxy comes from HTTPS_PROXY."""
+    """How servers are reached, as `access` says; the proxy, and what goes past it, as HTTPS_PROXY and NO_PROXY say."""
     return TransportSettings(
         ca_cert=Path(access.ca_cert) if access.ca_cert else None,
         insecure=access.insecure,
         plain_http=frozenset(access.plain_http),
         trusted_realms=frozenset(access.trusted_realms),
-        proxy=os.environ.get("HTTPS_PROXY") or os.environ.get("https_proxy"),
+        proxy=_proxy_variable("HTTPS_PROXY") or None,
+        no_proxy=tuple(host.strip() for host in _proxy_variable("NO_PROXY").split(",") if host.strip()),
     )
 
 
-def palette_from_environment(project: str | None) -> PaletteClient:
-    """A client from PALETTE_API_KEY and PALETTE_ENDPOINT; raises `ConfigurationError` where there is no key."""
+def palette_from_environment(project: str | None, access: RegistryAccess = DEFAULT_ACCESS) -> PaletteClient:
+    """A client from PALETTE_API_KEY and PALETTE_ENDPOINT; raises `ConfigurationError` where there is no key.
+
+    Palette is reached as `access` says registries are: with its certificate authority, and through the proxy.
+    """
     key = os.environ.get("PALETTE_API_KEY")
     if not key:
         raise ConfigurationError(
             "profiles are to be read from Palette, but there is no API key",
             hint="set PALETTE_API_KEY (and PALETTE_ENDPOINT), or give exported profiles with --profile-file",
         )
-    return PaletteClient(os.environ.get("PALETTE_ENDPOINT", PALETTE_ENDPOINT), SecretStr(key), project=project)
+    endpoint = os.environ.get("PALETTE_ENDPOINT") or PALETTE_ENDPOINT
+    settings = transport_settings(access)
+    scheme, host = parse_endpoint(endpoint, insecure=settings.insecure)
+    name, port = split_host(host)
+    is_direct = is_listed(name, port or DEFAULT_PORTS[scheme], settings.no_proxy)
+    return PaletteClient(
+        endpoint,
+        SecretStr(key),
+        project=project,
+        ca_cert=settings.ca_cert,
+        insecure=settings.insecure,
+        proxy=None if is_direct else settings.proxy,
+    )
 
 
 def cache_folder() -> Path:
     """Where edgelift keeps what can be made again: `$XDG_CACHE_HOME/edgelift`."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgelift"
+    return Path(os.environ.get("XDG_CACHE_HOME") or _home() / ".cache") / "edgelift"
 
 
 def default_store() -> Path:
@@ -107,4 +125,17 @@ def default_store() -> Path:
 
 
 def _docker_config() -> Path:
-    return Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker") / "config.json"
+    return Path(os.environ.get("DOCKER_CONFIG") or _home() / ".docker") / "config.json"
+
+
+def _home() -> Path:
+    try:
+        return Path.home()
+    except RuntimeError:  # a user without an entry in the user database, as in some containers
+        raise ConfigurationError(
+            "this user has no home folder", hint="set HOME to a folder that can be written to"
+        ) from None
+
+
+def _proxy_variable(name: str) -> str:
+    return os.environ.get(name) or os.environ.get(name.lower()) or ""

@@ -43,6 +43,8 @@ def write_document(path: Path, content: bytes) -> None:
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
             raise
+    except FileExistsError:
+        raise StoreError(f"cannot write {path}: {path.parent} is not a folder", hint="name another folder") from None
     except OSError as error:
         raise StoreError(
             f"cannot write {path}: {error.strerror}", hint="check the free space and permissions of that folder"

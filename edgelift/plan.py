@@ -8,11 +8,19 @@ import json
 import logging
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from edgelift.bundle.definition import Architecture, BundleDefinition, RequestedImage
 from edgelift.bundle.lock import BundleLock, LockedImage
-from edgelift.errors import EdgeliftError, IntegrityError, NotFoundError, PlanError, RefusedError
+from edgelift.errors import (
+    ConfigurationError,
+    EdgeliftError,
+    IntegrityError,
+    NotFoundError,
+    PlanError,
+    RefusedError,
+)
 from edgelift.oci.content import ContentStore
 from edgelift.oci.descriptor import Descriptor, Platform
 from edgelift.oci.digest import Digest
@@ -45,7 +53,10 @@ class Plan:
 
 
 def plan_bundle(definition: BundleDefinition, registries: Registries, store: ContentStore) -> Plan:
-    """Pin every image of `definition` at its registry, several at a time; the lock holds those that could be."""
+    """Pin every image of `definition` at its registry, several at a time; the lock holds those that could be.
+
+    Raises `ConfigurationError` where the settings are no way into a registry: nothing can be told of its images then.
+    """
     with ThreadPoolExecutor(PARALLEL_IMAGES, thread_name_prefix="plan") as pool:
         futures = [
             pool.submit(_pin_or_explain, image, definition.architecture, registries, store)
@@ -63,17 +74,16 @@ def pin_image(
     """Resolve `reference` to digests, sizes and blobs.
 
     With an `architecture` the manifest for linux/`architecture` stands for the index, except where the reference
-    pins the index by digest. Raises `RegistryError` or `IntegrityError`.
+    pins the index by digest; an image for another platform is refused. Raises `RegistryError` or `IntegrityError`.
     """
     pinning = _Pinning(registry, reference.repository, store)
     root = registry.read_manifest(reference.repository, reference.selector)
     index = None
-    if architecture is not None and reference.digest is None:
-        wanted = Platform(architecture=architecture)
-        if isinstance(root.parsed, ImageIndex):
-            index, root = root.descriptor.digest, pinning.choose(root.parsed, wanted, reference)
-        else:
-            pinning.check_platform(root.parsed, wanted, reference)
+    wanted = Platform(architecture=architecture) if architecture is not None else None
+    if wanted is not None and isinstance(root.parsed, ImageManifest):
+        pinning.check_platform(root.parsed, wanted, reference)
+    elif wanted is not None and isinstance(root.parsed, ImageIndex) and reference.digest is None:
+        index, root = root.descriptor.digest, pinning.choose(root.parsed, wanted, reference)
     pinning.walk(root, 0)
     return LockedImage(
         reference=str(reference),
@@ -111,13 +121,22 @@ class _Pinning:
         self.manifests[digest] = manifest.descriptor.plain()
 
     def read(self, descriptor: Descriptor) -> Manifest:
-        """A manifest by its descriptor, from the store where it is there."""
+        """A manifest that an index names, from the store where it is there and whole."""
         if self.store.exists(descriptor):
-            raw = b"".join(self.store.read(descriptor))
-            return parse_manifest(raw, descriptor.media_type, descriptor.digest)
-        manifest = self.registry.read_manifest(self.repository, descriptor.digest)
+            with suppress(IntegrityError):  # the store has put it aside: it is fetched anew
+                raw = b"".join(self.store.read(descriptor))
+                return parse_manifest(raw, descriptor.media_type, descriptor.digest)
+        try:
+            manifest = self.registry.read_manifest(self.repository, descriptor.digest)
+        except NotFoundError as error:
+            raise NotFoundError(
+                f"its index names a manifest that is not there: {error.message}",
+                hint="build with --arch to carry one architecture alone, or have the image pushed again",
+            ) from None
         if manifest.descriptor.size != descriptor.size:
-            raise IntegrityError(f"{descriptor.digest} has {manifest.descriptor.size} bytes, not {descriptor.size}")
+            raise IntegrityError(
+                f"its index gives {descriptor.digest} {descriptor.size} bytes, but it has {manifest.descriptor.size}"
+            )
         return manifest
 
     def choose(self, index: ImageIndex, wanted: Platform, reference: ImageReference) -> Manifest:
@@ -135,8 +154,8 @@ class _Pinning:
         try:
             config = json.loads(b"".join(self.store.read(manifest.config)))
             offered = Platform(os=config["os"], architecture=config["architecture"])
-        except (ValueError, KeyError, TypeError):
-            return
+        except (ValueError, KeyError, TypeError, RecursionError):
+            return  # what says nothing of its platform is carried as it is
         if (offered.os, offered.architecture) != (wanted.os, wanted.architecture):
             raise _no_platform(reference, wanted, (offered,))
 
@@ -157,15 +176,26 @@ def _pin_or_explain(
     reference = ImageReference.parse(image.reference)
     try:
         return pin_image(reference, architecture, registries.registry(reference.registry), store)
+    except ConfigurationError:
+        raise
+    except NotFoundError as error:
+        hint = error.hint or "check repository and tag where the image is asked for"
+        return f"{reference}{_asked_by(image)}: {NotFoundError(error.message, hint=hint)}"
     except EdgeliftError as error:
-        asked = f" (asked for by {image.origins[0]})" if image.origins else ""
-        return f"{reference}{asked}: {error}"
+        return f"{reference}{_asked_by(image)}: {error}"
+
+
+def _asked_by(image: RequestedImage) -> str:
+    first, others = next(iter(image.origins), None), len(image.origins) - 1
+    more = f" and {others} more" if others > 0 else ""
+    return f" (asked for by {first}{more})" if first is not None else ""
 
 
 def _no_platform(reference: ImageReference, wanted: Platform, offered: tuple[Platform, ...]) -> NotFoundError:
-    listed = ", ".join(sorted({str(platform) for platform in offered})) or "no platform at all"
+    names = ("".join(each for each in str(platform)[:64] if each.isprintable()) for platform in offered)
+    listed = f"it is for {', '.join(sorted(set(names)))}" if offered else "it names no platform at all"
     return NotFoundError(
-        f"{reference} is not there for {wanted}, only for {listed}",
+        f"{reference} is not there for {wanted}; {listed}",
         hint="use a tag that has it, leave the image out, or build without --arch to carry all platforms",
     )
 
@@ -174,7 +204,7 @@ def _warnings(definition: BundleDefinition, images: tuple[LockedImage, ...]) -> 
     chosen = sum(image.index is not None for image in images)
     if chosen:
         yield (
-            f"{chosen} images were reduced to {definition.architecture}: "
+            f"{chosen} of {len(images)} images were reduced to {definition.architecture}: "
             "signatures on their indexes will not verify at the target; build without --arch to keep them"
         )
     if definition.charts:

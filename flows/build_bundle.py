@@ -31,7 +31,7 @@ def build_bundle(
     Args:
         name: Name of the bundle; its file is NAME.tar.zst.
         source: Profiles, exported profiles and further images.
-        output: Folder on the worker, absolute or below ~, that the bundle and its lock are written to.
+        output: Folder of the worker that the bundle and its lock are written to.
         access: How to get into the registries that hold the images.
         archive: Where the bundle is kept, too.
         store: Folder of the working store; empty for the one in the user's cache.

@@ -29,7 +29,7 @@ def push_bundle(
     Args:
         bundle: Path of the bundle, NAME.tar.zst.
         target: The registry that it is pushed to.
-        output: Folder on the worker, absolute or below ~, that the receipt and the site-side settings are written to.
+        output: Folder of the worker that the receipt and the site-side settings are written to.
         access: How to get into the registry.
         deep: Validate by reading every blob back.
         receipt: Path of the receipt, where it is not to be in the output folder.

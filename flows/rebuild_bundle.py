@@ -30,7 +30,7 @@ def rebuild_bundle(
     Args:
         name: Name of the bundle; its file is NAME.tar.zst.
         lock_file: Path of the lock.
-        output: Folder on the worker, absolute or below ~, that the bundle and its lock are written to.
+        output: Folder of the worker that the bundle and its lock are written to.
         access: How to get into the registries that hold the images.
         archive: Where the bundle is kept, too.
         store: Folder of the working store; empty for the one in the user's cache.

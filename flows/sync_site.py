@@ -26,7 +26,7 @@ def sync_site(site: EdgeSite, output: str = "~/edgelift/sites", store: str | Non
 
     Args:
         site: The site: what it needs, its registry, and how to get in.
-        output: Folder on the worker, absolute or below ~, that the bundle, its lock, the receipt and the site-side settings are written to.
+        output: Folder of the worker that the bundle, its lock, the receipt and the site-side settings are written to.
         store: Folder of the working store; empty for the one in the user's cache.
     """
     definition = resolve_source(site.name, site.source)

@@ -7,6 +7,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.tasks import exponential_backoff
 
 from blocks.archive import BundleArchive
+from blocks.load import load_block
 from edgelift.archive.artifact import ArtifactArchive
 from edgelift.archive.directory import DirectoryArchive
 from edgelift.archive.place import Archive
@@ -40,7 +41,7 @@ def archive_bundle(bundle: BuiltBundle, archive: ArchiveSettings, access: Regist
 
 def _open_archive(archive: ArchiveSettings, access: RegistryAccess) -> Archive:
     if archive.block is not None:
-        return BundleArchive.load(archive.block).get_client()
+        return load_block(BundleArchive, archive.block).get_client()
     if archive.artifact is not None:
         host, _, repository = archive.artifact.partition("/")
         return ArtifactArchive(connect(access).registry(host), repository)

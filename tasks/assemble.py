@@ -9,7 +9,7 @@ from edgelift.bundle.writer import assemble_bundle
 from edgelift.documents import write_document
 from edgelift.oci.digest import Digest
 from edgelift.sizes import format_size
-from tasks.connect import open_store, output_folder
+from tasks.connect import open_store, path_of
 from tasks.narrate import narrate, narrate_progress
 
 
@@ -30,7 +30,7 @@ class BuiltBundle(BaseModel):
 @task(name="assemble", task_run_name="assemble {name}", cache_policy=NO_CACHE, persist_result=False)
 def assemble_content(lock: BundleLock, name: str, store: str | None, output: str) -> BuiltBundle:
     """Write NAME.tar.zst and NAME.lock.json into `output`; neither is there before it is whole."""
-    folder = output_folder(output)
+    folder = path_of(output)
     lock_path = folder / f"{name}.lock.json"
     summary = assemble_bundle(
         lock,

@@ -14,18 +14,18 @@ from edgelift.store.local import LocalStore
 
 
 def connect(access: RegistryAccess) -> Connections:
-    """Clients for every registry that `access` leads to; each attempt loads its blocks anew: a rotated secret counts."""
+    """Clients for every registry of `access`; each attempt at a run loads its blocks anew: a rotated secret counts."""
     return _open(_attempt(), access)
 
 
 def open_store(store: str | None) -> LocalStore:
     """The working store in the folder `store`, or in the user's cache folder."""
-    return LocalStore(_folder(store) if store else default_store())
+    return LocalStore(path_of(store) if store else default_store())
 
 
-def output_folder(output: str) -> Path:
-    """The folder `output`; `~` is the worker's home, and lasts where a run's own current folder does not."""
-    return _folder(output)
+def path_of(text: str) -> Path:
+    """The path `text` on this worker, where `~` is its home."""
+    return Path(text).expanduser().absolute()
 
 
 def known_blobs(target: TargetSettings) -> KnownBlobs:
@@ -36,10 +36,6 @@ def known_blobs(target: TargetSettings) -> KnownBlobs:
 def target_of(settings: TargetSettings) -> Target:
     """The target with its mapping rules; raises `ConfigurationError`."""
     return Target.parse(settings.registry, settings.rules, docker_hub_aliases=settings.docker_hub_aliases)
-
-
-def _folder(path: str) -> Path:
-    return Path(path).expanduser().absolute()
 
 
 def _attempt() -> str:

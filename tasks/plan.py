@@ -15,7 +15,7 @@ from edgelift.plan import plan_bundle
 from edgelift.site import RegistryAccess, TargetSettings
 from edgelift.sizes import format_size
 from edgelift.store.local import LocalStore
-from tasks.connect import connect, open_store, output_folder, target_of
+from tasks.connect import connect, open_store, path_of, target_of
 from tasks.narrate import narrate
 
 
@@ -35,7 +35,7 @@ def plan_lock(
         narrate(f"replaying the lock of this run's first attempt, {lock.digest[:19]}…")
     else:
         lock = _plan_anew(definition, access, content)
-        _check_obstacles(lock, access, content, output_folder(output), target)
+        _check_obstacles(lock, access, content, path_of(output), target)
         write_document(saved, lock.to_json())
     _narrate_totals(lock)
     return lock
@@ -44,8 +44,8 @@ def plan_lock(
 @task(name="replay lock", task_run_name="replay {lock_file}", cache_policy=NO_CACHE, persist_result=False)
 def replay_lock(lock_file: str, store: str | None, output: str) -> BundleLock:
     """A lock from its file; raises `PlanError` where the disk is too small for it."""
-    lock = BundleLock.from_json(read_document(Path(lock_file)), lock_file)
-    shortage = check_disk(lock, open_store(store), output_folder(output))
+    lock = BundleLock.from_json(read_document(path_of(lock_file)), lock_file)
+    shortage = check_disk(lock, open_store(store), path_of(output))
     if shortage is not None:
         raise PlanError("the disk is too small; nothing was moved", [shortage])
     _narrate_totals(lock)

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
 from prefect import task, unmapped
 from prefect.cache_policies import INPUTS, NO_CACHE, RUN_ID
@@ -22,7 +21,7 @@ from edgelift.oci.transfer import Transfer
 from edgelift.site import RegistryAccess, TargetSettings
 from edgelift.sizes import format_size
 from edgelift.store.local import LocalStore
-from tasks.connect import connect, known_blobs, target_of
+from tasks.connect import connect, known_blobs, path_of, target_of
 from tasks.narrate import describe, narrate, narrate_progress
 from tasks.settle import is_retryable, settle
 
@@ -40,7 +39,7 @@ class PushedImage(BaseModel):
 @task(name="open bundle", task_run_name="open {bundle}", cache_policy=NO_CACHE, persist_result=False)
 def open_lock(bundle: str) -> BundleLock:
     """The lock inside a bundle."""
-    with BundleReader.open(Path(bundle)) as reader:
+    with BundleReader.open(path_of(bundle)) as reader:
         narrate(f"opened {bundle}: {len(reader.lock.images)} images, {format_size(reader.lock.unique_size)}")
         return reader.lock
 
@@ -64,7 +63,7 @@ def check_target(lock: BundleLock, access: RegistryAccess, target: TargetSetting
     retry_jitter_factor=0.5,
     retry_condition_fn=is_retryable,
     persist_result=True,
-    cache_policy=INPUTS + RUN_ID,
+    cache_policy=(INPUTS - "content") + RUN_ID,  # the same image, wherever it is read from
 )
 def push_image(image: LockedImage, content: str, access: RegistryAccess, target: TargetSettings) -> PushedImage:
     """Send one image to each of its names, from `content`: the path of a bundle or of a store."""
@@ -92,7 +91,7 @@ def push_images(lock: BundleLock, content: str, access: RegistryAccess, target: 
     pushed = _push(lock.images, content, access, target)
     # A result taken over from an earlier attempt proves nothing about the registry as it is now.
     lost = [image for image in lock.images if not _is_there(image, access, target)]
-    if lost and target.on_conflict != "keep":
+    if lost:
         again = {image.reference: image for image in _push(lost, content, access, target, refresh=True)}
         pushed = [again.get(image.reference, image) for image in pushed]
     total = sum((image.transfer for image in pushed), Transfer())
@@ -106,10 +105,11 @@ def push_images(lock: BundleLock, content: str, access: RegistryAccess, target: 
 @contextmanager
 def open_content(path: str) -> Iterator[ContentReader]:
     """What to push from: a bundle where `path` is a file, else a store."""
-    if Path(path).is_dir():
-        yield LocalStore(Path(path))
+    place = path_of(path)
+    if place.is_dir():
+        yield LocalStore(place)
         return
-    with BundleReader.open(Path(path)) as reader:
+    with BundleReader.open(place) as reader:
         yield reader
 
 
@@ -129,7 +129,8 @@ def _push(
 def _is_there(image: LockedImage, access: RegistryAccess, target: TargetSettings) -> bool:
     registry, names = _destination(image, access, target)
     standing = [registry.describe(name.repository, name.tag) for name in names]
-    return all(found is not None and found.digest == image.descriptor.digest for found in standing)
+    keep = target.on_conflict == "keep"  # another digest may stand there, but something has to
+    return all(found is not None and (keep or found.digest == image.descriptor.digest) for found in standing)
 
 
 def _destination(

@@ -1,7 +1,5 @@
 """Report: the receipt as files and as Prefect artifacts, with the settings that the site's hosts need."""
 
-from pathlib import Path
-
 from prefect import task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
@@ -12,7 +10,7 @@ from edgelift.delivery.receipt import DeliveryReceipt
 from edgelift.delivery.site_settings import site_settings
 from edgelift.documents import write_document
 from edgelift.site import TargetSettings
-from tasks.connect import output_folder, target_of
+from tasks.connect import path_of, target_of
 from tasks.narrate import narrate
 
 
@@ -33,8 +31,8 @@ def report_delivery(
     lock: BundleLock, receipt: DeliveryReceipt, target: TargetSettings, output: str, receipt_file: str | None = None
 ) -> DeliveryReport:
     """Write the receipt and the settings, publish both as artifacts; raises `IncompleteError` unless all is well."""
-    folder, name = output_folder(output), lock.definition.name
-    receipt_path = Path(receipt_file).absolute() if receipt_file else folder / f"{name}.receipt.json"
+    folder, name = path_of(output), lock.definition.name
+    receipt_path = path_of(receipt_file) if receipt_file else folder / f"{name}.receipt.json"
     settings_path = receipt_path.with_name(f"{name}.site-settings.yaml")
     settings = site_settings(lock, target_of(target))
     write_document(receipt_path, receipt.to_json())

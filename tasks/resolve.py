@@ -3,6 +3,7 @@
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from blocks.load import load_block
 from blocks.palette import PaletteCredentials
 from edgelift.access import palette_from_environment
 from edgelift.bundle.definition import BundleDefinition
@@ -28,5 +29,5 @@ def resolve_source(name: str, source: ContentSource) -> BundleDefinition:
 
 def _open_palette(source: ContentSource) -> PaletteClient:
     if source.palette is not None:
-        return PaletteCredentials.load(source.palette).get_client(source.project)
+        return load_block(PaletteCredentials, source.palette).get_client(source.project)
     return palette_from_environment(source.project)

@@ -167,6 +167,16 @@ def test_a_slow_taker_of_an_upload_is_not_held_to_the_connect_timeout() -> None:
     assert [len(request.body) for request in server.requests] == [len(large), len(large)]
 
 
+def test_a_slow_line_has_time_for_a_large_piece() -> None:
+    """A large body in one piece is sent bit by bit: progress counts, not the time that all of it takes."""
+    large = BODY * 12
+    settings = TransportSettings(idle_timeout=0.5)
+    with HttpFaults(pace=0.05) as server, open_client(settings, server.host) as client:
+        client.put(server.url, content=large, timeout=30)
+
+    assert [request.body == large for request in server.requests] == [True]
+
+
 def test_redirects_are_handed_on() -> None:
     """Where a redirect leads is for the caller to judge."""
     answer = Answer(302, headers=(("Location", "/elsewhere"),))

@@ -1,1 +1,1 @@
-"""Finished bundles kept elsewhere: in S3, in a directory. `place` has the port they share."""
+"""Finished bundles kept elsewhere: in S3, in a directory, in a registry. `place` has the port they share."""

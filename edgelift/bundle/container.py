@@ -16,9 +16,8 @@ from edgelift.errors import BundleError
 from edgelift.oci.descriptor import Descriptor
 from edgelift.oci.manifest import OCI_INDEX
 
-INDEX = "index.json"
 LOCK = "edgelift/lock.json"
-DOCUMENTS = ("oci-layout", INDEX, "edgelift/definition.yaml", LOCK)
+DOCUMENTS = ("oci-layout", "index.json", "edgelift/definition.yaml", LOCK)
 LOCK_LIMIT = 64 * 2**20  # bytes; the lock of ten thousand images is about 40 MiB
 RAW_LIMIT = 8 * 2**20  # bytes of tar in a frame of raw blocks
 COMPRESSED_LIMIT = 2**20  # bytes of tar in a compressed frame

@@ -32,11 +32,11 @@ class BundleReader:
     All is read from the one file that `open` looked at, also where another takes its name meanwhile.
     """
 
-    def __init__(self, file: "_OpenFile", content: SeekableFile, lock: BundleLock, container: Container) -> None:
+    def __init__(self, file: "_OpenFile", tar: SeekableFile, lock: BundleLock, container: Container) -> None:
         """Use `open`."""
         self.path = file.path
         self.size = file.size
-        self.content = content
+        self.tar = tar
         self.lock = lock
         self.container = container
         self._file = file
@@ -51,10 +51,10 @@ class BundleReader:
         """
         file = _OpenFile(path)
         try:
-            content = SeekableFile(str(path), file.read_at, _seek_table(file))
-            lock, document_sizes = _read_documents(content)
-            container = _container(content, lock, document_sizes)
-            return cls(file, content, lock, container)
+            tar = SeekableFile(str(path), file.read_at, _seek_table(file))
+            lock, document_sizes = _read_documents(tar)
+            container = _container(tar, lock, document_sizes)
+            return cls(file, tar, lock, container)
         except BaseException:
             file.close()
             raise
@@ -82,10 +82,10 @@ class BundleReader:
         blob = self._blob(descriptor)
         if not 0 <= start <= stop <= blob.size:
             raise BundleError(f"{descriptor.digest} has no bytes {start} to {stop}, only {blob.size}")
-        return self.content.read(blob.offset + start, blob.offset + stop)
+        return self.tar.read(blob.offset + start, blob.offset + stop)
 
     def close(self) -> None:
-        """Close the file; what is still being read fails."""
+        """Close the file, once nothing reads from it any more."""
         self._file.close()
 
     def __enter__(self) -> Self:
@@ -106,7 +106,7 @@ class BundleReader:
 
     def _verified(self, blob: Blob) -> Iterator[bytes]:
         hasher, held = blob.descriptor.digest.hasher(), b""
-        for chunk in self.content.read(blob.offset, blob.end):
+        for chunk in self.tar.read(blob.offset, blob.end):
             hasher.update(chunk)
             if held:
                 yield held
@@ -162,55 +162,55 @@ def _seek_table(file: _OpenFile) -> SeekTable:
     return table
 
 
-def _read_documents(content: SeekableFile) -> tuple[BundleLock, dict[str, int]]:
+def _read_documents(tar: SeekableFile) -> tuple[BundleLock, dict[str, int]]:
     """The lock, and the size of each member that stands before the blobs."""
     documents, position = dict[str, Member](), 0
     for name in DOCUMENTS:
         offset = position + len(tar_header(name, 0))
-        field = b"".join(content.read(position, offset))[_SIZE_FIELD]
+        field = b"".join(tar.read(position, offset))[_SIZE_FIELD]
         documents[name] = member = Member(name, int(field[:-1], 8) if _SIZE.fullmatch(field) else 0, offset)
-        _check_header(content, member)
+        _check_header(tar, member)
         position = member.end + len(member.padding)
-    return _read_lock(content, documents[LOCK]), {name: member.size for name, member in documents.items()}
+    return _read_lock(tar, documents[LOCK]), {name: member.size for name, member in documents.items()}
 
 
-def _read_lock(content: SeekableFile, member: Member) -> BundleLock:
+def _read_lock(tar: SeekableFile, member: Member) -> BundleLock:
     if member.size > LOCK_LIMIT:
-        raise BundleError(f"{content.name} has a lock of {member.size:,} bytes, which is absurd", hint=_NOT_OURS)
-    raw = b"".join(content.read(member.offset, member.end))
+        raise BundleError(f"{tar.name} has a lock of {member.size:,} bytes, which is absurd", hint=_NOT_OURS)
+    raw = b"".join(tar.read(member.offset, member.end))
     try:
-        lock = BundleLock.from_json(raw, f"{LOCK} in {content.name}")
+        lock = BundleLock.from_json(raw, f"{LOCK} in {tar.name}")
         if lock.to_json() == raw:
             return lock
     except ConfigurationError as error:
         raise BundleError(error.message, hint="a newer edgelift may read it") from None
-    raise BundleError(f"{content.name} has a lock in another form than edgelift writes", hint=_NOT_OURS)
+    raise BundleError(f"{tar.name} has a lock in another form than edgelift writes", hint=_NOT_OURS)
 
 
-def _container(content: SeekableFile, lock: BundleLock, document_sizes: dict[str, int]) -> Container:
+def _container(tar: SeekableFile, lock: BundleLock, document_sizes: dict[str, int]) -> Container:
     """The container of `lock`, seen to be what the tar's headers say."""
     try:
         container = Container.of(lock, document_sizes)
     except BundleError as error:
-        raise BundleError(f"{content.name} cannot be read: {error.message}", hint=_NOT_OURS) from None
+        raise BundleError(f"{tar.name} cannot be read: {error.message}", hint=_NOT_OURS) from None
     for member in container.members:
-        _check_header(content, member)
-    if container.size != content.table.content_size:
+        _check_header(tar, member)
+    if container.size != tar.table.content_size:
         raise BundleError(
-            f"{content.name} holds {content.table.content_size:,} bytes of tar where its lock gives {container.size:,}",
+            f"{tar.name} holds {tar.table.content_size:,} bytes of tar where its lock gives {container.size:,}",
             hint=_NOT_OURS,
         )
     return container
 
 
-def _check_header(content: SeekableFile, member: Member) -> None:
+def _check_header(tar: SeekableFile, member: Member) -> None:
     expected = member.header
     start = member.offset - len(expected)
-    found = b"".join(content.read(start, member.offset))
+    found = b"".join(tar.read(start, member.offset))
     if found != expected:
         name = found[:100].rstrip(b"\0")
         raise BundleError(
-            f"{content.name} has another header where that of {member.name} should be, at byte {start} of its tar: "
+            f"{tar.name} has another header where that of {member.name} should be, at byte {start} of its tar: "
             f"its name field is {name!r}",
             hint=_NOT_OURS,
         )

@@ -42,17 +42,17 @@ def verify_bundle(path: Path, *, progress: Progress | None = None) -> Verificati
     lock gives, also where it holds the right content in another form. Both name the first bad place.
     """
     with BundleReader.open(path) as bundle, FileDigest() as digest:
-        frames = FrameCheck(bundle.content, bundle.container, digest)
-        needs = _check_members(bundle, _Tar(str(path), frames.contents()), progress)
+        frames = FrameCheck(bundle.tar, bundle.container, digest)
+        needs = _check_members(bundle, _TarStream(str(path), frames.contents()), progress)
         frames.finish(bundle.size)
         _check_images(bundle, needs)
         container = bundle.container
         return Verification(
-            *(len(container.members), container.content_size, bundle.size, len(bundle.content.table), digest.value())
+            *(len(container.members), container.content_size, bundle.size, len(bundle.tar.table), digest.value())
         )
 
 
-class _Tar:
+class _TarStream:
     """The decoded tar, taken from front to back."""
 
     def __init__(self, name: str, source: Iterator[memoryview]) -> None:
@@ -94,7 +94,7 @@ class _Needs(NamedTuple):
     blobs: tuple[Descriptor, ...]
 
 
-def _check_members(bundle: BundleReader, tar: _Tar, progress: Progress | None) -> dict[Digest, _Needs]:
+def _check_members(bundle: BundleReader, tar: _TarStream, progress: Progress | None) -> dict[Digest, _Needs]:
     """Compare every member with what the lock says of it; gives what each manifest needs."""
     documents = documents_of(bundle.lock)
     manifests = {each.digest for each in bundle.lock.unique_manifests()}
@@ -113,13 +113,13 @@ def _check_members(bundle: BundleReader, tar: _Tar, progress: Progress | None) -
     return needs
 
 
-def _check_document(tar: _Tar, member: Member, expected: bytes) -> None:
+def _check_document(tar: _TarStream, member: Member, expected: bytes) -> None:
     if member.size != len(expected):
         raise BundleError(f"{tar.name} is not what its lock gives: {member.name} has another size", hint=_AGAIN)
     tar.expect(expected, member.name)
 
 
-def _content(tar: _Tar, blob: Blob, progress: Progress | None) -> Iterator[memoryview]:
+def _content(tar: _TarStream, blob: Blob, progress: Progress | None) -> Iterator[memoryview]:
     """The content of `blob`; in the end raises `IntegrityError` where its digest is another."""
     hasher = blob.descriptor.digest.hasher()
     for piece in tar.take(blob.size):
@@ -131,7 +131,7 @@ def _content(tar: _Tar, blob: Blob, progress: Progress | None) -> Iterator[memor
         raise IntegrityError(f"{tar.name} is damaged: {blob.name} is not what its name says", hint=_AGAIN)
 
 
-def _needs_of(tar: _Tar, blob: Blob, progress: Progress | None) -> _Needs:
+def _needs_of(tar: _TarStream, blob: Blob, progress: Progress | None) -> _Needs:
     if blob.size > MANIFEST_LIMIT:
         raise BundleError(f"{tar.name} holds a manifest of {blob.size:,} bytes, {blob.name}, which is absurd")
     raw = b"".join(_content(tar, blob, progress))

@@ -1,6 +1,5 @@
 """The entry point: which commands there are, and what an error looks like in a terminal."""
 
-import os
 import signal
 import sys
 from typing import Annotated, NoReturn
@@ -9,6 +8,7 @@ import typer
 
 from edgelift.cli import content, delivery, run
 from edgelift.cli.console import say_error
+from edgelift.cli.interruption import INTERRUPTED, TERMINATED, end_in_time, say_interrupted
 from edgelift.errors import EdgeliftError
 
 EPILOG = """
@@ -51,16 +51,16 @@ def edgelift(
 
 def main() -> NoReturn:
     """Run the command line; every error of ours becomes one message and its exit code, without a traceback."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
+    end_in_time()
     try:
         app()
     except EdgeliftError as error:
         say_error(str(error))
         sys.exit(error.exit_code)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
-    except KeyboardInterrupt:
-        say_error("interrupted; run the same command again: it continues")
-        sys.exit(130)
+    except (KeyboardInterrupt, SystemExit) as end:
+        code = INTERRUPTED if isinstance(end, KeyboardInterrupt) else end.code
+        if code in (INTERRUPTED, TERMINATED):
+            say_interrupted()
+        sys.exit(code)
     sys.exit(0)

@@ -2,6 +2,8 @@
 
 import json
 import logging
+import os
+import signal
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -10,9 +12,13 @@ CHANNEL = "edgelift"  # the name under which the tasks of a flow log what is mea
 
 
 def say(line: str) -> None:
-    """A result, on standard output."""
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
+    """A result, on standard output; the command ends where nobody reads it any more."""
+    try:
+        sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it ends
+        sys.exit(128 + signal.SIGPIPE)
 
 
 def say_json(document: Any) -> None:

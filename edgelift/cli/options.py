@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from edgelift.delivery.target import Target
 from edgelift.errors import ConfigurationError
 from edgelift.site import ContentSource, OnConflict, RegistryAccess, TargetSettings
 
@@ -148,9 +149,9 @@ def access_of(
     trusted_realms: list[str],
 ) -> RegistryAccess:
     """How to get into registries, as the access options say."""
-    for path in (cred_file, ca_cert):
+    for option, path in (("--cred-file-path", cred_file), ("--ca-cert", ca_cert)):
         if path is not None and not path.is_file():
-            raise ConfigurationError(f"there is no file {path}")
+            raise ConfigurationError(f"{option}: there is no file {path}")
     return RegistryAccess(
         credentials_file=str(cred_file.absolute()) if cred_file else None,
         ca_cert=str(ca_cert.absolute()) if ca_cert else None,
@@ -161,7 +162,8 @@ def access_of(
 
 
 def target_settings(registry: str, *, maps: list[str], aliases: bool, conflict: OnConflict) -> TargetSettings:
-    """The target, as the target options say."""
+    """The target, as the target options say; raises `ConfigurationError` where they name none."""
+    Target.parse(registry, tuple(maps))
     return TargetSettings(registry=registry, rules=tuple(maps), docker_hub_aliases=aliases, on_conflict=conflict)
 
 

@@ -48,12 +48,12 @@ def plan_delivery(
     output: Path | None,
 ) -> Planned:
     """Resolve, pin and preflight; the lock is written to `output` only where nothing stands in the way."""
-    defined = define_bundle(name, source, lambda: palette_from_environment(source.project))
+    defined = define_bundle(name, source, lambda: palette_from_environment(source.project, access))
     content = LocalStore(store or default_store())
     with open_registries(access) as connections:
         plan = plan_bundle(defined.definition, connections.registries, content)
         errors, warnings = list(plan.errors), [*defined.warnings, *plan.warnings]
-        shortage = check_disk(plan.lock, content, output or content.root)
+        shortage = check_disk(plan.lock, content, output.parent if output is not None else content.root)
         errors += [shortage] if shortage is not None else []
         if target is not None:
             place = Target.parse(target.registry, target.rules, docker_hub_aliases=target.docker_hub_aliases)

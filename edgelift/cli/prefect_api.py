@@ -5,11 +5,11 @@ import os
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+import httpx
 
 from edgelift.access import cache_folder
 from edgelift.cli.console import show_run_log, tell
@@ -28,8 +28,10 @@ def running_api(*, quiet: bool) -> Iterator[None]:
     api = os.environ.get("PREFECT_API_URL") or _started_api()
     if api is not None:
         os.environ["PREFECT_API_URL"] = api
-    elif not quiet:
-        tell("starting Prefect's embedded API (7-15 s; `edgelift up` keeps one running) …")
+    embedded = "starting Prefect's embedded API (7-15 s; `edgelift up` keeps one running) …"
+    place = embedded if api is None else f"using Prefect at {_answering(api)}"
+    if not quiet:
+        tell(place)
     import prefect.main  # noqa: F401, PLC0415 - sets up Prefect's logging, which ours hangs on to
 
     show_run_log(quiet=quiet)
@@ -85,11 +87,22 @@ def _await_health(api: str, server: "subprocess.Popen[bytes]", log: Path) -> Non
         time.sleep(0.25)
 
 
+def _answering(api: str) -> str:
+    """The address of the API, for people; raises `ConfigurationError` where nothing answers there."""
+    try:
+        httpx.get(f"{api}/health", timeout=10)
+    except (httpx.HTTPError, httpx.InvalidURL):
+        raise ConfigurationError(
+            "no Prefect server answers at the address in PREFECT_API_URL",
+            hint="start that server, or unset PREFECT_API_URL: an embedded one is started then",
+        ) from None
+    return str(httpx.URL(api).copy_with(userinfo=b""))
+
+
 def _is_healthy(api: str) -> bool:
     try:
-        with urllib.request.urlopen(f"{api}/health", timeout=2) as answer:  # noqa: S310 - an address we wrote ourselves
-            return bool(answer.status == 200)  # noqa: PLR2004 - HTTP's OK
-    except (urllib.error.URLError, OSError, ValueError):
+        return httpx.get(f"{api}/health", timeout=2, trust_env=False).is_success
+    except (httpx.HTTPError, httpx.InvalidURL):
         return False
 
 

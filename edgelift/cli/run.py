@@ -9,6 +9,7 @@ from edgelift.cli import options
 from edgelift.cli.console import say, say_json, say_table, set_verbosity, tell
 from edgelift.cli.planning import rehearse_push
 from edgelift.cli.prefect_api import running_api, start_server
+from edgelift.define import check_name
 from edgelift.documents import read_document
 from edgelift.errors import ConfigurationError, PlanError
 from edgelift.site import ArchiveSettings, ContentSource, EdgeSite, RegistryAccess, TargetSettings
@@ -61,6 +62,7 @@ def build(
     access = options.access_of(
         cred_file=cred_file, ca_cert=ca_cert, insecure=insecure, plain_http=plain_http, trusted_realms=trusted_realm
     )
+    check_name(name)
     archive = _archive(archive_directory, archive_block, archive_artifact)
     source = _source_or_lock(lock, profile_files, profiles, project_id, image, arch, settings)
     with running_api(quiet=quiet):

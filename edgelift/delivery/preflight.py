@@ -10,12 +10,13 @@ from pathlib import Path
 
 from edgelift.bundle.lock import BundleLock, LockedImage
 from edgelift.delivery.target import Target, TargetName
-from edgelift.errors import EdgeliftError, MalformedReferenceError, RegistryError
+from edgelift.errors import IntegrityError, MalformedReferenceError, RefusedError, RegistryError
 from edgelift.oci.digest import Digest
 from edgelift.oci.manifest import DOCKER_MANIFEST
 from edgelift.oci.push import OnConflict, tag_conflict
 from edgelift.oci.reference import ImageReference
 from edgelift.oci.registry import Registry
+from edgelift.store.disk import disk_errors
 from edgelift.store.local import LocalStore
 
 PARALLEL_TAGS = 8
@@ -42,16 +43,17 @@ class Preflight:
 def check_delivery(lock: BundleLock, target: Target, registry: Registry, on_conflict: OnConflict) -> Preflight:
     """Names, clashes, standing tags, permission to write and media types, all reported together."""
     deliveries, errors = name_deliveries(lock, target)
-    reachable = _login_problem(registry)
-    if reachable is not None:
-        return Preflight(deliveries, (*errors, reachable))
-    conflicts = _standing_tags(deliveries, registry)
+    try:
+        registry.log_in()
+    except RegistryError as error:
+        return Preflight(deliveries, (*errors, str(error)))
+    conflicts, unknown = _standing_tags(deliveries, registry)
     refusals = tuple(_refusals(deliveries, registry))
     if on_conflict == "fail":
-        return Preflight(deliveries, (*errors, *conflicts, *refusals))
+        return Preflight(deliveries, (*errors, *map(str, conflicts), *unknown, *refusals))
     outcome = "it is left as it is" if on_conflict == "keep" else "it will be moved"
-    warnings = tuple(f"{conflict.splitlines()[0]}; {outcome}" for conflict in conflicts)
-    return Preflight(deliveries, (*errors, *refusals), warnings)
+    warnings = tuple(f"{conflict.message}; {outcome}" for conflict in conflicts)
+    return Preflight(deliveries, (*errors, *unknown, *refusals), warnings)
 
 
 def name_deliveries(lock: BundleLock, target: Target) -> tuple[tuple[Delivery, ...], tuple[str, ...]]:
@@ -85,57 +87,57 @@ def check_disk(lock: BundleLock, store: LocalStore, output: Path) -> str | None:
 
 
 def _shortage(folder: Path, need: int) -> str | None:
-    free = shutil.disk_usage(_existing(folder)).free
+    with disk_errors(f"measure the disk of {folder}"):
+        free = shutil.disk_usage(_existing(folder)).free
     if need <= free:
         return None
     return f"{folder} has {free:,} bytes free, {need:,} are needed; free some space or choose another folder"
 
 
 def _device(folder: Path) -> int:
-    return _existing(folder).stat().st_dev
+    with disk_errors(f"look at {folder}"):
+        return _existing(folder).stat().st_dev
 
 
 def _existing(folder: Path) -> Path:
     return next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
 
 
-def _login_problem(registry: Registry) -> str | None:
-    try:
-        registry.log_in()
-    except RegistryError as error:
-        return str(error)
-    return None
-
-
-def _standing_tags(deliveries: tuple[Delivery, ...], registry: Registry) -> tuple[str, ...]:
+def _standing_tags(
+    deliveries: tuple[Delivery, ...], registry: Registry
+) -> tuple[tuple[RefusedError, ...], tuple[str, ...]]:
+    """The conflict of every tag that stands with another digest, and a line for each that could not be asked for."""
     expected = [(delivery.image, name) for delivery in deliveries for name in delivery.names]
     with ThreadPoolExecutor(PARALLEL_TAGS, thread_name_prefix="preflight") as pool:
-        found = pool.map(lambda item: _standing_tag(item[0], item[1], registry), expected)
-    return tuple(problem for problem in found if problem is not None)
+        found = list(pool.map(lambda item: _standing_tag(item[0], item[1], registry), expected))
+    conflicts = tuple(each for each in found if isinstance(each, RefusedError))
+    return conflicts, tuple(each for each in found if isinstance(each, str))
 
 
-def _standing_tag(image: LockedImage, name: TargetName, registry: Registry) -> str | None:
+def _standing_tag(image: LockedImage, name: TargetName, registry: Registry) -> RefusedError | str | None:
+    wanted = image.descriptor.digest
     try:
         standing = registry.describe(name.repository, name.tag)
-    except RegistryError as error:
+    except (RegistryError, IntegrityError) as error:
         return f"{image.reference}: {error}"
-    if standing is None or standing.digest == image.descriptor.digest:
+    if standing is None or standing.digest == wanted:
         return None
-    conflict = tag_conflict(registry.host, name.repository, name.tag, standing.digest, image.descriptor.digest)
-    return f"{image.reference}: {conflict}"
+    conflict = tag_conflict(registry.host, name.repository, name.tag, standing.digest, wanted)
+    return RefusedError(f"{image.reference}: {conflict.message}", hint=conflict.hint)
 
 
 def _refusals(deliveries: tuple[Delivery, ...], registry: Registry) -> Iterator[str]:
     """Permission is asked once for each project (the first path component), the media type once."""
     projects = {name.repository.partition("/")[0]: name.repository for each in deliveries for name in each.names}
+    writable = []
     for repository in projects.values():
         try:
             registry.check_push(repository)
-        except EdgeliftError as error:
+            writable.append(repository)
+        except RegistryError as error:
             yield str(error)
-            return
     docker = any(each.media_type == DOCKER_MANIFEST for delivery in deliveries for each in delivery.image.manifests)
-    if docker and projects and not _takes_docker_manifests(registry, next(iter(projects.values()))):
+    if docker and writable and not _takes_docker_manifests(registry, writable[0]):
         yield (
             f"{registry.host} refuses Docker's manifest format, and converting images would change their digests; "
             'allow it there (Zot: "http.compat": ["docker2s2"]) or choose images in OCI format'

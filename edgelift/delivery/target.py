@@ -139,7 +139,7 @@ def _target_path(target: str, registry: str, text: str) -> str:
     if names_registry(host) and is_registry(host):
         raise ConfigurationError(
             f"the mapping rule {text!r} leads to the registry {host}, but the target is {registry}",
-            hint="a push goes to one registry: name it in --registry, and only paths in the rules",
+            hint=f"a push goes to one registry; where {host} is meant as a path, write {registry}/{target}",
         )
     return _checked_path(target, text)
 

@@ -12,13 +12,15 @@ from datetime import UTC, datetime
 from edgelift.bundle.lock import BundleLock, LockedImage
 from edgelift.delivery.receipt import DeliveryReceipt, Extras, Proof, Verdict
 from edgelift.delivery.target import Target, TargetName
-from edgelift.errors import EdgeliftError, IntegrityError, NotFoundError, RegistryError
+from edgelift.errors import EdgeliftError, IntegrityError, NotFoundError
 from edgelift.oci.descriptor import Descriptor
 from edgelift.oci.digest import Digest
+from edgelift.oci.pull import receive_blob
 from edgelift.oci.reference import ImageReference
 from edgelift.oci.registry import Registry
 
 PARALLEL_REFERENCES = 8
+_GRAVEST_FIRST: tuple[Verdict, ...] = ("missing", "differs", "not-checkable")
 ProofDone = Callable[[Proof], None]
 
 
@@ -27,7 +29,8 @@ def validate_lock(
 ) -> DeliveryReceipt:
     """Check every reference of `lock` at `target`; with `deep` read every blob back and hash it.
 
-    What cannot be asked (denied, unreachable) is `not-checkable`, never good. Raises nothing for a single reference.
+    What cannot be asked (denied, unreachable) is `not-checkable`, never good. Raises nothing for what is wrong with a
+    reference at the target, only `MalformedReferenceError` for one that can have no name there.
     """
     expected = [(image, name) for image in lock.images for name in _names(image, target)]
     with ThreadPoolExecutor(PARALLEL_REFERENCES, thread_name_prefix="validate") as pool:
@@ -55,7 +58,7 @@ def find_extras(expected: set[TargetName], target: Target, registry: Registry) -
     for repository in repositories:
         try:
             listed = registry.list_tags(repository)
-        except RegistryError as error:
+        except EdgeliftError as error:
             not_checkable.append(f"tags of {repository}: {error.message}")
             continue
         tags += sorted(f"{repository}:{tag}" for tag in listed if TargetName(repository, tag) not in expected)
@@ -64,14 +67,37 @@ def find_extras(expected: set[TargetName], target: Target, registry: Registry) -
         catalog = registry.list_repositories()
         below = f"{target.base}/" if target.base else ""
         extra = tuple(sorted(name for name in catalog if name.startswith(below) and name not in repositories))
-    except RegistryError as error:
+    except EdgeliftError as error:
         not_checkable.append(f"repositories: {error.message}")
     return Extras(tags=tuple(tags), repositories=extra, not_checkable=tuple(not_checkable))
 
 
+class _Hashing:
+    """Takes the bytes of a blob and keeps only their hash. Implements `oci.pull.BlobSink`."""
+
+    def __init__(self, digest: Digest) -> None:
+        self._digest = digest
+        self.restart()
+
+    def write(self, chunk: bytes) -> None:
+        """Hash `chunk`."""
+        self._hasher.update(chunk)
+        self.offset += len(chunk)
+
+    def restart(self) -> None:
+        """Forget what was hashed."""
+        self._hasher = self._digest.hasher()
+        self.offset = 0
+
+    @property
+    def is_right(self) -> bool:
+        """Whether what was hashed has the digest."""
+        return self._hasher.hexdigest() == self._digest.hex
+
+
 @dataclass
 class _Check:
-    """What was asked for one reference so far."""
+    """What was asked for one reference so far. A check raises what is wrong: the kind of error is the verdict."""
 
     registry: Registry
     repository: str
@@ -79,31 +105,27 @@ class _Check:
     checked: int = 0
     bytes_read: int = 0
 
-    def manifest(self, descriptor: Descriptor) -> str | None:
-        """Why `descriptor` is missing, or None."""
+    def manifest(self, descriptor: Descriptor) -> None:
+        """Whether the manifest is there; deep: whether its bytes are right."""
         self.checked += 1
         if self.deep:
             self.bytes_read += len(self.registry.read_manifest(self.repository, descriptor.digest).raw)
-            return None
-        found = self.registry.describe(self.repository, descriptor.digest)
-        return None if found is not None else f"manifest {descriptor.digest} is missing"
+        elif self.registry.describe(self.repository, descriptor.digest) is None:
+            raise NotFoundError(f"manifest {descriptor.digest} is missing")
 
-    def blob(self, descriptor: Descriptor) -> str | None:
-        """Why `descriptor` is not whole, or None."""
+    def blob(self, descriptor: Descriptor) -> None:
+        """Whether the blob is there with its size; deep: whether its bytes are right."""
         self.checked += 1
         size = self.registry.blob_size(self.repository, descriptor.digest)
         if size is None:
-            return f"blob {descriptor.digest} is missing"
+            raise NotFoundError(f"blob {descriptor.digest} is missing")
         if size != descriptor.size:
-            return f"blob {descriptor.digest} has {size:,} bytes, not {descriptor.size:,}"
-        return self._hash(descriptor) if self.deep else None
-
-    def _hash(self, descriptor: Descriptor) -> str | None:
-        hasher = descriptor.digest.hasher()
-        for chunk in self.registry.read_blob(self.repository, descriptor).chunks:
-            hasher.update(chunk)
-            self.bytes_read += len(chunk)
-        return None if hasher.hexdigest() == descriptor.digest.hex else f"blob {descriptor.digest} holds wrong bytes"
+            raise IntegrityError(f"blob {descriptor.digest} has {size:,} bytes, not {descriptor.size:,}")
+        if self.deep:
+            hashing = _Hashing(descriptor.digest)
+            self.bytes_read += receive_blob(self.registry, self.repository, descriptor, hashing)
+            if not hashing.is_right:
+                raise IntegrityError(f"blob {descriptor.digest} holds wrong bytes")
 
 
 def _prove(image: LockedImage, name: TargetName, registry: Registry, target: Target, *, deep: bool) -> Proof:
@@ -112,12 +134,8 @@ def _prove(image: LockedImage, name: TargetName, registry: Registry, target: Tar
     try:
         found = registry.read_manifest(name.repository, name.tag).descriptor.digest
         verdict, reason = _compare(image, found, check)
-    except NotFoundError as error:
-        verdict, reason = "missing", error.message
-    except IntegrityError as error:
-        verdict, reason = "differs", error.message
     except EdgeliftError as error:
-        verdict, reason = "not-checkable", error.message
+        verdict, reason = _verdict(error), error.message
     return Proof(
         reference=image.reference,
         target=f"{target.registry}/{name}",
@@ -136,17 +154,26 @@ def _compare(image: LockedImage, found: Digest, check: _Check) -> tuple[Verdict,
     problems = list(_problems(image, check))
     if not problems:
         return "ok", ""
-    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    return "missing", problems[0] + more
+    verdict, reason = min(problems, key=lambda problem: _GRAVEST_FIRST.index(problem[0]))
+    return verdict, reason + (f" (and {len(problems) - 1} more)" if len(problems) > 1 else "")
 
 
-def _problems(image: LockedImage, check: _Check) -> Iterator[str]:
-    for descriptor in image.manifests:
-        if (problem := check.manifest(descriptor)) is not None:
-            yield problem
-    for descriptor in image.blobs:
-        if (problem := check.blob(descriptor)) is not None:
-            yield problem
+def _problems(image: LockedImage, check: _Check) -> Iterator[tuple[Verdict, str]]:
+    """What is not right; a registry that gives no answer is not asked any further."""
+    checks = [*((check.manifest, each) for each in image.manifests), *((check.blob, each) for each in image.blobs)]
+    for ask, descriptor in checks:
+        try:
+            ask(descriptor)
+        except EdgeliftError as error:
+            yield _verdict(error), error.message
+            if _verdict(error) == "not-checkable":
+                return
+
+
+def _verdict(error: EdgeliftError) -> Verdict:
+    if isinstance(error, NotFoundError):
+        return "missing"
+    return "differs" if isinstance(error, IntegrityError) else "not-checkable"
 
 
 def _names(image: LockedImage, target: Target) -> tuple[TargetName, ...]:

@@ -110,6 +110,10 @@ class Authenticator:
         """Whether the registry has said how it wants to be convinced."""
         return self._challenge is not None
 
+    def has_login(self, repository: str) -> bool:
+        """Whether there are credentials for `repository`."""
+        return self._credentials.find(self._host, repository) is not None
+
     def authorize(self, repository: str, scopes: tuple[str, ...]) -> str | None:
         """The `Authorization` header for a request, fetching a token where the last one is stale.
 
@@ -142,7 +146,8 @@ class Authenticator:
         if challenge.scheme == "basic":
             header = self._basic(repository)
             return None if header == rejected else header  # the same password again may lock the account
-        named = usable[0].parameters.get("scope", "") if usable else ""
+        # Without a scope of ours it is an example at best: GitHub's registry names `repository:user/image:pull`.
+        named = usable[0].parameters.get("scope", "") if usable and scopes else ""
         with self._alone(scopes):
             grant = self._grants.get(scopes)
             if grant is None or f"Bearer {grant.token.value}" == rejected:
@@ -152,7 +157,7 @@ class Authenticator:
     def _basic(self, repository: str) -> str:
         credential = self._credentials.find(self._host, repository)
         if credential is None:
-            raise missing_credentials(self._host)
+            raise DeniedError(f"{self._host} wants a login", hint=how_to_log_in(self._host), status=401)
         return format_basic(credential.username, credential.password.get_secret_value())
 
     def _token_request(
@@ -177,13 +182,9 @@ class Authenticator:
             return self._locks.setdefault(scopes, threading.Lock())
 
 
-def missing_credentials(host: str) -> DeniedError:
-    """The error for a registry that wants a login where we have none."""
-    return DeniedError(
-        f"{host} wants a login, and there are no credentials for it",
-        hint=f"log in to {host} with `docker login`, or name it in the credentials file",
-        status=401,
-    )
+def how_to_log_in(host: str) -> str:
+    """The hint where there are no credentials for `host`."""
+    return f"there are no credentials for {host}: log in with `docker login`, or name it in the credentials file"
 
 
 def _covers(ours: str, theirs: str) -> bool:

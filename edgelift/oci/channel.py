@@ -13,7 +13,7 @@ import httpx
 
 from edgelift.addresses import DEFAULT_PORTS, is_loopback, means, split_host
 from edgelift.errors import RegistryError
-from edgelift.oci.auth import Authenticator, Challenge, Token, TokenRequest, parse_challenges
+from edgelift.oci.auth import Authenticator, Challenge, Token, TokenRequest, how_to_log_in, parse_challenges
 from edgelift.oci.credentials import Credentials
 from edgelift.oci.failures import RETRYABLE, refusal
 from edgelift.oci.gate import UrlGate, is_same_origin
@@ -70,6 +70,8 @@ class Channel:
 
     def refusal(self, call: Call, reply: Reply, hint: str | None = None) -> RegistryError:
         """The error that says what `reply`, to `call`, means."""
+        if reply.status in (401, 403) and hint is None and not self._auth.has_login(call.repository):
+            hint = f"{how_to_log_in(self.host)}; some registries also say so of names that they do not know"
         return refusal(self._wire.place(reply.url), call.doing, reply.status, reply.problem, hint)
 
     def back_off(self, attempt: int, error: RegistryError) -> None:
@@ -126,14 +128,21 @@ class Channel:
         response = self._follow(call, authorization)
         if response.status_code != httpx.codes.UNAUTHORIZED or not self._is_home(response.url):
             return response
-        challenges = parse_challenges(response.headers.get_list("www-authenticate"))
-        if not challenges and not self._auth.is_challenged:
-            challenges = self._ask_for_challenges()
-        renewed = self._auth.answer(challenges, call.repository, call.scopes, rejected=authorization)
+        try:
+            renewed = self._renew(call, response, authorization)
+        except BaseException:
+            response.close()
+            raise
         if renewed is None:
             return response
         _drain(response)
         return self._follow(call, renewed)
+
+    def _renew(self, call: Call, response: httpx.Response, rejected: str | None) -> str | None:
+        challenges = parse_challenges(response.headers.get_list("www-authenticate"))
+        if not challenges and not self._auth.is_challenged:
+            challenges = self._ask_for_challenges()
+        return self._auth.answer(challenges, call.repository, call.scopes, rejected=rejected)
 
     def _follow(self, call: Call, authorization: str | None) -> httpx.Response:
         """Send `call`, and again to where it is redirected; the authorisation stays with the registry itself."""

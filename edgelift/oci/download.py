@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import httpx
 
@@ -33,16 +33,9 @@ def read_blob(channel: Channel, repository: str, blob: Descriptor, offset: int) 
         return BlobBody(offset, iter(()))  # an empty range cannot be asked for (RFC 9110 §14.1.2)
     url, doing = f"/v2/{repository}/blobs/{blob.digest}", f"read {repository}@{blob.digest}"
     call = Call("GET", url, doing, repository, (scope_of(repository, "pull"),))
-    if 0 < offset < blob.size:
-        ranged = Call("GET", url, doing, repository, call.scopes, headers={"range": f"bytes={offset}-"})
-        response = channel.open(ranged)
-        if response.status_code == httpx.codes.PARTIAL_CONTENT and _is_rest(response, offset, blob.size):
-            return BlobBody(offset, _chunks(channel, ranged, response, blob.size - offset))
-        if response.status_code in (httpx.codes.PARTIAL_CONTENT, httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE):
-            response.close()  # unread: Distribution 2.8 announces more for a 416 than it sends
-            response = channel.open(call)
-    else:
-        response = channel.open(call)
+    response = _open_rest(channel, call, offset, blob.size) if 0 < offset < blob.size else channel.open(call)
+    if response.status_code == httpx.codes.PARTIAL_CONTENT and "range" in response.request.headers:
+        return BlobBody(offset, _chunks(channel, call, response, blob.size - offset))
     if response.status_code != httpx.codes.OK:
         raise channel.refusal(call, channel.read(call, response))
     announced = response.headers.get("content-length", str(blob.size))
@@ -50,6 +43,18 @@ def read_blob(channel: Channel, repository: str, blob: Descriptor, offset: int) 
         response.close()
         raise IntegrityError(f"{channel.host}: {repository}@{blob.digest} has {announced} bytes there, not {blob.size}")
     return BlobBody(0, _chunks(channel, call, response, blob.size))
+
+
+def _open_rest(channel: Channel, call: Call, offset: int, size: int) -> httpx.Response:
+    """The answer to `call` from `offset` on, or to all of it where a range is refused or answered wrongly."""
+    response = channel.open(replace(call, headers={"range": f"bytes={offset}-"}))
+    is_partial = response.status_code == httpx.codes.PARTIAL_CONTENT
+    if response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE or (
+        is_partial and not _is_rest(response, offset, size)
+    ):
+        response.close()  # unread: Distribution 2.8 announces more for a 416 than it sends
+        return channel.open(call)
+    return response
 
 
 def _is_rest(response: httpx.Response, offset: int, size: int) -> bool:

@@ -117,6 +117,8 @@ def _explain_cause(host: str, cause: BaseException) -> _Explanation | None:
             return _explain_certificate(host, cause)
         case ssl.SSLError() if cause.reason in _NO_TLS:
             return "it does not speak TLS", f"if that is meant, allow plain HTTP with --plain-http {host}", True
+        case ssl.SSLError():
+            return f"TLS broke ({(cause.reason or type(cause).__name__).lower().replace('_', ' ')})", None, False
         case socket.gaierror():
             return (
                 "its name is not known",

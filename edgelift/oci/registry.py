@@ -17,7 +17,7 @@ from edgelift.oci.download import BlobBody, read_blob
 from edgelift.oci.listing import list_repositories, list_tags
 from edgelift.oci.manifest import ACCEPT, INDEX_TYPES, MANIFEST_LIMIT, MANIFEST_TYPES, Manifest, parse_manifest
 from edgelift.oci.pacing import Clock
-from edgelift.oci.reference import is_repository, is_tag
+from edgelift.oci.reference import canonical_registry, is_registry, is_repository, is_tag
 from edgelift.oci.upload import Outcome, Upload, check_digest, check_push, find_blob, scope_of
 from edgelift.oci.wire import ATTEMPTS, Call, Reply
 from edgelift.transport import TransportSettings
@@ -36,8 +36,12 @@ class Registry:
     def __init__(
         self, host: str, settings: TransportSettings, credentials: Credentials, *, clock: Clock | None = None
     ) -> None:
-        self.host = host
-        self._channel = Channel(host, settings, credentials, clock or Clock())
+        if not is_registry(host):
+            raise MalformedReferenceError(
+                f"{host!r} is not a registry host", hint="write it as HOST or HOST:PORT, without https:// and path"
+            )
+        self.host = canonical_registry(host)
+        self._channel = Channel(self.host, settings, credentials, clock or Clock())
 
     @property
     def channel(self) -> Channel:

@@ -5,7 +5,7 @@ from urllib.parse import urlencode
 import httpx
 
 from edgelift.errors import RegistryError
-from edgelift.oci.auth import Token, TokenRequest, format_basic, parse_token
+from edgelift.oci.auth import Token, TokenRequest, format_basic, how_to_log_in, parse_token
 from edgelift.oci.credentials import Credential
 from edgelift.oci.failures import refusal
 from edgelift.oci.gate import UrlGate, show
@@ -25,7 +25,7 @@ def fetch_token(wire: Wire, gate: UrlGate, request: TokenRequest) -> Token:
         realm = httpx.URL(passage.url)
         raise RegistryError(
             f"{wire.host} asks for its credentials to be sent to {show(realm)}, which does not look like its own",
-            hint=f"if that is its token server, allow it with --trusted-realm {realm.netloc.decode()} (trusted_realms in a site)",
+            hint=f"if that is its token server, allow it: --trusted-realm {realm.netloc.decode()}, or trusted_realms",
         )
     reply = _exchange_identity_token(wire, passage.url, request) or _ask(wire, passage.url, request)
     try:
@@ -39,7 +39,7 @@ def _ask(wire: Wire, realm: str, request: TokenRequest) -> Reply:
     fields += [("scope", scope) for scope in request.scopes]
     url = realm + ("&" if "?" in realm else "?") * bool(fields) + urlencode(fields)
     call = Call("GET", url, _DOING)
-    return _accept(wire, call, wire.read(call, wire.send(call, url, _basic(request.credential))))
+    return _accept(wire, request, call, wire.read(call, wire.send(call, url, _basic(request.credential))))
 
 
 def _basic(credential: Credential | None) -> str | None:
@@ -66,14 +66,11 @@ def _exchange_identity_token(wire: Wire, realm: str, request: TokenRequest) -> R
     headers = {"content-type": "application/x-www-form-urlencoded"}
     call = Call("POST", realm, _DOING, headers=headers, content=urlencode(form).encode(), secrets=(refresh_token,))
     reply = wire.read(call, wire.send(call, realm))
-    return None if reply.status in (404, 405) else _accept(wire, call, reply)
+    return None if reply.status in (404, 405) else _accept(wire, request, call, reply)
 
 
-def _accept(wire: Wire, call: Call, reply: Reply) -> Reply:
-    if reply.status != httpx.codes.OK:
-        raise refusal(wire.place(reply.url), call.doing, reply.status, reply.problem, _hint(wire.host, reply.status))
-    return reply
-
-
-def _hint(host: str, status: int) -> str | None:
-    return f"check the user name and password for {host}" if status in (400, 401, 403) else None
+def _accept(wire: Wire, request: TokenRequest, call: Call, reply: Reply) -> Reply:
+    if reply.status == httpx.codes.OK:
+        return reply
+    hint = f"check the user name and password for {wire.host}" if request.credential else how_to_log_in(wire.host)
+    raise refusal(wire.place(reply.url), call.doing, reply.status, reply.problem, hint)

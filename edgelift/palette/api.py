@@ -10,8 +10,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from itertools import groupby
 from typing import Any, Literal, NamedTuple
@@ -22,6 +20,7 @@ from pydantic import SecretStr
 
 from edgelift.addresses import is_loopback, split_host
 from edgelift.errors import ConfigurationError, PaletteError
+from edgelift.oci.pacing import parse_retry_after
 from edgelift.oci.reference import is_registry
 
 ANSWER_LIMIT = 64 * 2**20  # bytes; a profile of 30 packs has a tenth of that
@@ -71,7 +70,7 @@ class _Answer:
 class _Failure(NamedTuple):
     error: PaletteError
     repeat: Literal["while-busy", "once", "never"] = "never"
-    retry_after: str | None = None
+    retry_after: float | None = None
 
 
 class _Patience:
@@ -89,8 +88,7 @@ class _Patience:
             return None
         delay = self._delay
         self._delay = 2 * delay + random.uniform(0, delay) / 2  # noqa: S311  # jitter, nothing secret
-        asked = _read_retry_after(failure.retry_after)
-        return min(delay if asked is None else asked, _LONGEST_DELAY)
+        return min(delay if failure.retry_after is None else failure.retry_after, _LONGEST_DELAY)
 
 
 @dataclass
@@ -204,7 +202,7 @@ class PaletteApi:
             status=status,
         )
         repeat: Literal["while-busy", "once", "never"] = "while-busy" if is_busy else "once" if is_broken else "never"
-        return _Failure(error, repeat, answer.headers.get("retry-after"))
+        return _Failure(error, repeat, parse_retry_after(answer.headers))
 
     def _quote(self, body: bytes) -> str:
         """Palette's own words about an error (V1Error: code and message), fit to be shown."""
@@ -244,18 +242,3 @@ def _next_step(status: int) -> str | None:
     if httpx.codes.is_redirect(status):
         return "give the address of the API itself, such as https://api.spectrocloud.com"
     return "try again later" if status in _BUSY or httpx.codes.is_server_error(status) else None
-
-
-def _read_retry_after(text: str | None) -> float | None:
-    """The seconds that a Retry-After header asks for (RFC 9110 §10.2.3: seconds or a date), None if it asks nothing."""
-    if text is None:
-        return None
-    text = text.strip()
-    if text.isascii() and text.isdecimal():
-        return float(text[:9])
-    try:
-        moment = parsedate_to_datetime(text)
-    except (ValueError, TypeError, OverflowError):
-        return None
-    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return max(0.0, (aware - datetime.now(UTC)).total_seconds())

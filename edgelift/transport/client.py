@@ -4,6 +4,7 @@ import logging
 import threading
 from collections.abc import Iterator
 from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import cast
 
 import httpx
 import urllib3
@@ -53,7 +54,7 @@ class Transport(httpx.BaseTransport):
             response = self._pool(request.url).urlopen(
                 request.method,
                 str(request.url),
-                body=request.stream if has_body else None,
+                body=_pieces(request) if has_body else None,
                 headers=urllib3.HTTPHeaderDict(request.headers.multi_items()),
                 timeout=urllib3.Timeout(connect=settings.idle_timeout, read=read_timeout),
                 retries=False,
@@ -98,6 +99,15 @@ class Transport(httpx.BaseTransport):
 def host_and_port(url: httpx.URL) -> tuple[str, int]:
     """The host of `url` as it goes over the wire, and its port, which is the scheme's own where none is written."""
     return url.raw_host.decode("ascii").strip("[]"), url.port or DEFAULT_PORTS.get(url.scheme, 0)
+
+
+def _pieces(request: httpx.Request) -> Iterator[bytes | memoryview]:
+    """The body in pieces that each get the whole time-out: a large one must not need a fast line."""
+    for chunk in cast(httpx.SyncByteStream, request.stream):
+        if len(chunk) <= READ_SIZE:
+            yield chunk
+        else:
+            yield from (memoryview(chunk)[start : start + READ_SIZE] for start in range(0, len(chunk), READ_SIZE))
 
 
 class _Body(httpx.SyncByteStream):

@@ -15,7 +15,7 @@ from edgelift.addresses import DEFAULT_PORTS, may_send, means, split_host
 from edgelift.errors import ConfigurationError
 from edgelift.transport.settings import TransportSettings
 
-_KEPT = 32  # connections to one host; more are made, and closed after use, when more threads ask
+_KEPT = 64  # connections to one host; more are made, and closed after use, when more threads ask
 
 Resolve = Callable[[str, int], list[str]]
 

@@ -2,6 +2,7 @@
 
 import http.client
 import re
+import ssl
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
@@ -10,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Literal
 from urllib.parse import urlsplit
 
+from tests.certificates import ServerCertificate
 from tests.real_parts import RunningS3
 
 Kind = Literal["damage request", "damage answer", "lose answer", "cut answer", "slow down", "deny", "forget", "hold"]
@@ -102,12 +104,17 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def faulty_s3(behind: RunningS3) -> Iterator[FaultyS3]:
-    """Start a proxy before the server `behind`."""
+def faulty_s3(behind: RunningS3, certificate: ServerCertificate | None = None) -> Iterator[FaultyS3]:
+    """Start a proxy before the server `behind`, over TLS where it gets a `certificate`."""
     handler = type("Handler", (_Handler,), {"behind": urlsplit(behind.endpoint).netloc})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
-    handler.proxy = proxy = FaultyS3(f"http://127.0.0.1:{server.server_address[1]}")
+    if certificate is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate.cert, certificate.key)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+    scheme = "http" if certificate is None else "https"
+    handler.proxy = proxy = FaultyS3(f"{scheme}://127.0.0.1:{server.server_address[1]}")
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     try:

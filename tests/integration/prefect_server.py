@@ -1,10 +1,10 @@
 """A Prefect server and a process worker of their own, as an operator runs them, and what tests ask of their API.
 
-    run = prefect.start(prefect.deploy(site), output=…, store=…)      # the worker picks it up
-    assert prefect.wait(run).type == "FAILED"
-    prefect.retry(run)                                                # what the button in the UI sends
-    prefect.wait(run)
-    prefect.task_runs(run, attempt=2)                                 # name → state, as the UI lists them
+run = prefect.start(prefect.deploy(site), {"output": …})          # the worker picks it up
+assert prefect.wait(run).type == "FAILED"
+prefect.retry(run)                                                # what the button in the UI sends
+prefect.wait(run)
+prefect.task_runs(run, attempt=2, count=46)                       # as the UI lists them
 """
 
 import os
@@ -16,13 +16,18 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+from uuid import UUID
 
 import httpx
 import pytest
 
 from edgelift.site import EdgeSite
 from tests.real_parts import running
+
+if TYPE_CHECKING:
+    from prefect import Flow
+    from prefect.client.schemas.objects import State as PrefectState
 
 POOL = "edge"
 PATIENCE = 120.0  # seconds; ten times what anything here needs on an idle machine
@@ -40,14 +45,22 @@ class State:
     message: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class TaskRun:
-    """One task run as the API shows it; `state` is the state's name, `attempts` how often the body was entered."""
+    """One task run as the API shows it; `state` is the state's name, `tries` how often the engine entered it."""
 
     name: str
     state: str
-    attempts: int
-    inputs: Mapping[str, Any]
+    tries: int = 1
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What an attempt at a flow run came to; `outcome` is its result, or the error that it ended with."""
+
+    run: str
+    state: str
+    outcome: Any
 
 
 @dataclass(frozen=True)
@@ -84,9 +97,12 @@ class PrefectServer:
         with self.as_api():
             return str(deployment_of(site, POOL).apply())
 
-    def start(self, deployment: str, **parameters: object) -> str:
-        """Ask for a run, as the UI's "Quick run" does; the run's id."""
-        run = self.ask("POST", f"/deployments/{deployment}/create_flow_run", {"parameters": parameters})
+    def start(
+        self, deployment: str, parameters: Mapping[str, object], environment: Mapping[str, str] | None = None
+    ) -> str:
+        """Ask for a run, as the UI's "Custom run" does, with further variables in its `environment`; the run's id."""
+        asked = {"parameters": parameters, "job_variables": {"env": environment} if environment else {}}
+        run = self.ask("POST", f"/deployments/{deployment}/create_flow_run", asked)
         return str(run["id"])
 
     def retry(self, run: str) -> None:
@@ -104,15 +120,37 @@ class PrefectServer:
         found: dict[str, Any] = self.ask("GET", f"/flow_runs/{run}")
         return found
 
-    def task_runs(self, run: str, attempt: int, count: int) -> dict[str, TaskRun]:
-        """The task runs of one attempt by name, once `count` of them are final: the server records them later."""
+    def task_runs(self, run: str, attempt: int, count: int) -> list[TaskRun]:
+        """The task runs of one attempt, sorted by name, once `count` are final: the server records them later."""
 
-        def all_of_them() -> dict[str, TaskRun] | None:
+        def all_of_them() -> list[TaskRun] | None:
             found = self._list_task_runs(run, attempt)
             is_final = all(each["state_type"] in _FINAL for each in found)
-            return {each["name"]: _task_run(each) for each in found} if is_final and len(found) >= count else None
+            return sorted(map(_task_run, found)) if is_final and len(found) >= count else None
 
-        return wait_for(all_of_them, f"{count} task runs of {run}", self.logs["worker"])
+        return wait_for(all_of_them, f"{count} task runs of {run}", self.logs["server"])
+
+    def log_of(self, run: str) -> list[str]:
+        """What the run has logged, as the UI shows it."""
+        query = {"logs": {"flow_run_id": {"any_": [run]}}, "limit": 200, "sort": "TIMESTAMP_DESC"}
+        return [str(each["message"]) for each in self.ask("POST", "/logs/filter", query)]
+
+    # Flows in this process, which start in no time
+
+    def run(self, flow: "Flow[Any, Any]", parameters: Mapping[str, object]) -> Attempt:
+        """Run `flow` here, with this server as its API."""
+        with self.as_api():
+            return _attempt(flow(**parameters, return_state=True))
+
+    def run_again(self, flow: "Flow[Any, Any]", parameters: Mapping[str, object], first: Attempt) -> Attempt:
+        """Retry the run of `first` as the UI does, and carry it out here as a worker would."""
+        from prefect.client.orchestration import get_client  # noqa: PLC0415 - loads Prefect: after the environment
+        from prefect.flow_engine import run_flow_sync  # noqa: PLC0415
+
+        self.retry(first.run)
+        with self.as_api(), get_client(sync_client=True) as client:
+            found = client.read_flow_run(UUID(first.run))
+            return _attempt(run_flow_sync(flow, found, dict(parameters), return_type="state"))
 
     # The server itself
 
@@ -177,13 +215,8 @@ def prefect_server_at(folder: Path) -> Iterator[PrefectServer]:
 
 @contextmanager
 def worker_of(server: PrefectServer) -> Iterator[None]:
-    """A process worker of the pool `POOL`, away from the project's root, that logs all there is to log."""
-    settings = {
-        "PREFECT_WORKER_QUERY_SECONDS": "0.5",
-        "PREFECT_LOGGING_LEVEL": "DEBUG",
-        "PREFECT_LOGGING_ROOT_LEVEL": "DEBUG",
-        "PREFECT_LOGGING_EXTRA_LOGGERS": "edgelift,httpx,httpcore,urllib3",
-    }
+    """A process worker of the pool `POOL`, which it makes."""
+    settings = {"PREFECT_WORKER_QUERY_SECONDS": "0.5"}
     log = server.logs["worker"]
     command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", POOL, "--type", "process"]
     with running(command, log, {**server.environment, **settings}) as process:
@@ -210,5 +243,10 @@ def _is_healthy(api: str) -> bool:
         return False
 
 
+def _attempt(state: "PrefectState[Any]") -> Attempt:
+    outcome = state.result(raise_on_failure=False)
+    return Attempt(str(state.state_details.flow_run_id), state.type.value, outcome)
+
+
 def _task_run(found: Mapping[str, Any]) -> TaskRun:
-    return TaskRun(found["name"], found["state_name"], found["run_count"], found["task_inputs"])
+    return TaskRun(found["name"], found["state_name"], found["run_count"])

@@ -12,7 +12,7 @@ from pathlib import Path
 import oras.provider
 import pytest
 
-from edgelift.demo.content import make_image
+from edgelift.demo.content import SampleLayer, make_image
 from edgelift.errors import BundleError, DeniedError, IntegrityError, RegistryError, StoreError, UnreachableError
 from edgelift.oci import artifact as artifact_module
 from edgelift.oci.artifact import ARTIFACT_TYPE, Artifact, find_artifact, push_artifact, read_artifact
@@ -316,7 +316,7 @@ def test_a_download_without_progress_is_given_up(sim: RegistrySimulator, bundle:
 
 def test_an_image_is_not_taken_for_an_artifact(sim: RegistrySimulator) -> None:
     """A tag that holds an image is refused by name, before anything of it is read."""
-    sim.put_image(make_image("team/app"))
+    sim.put_image(make_image("team/app", layers=(SampleLayer("tar", 1000),)))
 
     with pytest.raises(BundleError, match=r"team/app:1\.0 is not a bundle that edgelift archived"):
         find_artifact(client_of(sim.host), "team/app", "1.0")

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -208,11 +209,40 @@ def test_a_wrong_password_is_shown_to_a_basic_registry_once(tmp_path: Path) -> N
 def test_a_missing_login_is_told(kind: str, tmp_path: Path) -> None:
     """A registry that wants a login where there is none says whose is missing, and how to give it."""
     access = {"login": LOGIN} if kind == "basic" else {"tokens": TokenServer(LOGIN)}
-    with RegistrySimulator(tmp_path, **access) as sim, pytest.raises(DeniedError) as caught:  # type: ignore[arg-type]
+    with RegistrySimulator(tmp_path, **access) as sim, pytest.raises(DeniedError) as caught:
         open_registry(sim.host).log_in()
 
-    assert sim.host in str(caught.value)
-    assert caught.value.hint is not None
+    assert f"there are no credentials for {sim.host}" in (caught.value.hint or "")
+
+
+def test_a_refusal_without_a_login_says_that_there_is_none(tmp_path: Path) -> None:
+    """An anonymous token is often given for what it does not open: the missing login is named, not a wrong one."""
+    with (
+        RegistrySimulator(tmp_path, tokens=TokenServer(LOGIN, anonymous=True)) as sim,
+        pytest.raises(DeniedError, match="cannot push to team/app: 401") as caught,
+    ):
+        open_registry(sim.host).check_push("team/app")
+
+    assert f"there are no credentials for {sim.host}" in (caught.value.hint or "")
+
+
+def test_a_scope_that_is_only_an_example_is_not_asked_for() -> None:
+    """Some registries name a made-up repository at their root; a login that needs none asks for none."""
+    queries: list[str] = []
+
+    def respond(request: Request) -> Answer:
+        path, _, query = request.target.partition("?")
+        if path == "/token":
+            queries.append(query)
+            return GOOD
+        challenge = f'Bearer realm="http://{request.headers["host"]}/token",scope="repository:user/image:pull"'
+        known = request.headers.get("authorization") == "Bearer good"
+        return Answer(200 if known else 401, (("WWW-Authenticate", challenge),))
+
+    with HttpFaults(respond) as server:
+        open_registry(server.host).log_in()
+
+    assert queries == [""]
 
 
 def test_a_scope_that_the_registry_wants_beyond_ours_comes_first() -> None:
@@ -264,6 +294,24 @@ def test_a_mount_asks_for_both_repositories(tmp_path: Path) -> None:
         "mounted",
         ["repository:team/copy:pull,push", "repository:team/app:pull"],
     )
+
+
+def test_neither_passwords_nor_tokens_nor_upload_states_are_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """At the most talkative level, through a login, an upload and a failure, nothing that lets one in is written."""
+    blob, tokens = APP.blobs[-1], TokenServer(LOGIN)
+    location = {"Location": "/v2/team/app/blobs/uploads/1?_state=canary"}
+    with caplog.at_level(logging.DEBUG), RegistrySimulator(tmp_path, tokens=tokens) as sim:
+        sim.reply("POST", "/uploads/", status=202, headers=location)
+        sim.fail("PUT", "/uploads/", status=503)
+        registry = open_registry(sim.host, login_for(sim.host))
+        registry.log_in()
+        registry.upload_blob("team/app", blob, lambda: iter([APP.contents[blob.digest]]))
+
+    secrets = ("canary", ENCODED, *(f"token-{number + 1}" for number in range(len(tokens.requested))))
+    assert "/v2/team/app/blobs/uploads/1" in caplog.text
+    assert [secret for secret in secrets if secret in caplog.text] == []
 
 
 # Token servers of all kinds

@@ -1,12 +1,16 @@
 """Failures in words: what is shown of a server's text, and what each failure is told as."""
 
 import json
+from pathlib import Path
 
 import httpx
 import pytest
 
-from edgelift.errors import DeniedError, NotFoundError, RefusedError, RegistryError
+from edgelift.errors import DeniedError, NotFoundError, RefusedError, RegistryError, UnreachableError
 from edgelift.oci.failures import Problem, parse_problem, refusal, secrets_of, unreachable
+from edgelift.transport import TransportSettings, open_client
+from tests.simulators.http_faults import HttpFaults
+from tests.simulators.registry import RegistrySimulator
 
 
 def error_body(message: object, code: object = "DENIED") -> bytes:
@@ -94,3 +98,34 @@ def test_a_failure_without_a_known_cause_is_a_cut_connection() -> None:
     error = unreachable("registry.example.com", "read app:1", httpx.ReadError("something"))
 
     assert (error.message, error.retryable) == ("registry.example.com: cannot read app:1: the connection was cut", True)
+
+
+def fail_at(port: int) -> UnreachableError:
+    """How an attempt to speak TLS with that port of this machine ends."""
+    host = f"registry.example:{port}"
+    with (
+        open_client(TransportSettings(), host, resolve=lambda name, port: ["127.0.0.1"]) as client,
+        pytest.raises(httpx.ConnectError) as caught,
+    ):
+        client.get(f"https://{host}/v2/")
+    return unreachable("registry.example", "log in", caught.value)
+
+
+def test_a_server_without_tls_is_told_with_the_option_for_it(tmp_path: Path) -> None:
+    """A registry that answers TLS with plain text is recognised, and is not asked again."""
+    with RegistrySimulator(tmp_path) as sim:
+        told = fail_at(int(sim.host.rpartition(":")[2]))
+
+    assert (told.message, told.retryable) == ("registry.example: cannot log in: it does not speak TLS", False)
+    assert "--plain-http registry.example" in (told.hint or "")
+
+
+def test_a_handshake_that_breaks_is_told_with_what_tls_says() -> None:
+    """A server that hangs up on TLS may do better next time."""
+    with HttpFaults() as server:
+        told = fail_at(server.port)
+
+    assert (told.message, told.retryable) == (
+        "registry.example: cannot log in: TLS broke (unexpected eof while reading)",
+        True,
+    )

@@ -28,7 +28,7 @@ from tests.oci.clocks import Hands
 from tests.simulators.http_faults import Answer, HttpFaults, Request
 from tests.simulators.registry import RegistrySimulator
 
-APP = make_image("team/app", layers=(SampleLayer("tar", 700),))
+APP = make_image("team/app", layers=(SampleLayer("tar", 700_000),))
 BLOB = max(APP.blobs, key=lambda blob: blob.size)
 CONTENT = APP.contents[BLOB.digest]
 RAW = APP.contents[APP.root.digest]

@@ -62,7 +62,8 @@ class Answer:
 class HttpFaults:
     """Serves on `address`, with TLS where it has a certificate.
 
-    `silent` accepts connections and says nothing; `pause` is how many seconds it waits before it reads a body.
+    `silent` accepts connections and says nothing; `pause` is how many seconds it waits before it reads a body, and
+    `pace` how many it takes for each mebibyte of it.
     """
 
     respond: Callable[[Request], Answer] = lambda request: Answer()
@@ -70,13 +71,15 @@ class HttpFaults:
     address: str = "127.0.0.1"
     silent: bool = False
     pause: float = 0.0
+    pace: float = 0.0
+    port: int = 0
     requests: list[Request] = field(default_factory=list)
     received: int = 0
     connections: int = 0
 
     def __enter__(self) -> Self:
-        self._listener = socket.create_server((self.address, 0))
-        self.port: int = self._listener.getsockname()[1]
+        self._listener = socket.create_server((self.address, self.port))
+        self.port = self._listener.getsockname()[1]
         self._stopped = threading.Event()
         self._tls: ssl.SSLContext | None = None
         if self.certificate is not None:
@@ -137,11 +140,17 @@ class HttpFaults:
             self.received += len(line)
             name, _, value = line.decode("latin-1").partition(":")
             headers[name.lower()] = value.strip()
-        if headers.get("content-length", "0") != "0":
-            time.sleep(self.pause)
-        body = reader.read(int(headers.get("content-length", "0"))) or b""
-        self.received += len(body)
-        return Request(method, target, headers, body, number)
+        length = int(headers.get("content-length", "0"))
+        return Request(method, target, headers, self._read_body(reader, length), number)
+
+    def _read_body(self, reader: BufferedIOBase, length: int) -> bytes:
+        body = bytearray()
+        time.sleep(self.pause if length else 0)
+        while len(body) < length and (piece := reader.read(min(length - len(body), 2**20))):
+            body += piece
+            self.received += len(piece)
+            time.sleep(self.pace)
+        return bytes(body)
 
     def _end(self, connection: socket.socket, ending: Ending) -> None:
         if ending == "stall":
