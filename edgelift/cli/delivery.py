@@ -1,7 +1,7 @@
 """Commands about delivery that need no flow: validate a registry, serve content as one."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -90,7 +90,7 @@ def serve(
     set_verbosity(verbose=verbose, quiet=False, informative=True)
     if (content is None) == (writable is None):
         raise ConfigurationError("name either a bundle or store to serve, or --writable DIR")
-    with _served(content, writable) as served:
+    with _served(content, writable) as served, suppress(KeyboardInterrupt):  # that is how it is meant to end
         serve_forever(create_registry(served), host, port)
 
 
