@@ -44,7 +44,7 @@ def parse_retry_after(headers: Mapping[str, str]) -> float | None:
 def _parse_date(text: str) -> datetime | None:
     try:
         moment = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 

@@ -16,18 +16,20 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 import httpx
 import pytest
+from prefect import Flow
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import State as PrefectState
+from prefect.flow_engine import run_flow_sync
+from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
+from deployments.deploy_sites import deployment_of
 from edgelift.site import EdgeSite
 from tests.real_parts import running
-
-if TYPE_CHECKING:
-    from prefect import Flow
-    from prefect.client.schemas.objects import State as PrefectState
 
 POOL = "edge"
 PATIENCE = 120.0  # seconds; ten times what anything here needs on an idle machine
@@ -92,8 +94,6 @@ class PrefectServer:
 
     def deploy(self, site: EdgeSite) -> str:
         """Deploy `site` as `python -m deployments.deploy_sites` does; the deployment's id."""
-        from deployments.deploy_sites import deployment_of  # noqa: PLC0415 - loads Prefect: after the environment
-
         with self.as_api():
             return str(deployment_of(site, POOL).apply())
 
@@ -137,16 +137,13 @@ class PrefectServer:
 
     # Flows in this process, which start in no time
 
-    def run(self, flow: "Flow[Any, Any]", parameters: Mapping[str, object]) -> Attempt:
+    def run(self, flow: Flow[Any, Any], parameters: Mapping[str, object]) -> Attempt:
         """Run `flow` here, with this server as its API."""
         with self.as_api():
             return _attempt(flow(**parameters, return_state=True))
 
-    def run_again(self, flow: "Flow[Any, Any]", parameters: Mapping[str, object], first: Attempt) -> Attempt:
+    def run_again(self, flow: Flow[Any, Any], parameters: Mapping[str, object], first: Attempt) -> Attempt:
         """Retry the run of `first` as the UI does, and carry it out here as a worker would."""
-        from prefect.client.orchestration import get_client  # noqa: PLC0415 - loads Prefect: after the environment
-        from prefect.flow_engine import run_flow_sync  # noqa: PLC0415
-
         self.retry(first.run)
         with self.as_api(), get_client(sync_client=True) as client:
             found = client.read_flow_run(UUID(first.run))
@@ -157,12 +154,6 @@ class PrefectServer:
     @contextmanager
     def as_api(self) -> Iterator[None]:
         """Flows and blocks used in this process go to this server."""
-        from prefect.settings import (  # noqa: PLC0415 - loads Prefect: after the environment
-            PREFECT_API_URL,
-            PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
-            temporary_settings,
-        )
-
         # Every flow would wait a second for its heartbeat to end.
         with temporary_settings({PREFECT_API_URL: self.api, PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
             yield
@@ -178,10 +169,10 @@ class PrefectServer:
         assert response.is_success, response.text
         return response.json() if response.content else None
 
-    def command(self, *arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
-        """Run `python -m …` from the root of the project with this server as its API."""
+    def python(self, *arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run `python …` from the root of the project with this server as its API."""
         return subprocess.run(
-            [sys.executable, "-m", *map(str, arguments)],
+            [sys.executable, *map(str, arguments)],
             cwd=ROOT,
             env={**os.environ, **self.environment, **environment},
             stdin=subprocess.DEVNULL,
@@ -243,7 +234,7 @@ def _is_healthy(api: str) -> bool:
         return False
 
 
-def _attempt(state: "PrefectState[Any]") -> Attempt:
+def _attempt(state: PrefectState[Any]) -> Attempt:
     outcome = state.result(raise_on_failure=False)
     return Attempt(str(state.state_details.flow_run_id), state.type.value, outcome)
 

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prefect import flow, task
 
+from blocks import RegistryCredentials
 from edgelift.bundle.definition import BundleDefinition
 from edgelift.bundle.lock import BundleLock
 from edgelift.errors import (
     ConfigurationError,
     DeniedError,
-    EdgeliftError,
     IncompleteError,
     IntegrityError,
     NotFoundError,
@@ -28,6 +29,14 @@ from edgelift.errors import (
     UnreachableError,
 )
 from edgelift.serve.access import Login
+from flows.build_bundle import build_bundle
+from flows.push_bundle import push_bundle
+from flows.rebuild_bundle import rebuild_bundle
+from flows.sync_site import sync_site
+from tasks.archive import archive_bundle
+from tasks.pull import pull_image
+from tasks.push import push_image
+from tasks.settle import is_retryable, settle
 from tests.images import make_image_set, rename_image
 from tests.integration.prefect_server import ROOT, Attempt, PrefectServer, TaskRun
 from tests.integration.sites import NAME, Site, content_requests, site_in
@@ -45,8 +54,6 @@ def site(tmp_path: Path) -> Iterator[Site]:
 
 def sync(prefect: PrefectServer, site: Site, first: Attempt | None = None, **settings: Any) -> Attempt:
     """Synchronise `site` in this process; after a `first` attempt, retry that."""
-    from flows.sync_site import sync_site  # noqa: PLC0415 - loads Prefect: after the environment
-
     parameters = {"site": site.settings(**settings), **site.places}
     return prefect.run(sync_site, parameters) if first is None else prefect.run_again(sync_site, parameters, first)
 
@@ -97,10 +104,6 @@ def test_what_is_not_proved_fails_the_run(prefect: PrefectServer, site: Site) ->
 
 def test_every_failure_is_told(prefect: PrefectServer) -> None:
     """All tasks settle, whatever they end with, and one error has a line for each that did not complete."""
-    from prefect import flow, task  # noqa: PLC0415 - after the environment
-
-    from tasks.settle import settle  # noqa: PLC0415
-
     outcomes = {
         "good": None,
         "denied": DeniedError("the door is shut", hint="knock"),
@@ -167,10 +170,6 @@ RETRIED_BY_ITSELF: dict[str, tuple[Exception, int]] = {
 @pytest.mark.parametrize(("error", "tries"), RETRIED_BY_ITSELF.values(), ids=RETRIED_BY_ITSELF)
 def test_only_what_may_pass_is_retried(prefect: PrefectServer, error: Exception, tries: int) -> None:
     """Prefect repeats a task on its own only after an error that may pass."""
-    from prefect import flow, task  # noqa: PLC0415 - after the environment
-
-    from tasks.settle import is_retryable  # noqa: PLC0415
-
     seen = []
 
     @task(retries=2, retry_delay_seconds=0, retry_condition_fn=is_retryable)
@@ -189,11 +188,6 @@ def test_only_what_may_pass_is_retried(prefect: PrefectServer, error: Exception,
 
 def test_moving_tasks_are_retried_on_that_condition() -> None:
     """Pull, push and archive are the tasks that talk to servers at length: each has the condition, and two retries."""
-    from tasks.archive import archive_bundle  # noqa: PLC0415 - after the environment
-    from tasks.pull import pull_image  # noqa: PLC0415
-    from tasks.push import push_image  # noqa: PLC0415
-    from tasks.settle import is_retryable  # noqa: PLC0415
-
     tasks = (pull_image, push_image, archive_bundle)
 
     assert [(task.retries, task.retry_condition_fn) for task in tasks] == [(2, is_retryable)] * 3
@@ -204,8 +198,6 @@ def test_moving_tasks_are_retried_on_that_condition() -> None:
 
 def test_a_flow_that_retries_itself_repeats_only_what_failed(prefect: PrefectServer, site: Site) -> None:
     """With `retries` set on the flow, too, the second attempt pulls the failed image only."""
-    from flows.sync_site import sync_site  # noqa: PLC0415 - after the environment
-
     failing = site.images[3]
     site.source.fail("GET", f"/{failing.repository}/blobs/", status=403, times=1)
     patient = sync_site.with_options(retries=1, retry_delay_seconds=0)
@@ -284,8 +276,8 @@ def test_a_changed_password_counts_at_the_next_attempt(prefect: PrefectServer, t
     assert content_requests(source, "GET") == {site.images[2].repository}
 
 
-def test_keys_of_results_are_the_same_in_every_process(tmp_path: Path) -> None:
-    """A retry may run in another process, on another machine: hash randomisation changes no key, the bundle's path neither."""
+def test_keys_of_results_are_the_same_in_every_process() -> None:
+    """A retry may run in another process, on another machine: neither its hashes nor the bundle's path count."""
     keys = [cache_keys(seed, content) for seed, content in (("1", "/here/a.tar.zst"), ("2", "/there/b.tar.zst"))]
 
     assert keys[0] == keys[1]
@@ -357,8 +349,6 @@ def test_an_image_asked_for_twice_is_moved_once(prefect: PrefectServer, site: Si
 
 def test_nothing_to_pull_is_no_failure(prefect: PrefectServer, tmp_path: Path) -> None:
     """A lock without images is built into a bundle without images."""
-    from flows.rebuild_bundle import rebuild_bundle  # noqa: PLC0415 - after the environment
-
     lock_file = tmp_path / "empty.lock.json"
     lock_file.write_bytes(BundleLock(definition=BundleDefinition(name="empty"), images=()).to_json())
     places = {"output": str(tmp_path / "output"), "store": str(tmp_path / "store")}
@@ -389,11 +379,6 @@ def test_no_more_images_are_pulled_at_a_time_than_there_are_workers(prefect: Pre
 
 def test_every_flow_has_a_bound() -> None:
     """Prefect's default is a thread for every image."""
-    from flows.build_bundle import build_bundle  # noqa: PLC0415 - after the environment
-    from flows.push_bundle import push_bundle  # noqa: PLC0415
-    from flows.rebuild_bundle import rebuild_bundle  # noqa: PLC0415
-    from flows.sync_site import sync_site  # noqa: PLC0415
-
     flows = (build_bundle, push_bundle, rebuild_bundle, sync_site)
 
     assert [flow.task_runner._max_workers for flow in flows] == [WORKERS] * 4
@@ -411,8 +396,6 @@ def pulling(site: Site) -> set[str]:
 
 def save_login(prefect: PrefectServer, password: str, host: str = "registry.example") -> None:
     """Write the block that holds the login of the source."""
-    from blocks import RegistryCredentials  # noqa: PLC0415 - after the environment
-
     with prefect.as_api():
         block = RegistryCredentials(registry=host, username="courier", password=password)
         block.save("source", overwrite=True)

@@ -15,6 +15,7 @@ RETRY_AFTER = {
     "seconds": ({"retry-after": "7"}, 7.0),
     "no wait": ({"retry-after": "0"}, 0.0),
     "a date by the server's clock": ({"retry-after": "Mon, 23 Nov 2026 12:00:30 GMT", "date": NOON}, 30.0),
+    "a zone beyond every clock": ({"retry-after": "Fri, 31 Dec 2999 23:59:59 +9999999999999999"}, None),
     "a date that has passed": ({"retry-after": "Mon, 23 Nov 2026 11:00:00 GMT", "date": NOON}, 0.0),
     "absurdly long": ({"retry-after": "9" * 400}, 366 * 86400.0),
     "no header": ({}, None),

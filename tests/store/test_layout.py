@@ -2,7 +2,7 @@
 
 import json
 import subprocess
-import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,7 @@ from edgelift.oci.manifest import OCI_INDEX, OCI_MANIFEST, parse_manifest
 from edgelift.store.local import LocalStore
 from tests.real_parts import require_tool
 from tests.store.content import describe
+from tests.store.workers import begin, worker
 
 NGINX = "docker.io/library/nginx:1.27"
 MANIFEST = describe(b"manifest").model_copy(update={"media_type": OCI_MANIFEST})
@@ -75,24 +76,22 @@ def test_the_index_is_an_image_index(store: LocalStore) -> None:
 
 
 TAG_MANY = """
-import sys
-from pathlib import Path
-from edgelift.store.local import LocalStore
-from tests.store.content import describe
-store = LocalStore(Path(sys.argv[1]))
-for number in range(12):
+for number in range(25):
     store.tag(f"quay.io/{sys.argv[2]}/image:{number}", describe(b"manifest"))
+print("done")
 """
 
 
 def test_no_name_is_lost_between_processes(store: LocalStore) -> None:
     """Four processes name their images at once, and every name is there in the end."""
     teams = ["a", "b", "c", "d"]
-    root = Path(__file__).parents[2]
-    processes = [subprocess.Popen([sys.executable, "-c", TAG_MANY, str(store.root), team], cwd=root) for team in teams]
-    assert [process.wait(timeout=60) for process in processes] == [0, 0, 0, 0]
+    with ExitStack() as workers:
+        processes = [workers.enter_context(worker(TAG_MANY, store.root, team)) for team in teams]
+        begin(*processes)
+        said = [process.communicate(timeout=60)[0] for process in processes]
 
-    assert {f"quay.io/{team}/image:{number}" for team in teams for number in range(12)} == set(store.references())
+    assert said == ["done\n"] * 4
+    assert {f"quay.io/{team}/image:{number}" for team in teams for number in range(25)} == set(store.references())
     assert {"blobs", "index.json", "index.lock", "oci-layout", "partial", "quarantine"} == {
         path.name for path in store.root.iterdir()
     }

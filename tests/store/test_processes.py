@@ -1,11 +1,9 @@
 """Several threads and processes in one store, one of them killed, and a disk that is full."""
 
-import subprocess
-import sys
+import fcntl
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -14,20 +12,11 @@ from edgelift.errors import UnreachableError
 from edgelift.oci.content import CHUNK
 from edgelift.store.local import LocalStore
 from tests.store.content import describe, files_in, make_bytes
+from tests.store.workers import begin, worker
 
 SIZE = 4 * CHUNK + 11
-HEAD = """
-import sys, time
-from pathlib import Path
-from edgelift.errors import StoreError
-from edgelift.store.local import LocalStore
-from tests.store.content import describe, make_bytes
-store = LocalStore(Path(sys.argv[1]))
-content = make_bytes(int(sys.argv[2]))
-print("ready", flush=True)
-sys.stdin.readline()
-"""
 INGEST = """
+content = make_bytes(int(sys.argv[2]))
 with store.ingest(describe(content)) as partial:
     if partial is None:
         print("was there")
@@ -39,12 +28,14 @@ with store.ingest(describe(content)) as partial:
         print("brought it")
 """
 STOP_HALFWAY = """
+content = make_bytes(int(sys.argv[2]))
 with store.ingest(describe(content)) as partial:
     partial.write(content[:700_000])
     print("half", flush=True)
     time.sleep(60)
 """
 FILL_THE_DISK = """
+content = make_bytes(int(sys.argv[2]))
 import resource, signal
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
@@ -64,37 +55,10 @@ def root(tmp_path: Path) -> Path:
     return tmp_path / "store"
 
 
-@contextmanager
-def worker(script: str, root: Path, size: int = SIZE) -> Iterator[subprocess.Popen[str]]:
-    """A process that has opened the store and waits for a line to begin; killed at the end."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", HEAD + script, str(root), str(size)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=Path(__file__).parents[2],
-    )
-    try:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
-
-
-def begin(process: subprocess.Popen[str]) -> None:
-    """Let a worker go."""
-    assert process.stdin is not None
-    process.stdin.write("\n")
-    process.stdin.flush()
-
-
 def test_two_processes_bring_a_blob_once(root: Path) -> None:
     """The second waits for the first and then finds the content there: nothing is fetched twice."""
-    with worker(INGEST, root) as first, worker(INGEST, root) as second:
-        begin(first)
-        begin(second)
+    with worker(INGEST, root, str(SIZE)) as first, worker(INGEST, root, str(SIZE)) as second:
+        begin(first, second)
         said = sorted(process.communicate(timeout=60)[0] for process in (first, second))
 
     assert said == ["brought it\n", "was there\n"]
@@ -105,7 +69,7 @@ def test_two_processes_bring_a_blob_once(root: Path) -> None:
 def test_a_killed_process_is_continued(root: Path) -> None:
     """What a killed process had written is there, its lock is not, and only the rest is fetched."""
     content = make_bytes(SIZE)
-    with worker(STOP_HALFWAY, root) as process:
+    with worker(STOP_HALFWAY, root, str(SIZE)) as process:
         begin(process)
         assert process.stdout is not None
         assert process.stdout.readline() == "half\n"
@@ -125,7 +89,7 @@ def test_a_killed_process_is_continued(root: Path) -> None:
 
 def test_a_full_disk_says_what_is_needed(root: Path) -> None:
     """The error names what is needed, what is free, and that a re-run continues; no blob gets its name."""
-    with worker(FILL_THE_DISK, root) as process:
+    with worker(FILL_THE_DISK, root, str(SIZE)) as process:
         begin(process)
         said = process.communicate(timeout=60)[0]
 
@@ -141,7 +105,7 @@ def test_a_full_disk_says_what_is_needed(root: Path) -> None:
 def test_after_a_full_disk_it_goes_on(root: Path) -> None:
     """With room again, the rest is written behind what had fitted."""
     content = make_bytes(SIZE)
-    with worker(FILL_THE_DISK, root) as process:
+    with worker(FILL_THE_DISK, root, str(SIZE)) as process:
         begin(process)
         process.wait(timeout=60)
 
@@ -226,3 +190,37 @@ def test_who_waits_continues_where_the_other_failed(root: Path) -> None:
 
     assert offsets == [CHUNK]
     assert content == b"".join(store.read(describe(content)))
+
+
+def test_who_waits_for_what_is_lost_again_begins_anew(root: Path) -> None:
+    """A blob that is taken away as soon as it has its name is written once more, not into a file without a name."""
+    store = LocalStore(root)
+    other = threading.Thread(target=bring, args=(store, b"content", []))
+    with store.ingest(describe(b"content")) as partial:
+        assert partial is not None
+        other.start()
+        time.sleep(0.1)  # so that the other waits for our lock; if it comes later, there is nothing to wait for
+        partial.write(b"content")
+        partial.commit()
+        store.path(describe(b"content").digest).unlink()
+    other.join()
+
+    assert b"".join(store.read(describe(b"content"))) == b"content"
+    assert files_in(root / "partial") == {}
+
+
+def test_a_partial_that_nobody_needs_is_removed(root: Path) -> None:
+    """A task that had to wait, and finds the content there, clears away the partial file that it waited for."""
+    store = LocalStore(root)
+    partial = root / "partial" / f"sha256-{describe(b'content').digest.hex}"
+    brought: list[int] = []
+    other = threading.Thread(target=bring, args=(store, b"content", brought))
+    with partial.open("wb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        other.start()
+        time.sleep(0.1)  # so that it waits for the lock; if it comes later, there is nothing to clear away
+        store.path(describe(b"content").digest).write_bytes(b"content")
+    other.join()
+
+    assert brought == [0]
+    assert files_in(root / "partial") == {}

@@ -1,0 +1,235 @@
+"""The blocks: fit for Prefect's forms, kept by a real server, and turned into clients that are let in."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prefect.blocks.core import Block
+from prefect.testing.standard_test_suites import BlockStandardTestSuite
+from pydantic import SecretStr, ValidationError
+
+from blocks import BundleArchive, PaletteCredentials, RegistryCredentials
+from blocks.load import load_block
+from blocks.registry import load_registries
+from deployments.register_blocks import blocks_from
+from edgelift.errors import ConfigurationError, DeniedError
+from edgelift.site import RegistryAccess
+from edgelift.transport import TransportSettings
+from tests.integration.prefect_server import PrefectServer
+from tests.real_parts import RunningRegistry
+
+PEM = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+KEY = {"type": "service_account", "private_key": "-----BEGIN PRIVATE KEY-----\nmade-up\n"}
+
+BLOCKS: dict[str, Block] = {
+    "palette": PaletteCredentials(endpoint="https://palette.example", api_key="made-up-key", insecure=True),
+    "registry with a password": RegistryCredentials(
+        registry="mirror.example:5000/edge", username="courier", password="made-up-password", ca_cert=PEM
+    ),
+    "registry with a service account": RegistryCredentials(registry="us-docker.pkg.dev", service_account=KEY),
+    "open registry": RegistryCredentials(registry="127.0.0.1:5000", plain_http=True),
+    "archive": BundleArchive(
+        bucket="bundles", prefix="sites/", endpoint="https://s3.example", access_key="made-up-id",
+        secret_key="made-up-secret", metadata={"owner": "edge"},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("block", [PaletteCredentials, RegistryCredentials, BundleArchive])
+class TestStandards(BlockStandardTestSuite):
+    """What Prefect asks of a block: texts for its form, a code example, a page to read on."""
+
+    @pytest.fixture
+    def block(self, request: pytest.FixtureRequest) -> Any:
+        """One block class; the parameter takes its place."""
+        return request.param
+
+    def test_has_a_valid_image(self, block: type[Block]) -> None:
+        """No block has a picture: Prefect's own form shows its placeholder, and nothing is fetched from anywhere."""
+        assert block._logo_url is None
+
+
+@pytest.mark.parametrize("block", BLOCKS.values(), ids=BLOCKS)
+def test_a_block_comes_back_as_it_was_saved(prefect: PrefectServer, block: Block) -> None:
+    """Saved and loaded again, over what stood there before, every field is the same; secrets are secrets again."""
+    with prefect.as_api():
+        block.save("round-trip", overwrite=True)
+        loaded = load_block(type(block), "round-trip")
+
+    assert loaded == block
+    assert "made-up" not in repr(loaded)
+
+
+@pytest.mark.parametrize("block", BLOCKS.values(), ids=BLOCKS)
+def test_the_api_masks_what_is_secret(prefect: PrefectServer, block: Block) -> None:
+    """Whoever lists blocks sees stars in place of passwords, keys and service accounts."""
+    with prefect.as_api():
+        document = block.save("masked", overwrite=True)
+    shown = json.dumps(prefect.ask("GET", f"/block_documents/{document}")["data"])
+
+    assert [secret for secret in ("made-up", "PRIVATE KEY") if secret in shown] == []
+
+
+def test_the_entry_point_makes_the_blocks_known(prefect: PrefectServer) -> None:
+    """Installed, the types are registered by name of the module, and load without an import of ours."""
+    done = prefect.python("-m", "prefect", "block", "register", "-m", "blocks")
+    types = {each["slug"] for each in prefect.ask("POST", "/block_types/filter", {})}
+    with prefect.as_api():
+        BLOCKS["open registry"].save("by-slug", overwrite=True)
+    script = "from prefect.blocks.core import Block; print(type(Block.load('registry-credentials/by-slug')).__module__)"
+    loaded = prefect.python("-c", script)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert {"palette-credentials", "registry-credentials", "bundle-archive"} <= types
+    assert loaded.stdout.strip() == "blocks.registry"
+
+
+# Loading
+
+
+def test_a_missing_block_is_named(prefect: PrefectServer) -> None:
+    """The error says which block there is not, and where to make it."""
+    with prefect.as_api(), pytest.raises(ConfigurationError) as raised:
+        load_block(PaletteCredentials, "nowhere")
+
+    assert raised.value.message == "Prefect has no block palette-credentials/nowhere"
+    assert "deployments.register_blocks" in str(raised.value.hint)
+
+
+def test_a_block_that_does_not_fit_is_named_without_its_content(prefect: PrefectServer) -> None:
+    """Prefect's form cannot check that a login is whole; what loads it says what is wrong, and shows no value."""
+    wrong = RegistryCredentials.model_construct(registry="mirror.example", username="courier")
+    with prefect.as_api():
+        wrong.save("wrong", overwrite=True)
+        with pytest.raises(ConfigurationError) as raised:
+            load_block(RegistryCredentials, "wrong")
+
+    assert raised.value.message == (
+        "the block registry-credentials/wrong cannot be used: document: Value error, a user name needs a password"
+    )
+
+
+WRONG_FIELDS: dict[str, dict[str, Any]] = {
+    "two logins": {"registry": "a.example", "username": "u", "password": "made-up", "service_account": KEY},
+    "a list": {"registry": "a.example", "username": "u", "password": ["made-up"]},
+    "no registry": {"username": "u", "password": "made-up"},
+}
+
+
+@pytest.mark.parametrize("fields", WRONG_FIELDS.values(), ids=WRONG_FIELDS)
+def test_errors_of_fields_do_not_show_them(fields: dict[str, Any]) -> None:
+    """A validation error, which Prefect logs with its traceback, has no value in it."""
+    with pytest.raises(ValidationError) as raised:
+        RegistryCredentials(**fields)
+
+    assert "made-up" not in str(raised.value)
+
+
+# Registries
+
+
+def test_a_service_account_logs_in_as_json_key() -> None:
+    """Google's registries take the key itself as the password of `_json_key`."""
+    found = BLOCKS["registry with a service account"].credentials().find("us-docker.pkg.dev", "project/images/app")
+
+    assert found is not None
+    assert (found.username, json.loads(found.password.get_secret_value())) == ("_json_key", KEY)
+
+
+LOGINS = {
+    "below the path": ("mirror.example:5000", "edge/app", "courier"),
+    "beside the path": ("mirror.example:5000", "edges/app", None),
+    "other port": ("mirror.example", "edge/app", None),
+    "other host": ("mirror2.example:5000", "edge/app", None),
+}
+
+
+@pytest.mark.parametrize(("host", "repository", "username"), LOGINS.values(), ids=LOGINS)
+def test_a_login_of_one_project_is_for_that_project(host: str, repository: str, username: str | None) -> None:
+    """HOST/PATH limits the login to repositories below the path, at exactly that host and port."""
+    found = BLOCKS["registry with a password"].credentials().find(host, repository)
+
+    assert (found.username if found else None) == username
+
+
+def test_transport_settings_are_for_one_registry() -> None:
+    """Certificate, plain HTTP and insecurity of a block hold for its registry; everything else stays common."""
+    common = TransportSettings(ca_cert=Path("/common.pem"), proxy="http://proxy.example")
+
+    secured = BLOCKS["registry with a password"].transport_settings(common)
+    plain = BLOCKS["open registry"].transport_settings(common)
+
+    assert Path(str(secured.ca_cert)).read_text() == PEM
+    assert (secured.plain_http, secured.proxy) == (frozenset(), "http://proxy.example")
+    assert (plain.plain_http, plain.ca_cert) == ({"127.0.0.1:5000"}, Path("/common.pem"))
+
+
+def test_a_block_is_let_in(prefect: PrefectServer, secured_registry: RunningRegistry) -> None:
+    """With the password and the authority's certificate in its block, a run is let in; without the block it is not."""
+    block = RegistryCredentials(
+        registry=secured_registry.host,
+        username=secured_registry.username,
+        password=secured_registry.password,
+        ca_cert=Path(str(secured_registry.ca_cert)).read_text(),
+    )
+    anonymous = RegistryCredentials(registry=secured_registry.host, ca_cert=block.ca_cert)
+    with prefect.as_api():
+        block.save("secured", overwrite=True)
+        access = RegistryAccess(docker_config=False, registries=("secured",))
+        with load_registries(access) as connections:
+            connections.registry(secured_registry.host).log_in()
+            source = connections.source_of(secured_registry.host, "any/image")
+
+    assert source == "block secured"
+    with anonymous.get_client() as connections, pytest.raises(DeniedError):
+        connections.registry(secured_registry.host).log_in()
+
+
+# From the environment
+
+
+def test_blocks_are_made_from_the_environment(prefect: PrefectServer, tmp_path: Path) -> None:
+    """Every set of variables becomes a block of its name; secrets may be in files, and none is printed."""
+    key_file = tmp_path / "key"
+    key_file.write_text("the-key-in-a-file\n")
+    done = prefect.python(
+        "-m",
+        "deployments.register_blocks",
+        PALETTE_API_KEY_FILE=str(key_file),
+        PALETTE_ENDPOINT="https://palette.example",
+        REGISTRY_HARBOUR_12_HOST="mirror.example:5000/edge",
+        REGISTRY_HARBOUR_12_USERNAME="courier",
+        REGISTRY_HARBOUR_12_PASSWORD="made-up-password",
+        REGISTRY_LAB_HOST="lab.example",
+        REGISTRY_LAB_PLAIN_HTTP="true",
+        ARCHIVE_BUCKET="bundles",
+        ARCHIVE_SECRET_KEY="made-up-secret",
+        ARCHIVE_ACCESS_KEY="made-up-id",
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [
+        "registered palette-credentials",
+        "registered registry-credentials",
+        "registered bundle-archive",
+        "saved palette-credentials/palette",
+        "saved registry-credentials/harbour-12",
+        "saved registry-credentials/lab",
+        "saved bundle-archive/bundles",
+    ]
+    with prefect.as_api():
+        palette = load_block(PaletteCredentials, "palette")
+        harbour = load_block(RegistryCredentials, "harbour-12")
+        lab = load_block(RegistryCredentials, "lab")
+        archive = load_block(BundleArchive, "bundles")
+    assert (palette.endpoint, palette.api_key) == ("https://palette.example", SecretStr("the-key-in-a-file"))
+    assert (harbour.registry, harbour.username) == ("mirror.example:5000/edge", "courier")
+    assert harbour.password == SecretStr("made-up-password")
+    assert (lab.plain_http, lab.username) == (True, None)
+    assert (archive.bucket, archive.secret_key) == ("bundles", SecretStr("made-up-secret"))
+
+
+def test_an_empty_environment_makes_no_block() -> None:
+    """What is not set is left as it is in Prefect."""
+    assert blocks_from({"PATH": "/bin", "PALETTE_ENDPOINT": "https://palette.example"}) == {}
