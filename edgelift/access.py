@@ -69,8 +69,7 @@ def open_registries(
     if access.credentials_file is not None:
         path = Path(access.credentials_file)
         sources.append(NamedCredentials(str(path), Credentials.from_palette_edge_file(path)))
-    docker = _docker_config()
-    if access.docker_config and docker.is_file():
+    if access.docker_config and (docker := _docker_config()).is_file():
         sources.append(NamedCredentials(str(docker), Credentials.from_docker_config(docker)))
     credentials = Credentials.merged(*(source.credentials for source in sources))
     return Connections(Registries(transport_settings(access), credentials, hosts or {}), sources)

@@ -6,10 +6,11 @@ request counts against Docker Hub's budget.
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 
 from edgelift.bundle.definition import Architecture, BundleDefinition, RequestedImage
 from edgelift.bundle.lock import BundleLock, LockedImage
@@ -20,6 +21,8 @@ from edgelift.errors import (
     NotFoundError,
     PlanError,
     RefusedError,
+    RegistryError,
+    UnreachableError,
 )
 from edgelift.oci.content import ContentStore
 from edgelift.oci.descriptor import Descriptor, Platform
@@ -57,12 +60,12 @@ def plan_bundle(definition: BundleDefinition, registries: Registries, store: Con
 
     Raises `ConfigurationError` where the settings are no way into a registry: nothing can be told of its images then.
     """
+    hosts = sorted({ImageReference.parse(image.reference).registry for image in definition.images})
     with ThreadPoolExecutor(PARALLEL_IMAGES, thread_name_prefix="plan") as pool:
-        futures = [
-            pool.submit(_pin_or_explain, image, definition.architecture, registries, store)
-            for image in definition.images
-        ]
-    outcomes = [future.result() for future in futures]
+        # Asked once: else each of its images would wait for a registry that is not there.
+        absences = dict(zip(hosts, pool.map(lambda host: _absence(registries.registry(host)), hosts), strict=True))
+        pin = partial(_pin_or_explain, definition.architecture, registries, store, absences)
+        outcomes = list(pool.map(pin, definition.images))
     pinned = tuple(outcome for outcome in outcomes if isinstance(outcome, LockedImage))
     errors = tuple(outcome for outcome in outcomes if isinstance(outcome, str))
     return Plan(BundleLock(definition=definition, images=pinned), errors, tuple(_warnings(definition, pinned)))
@@ -170,11 +173,28 @@ class _Pinning:
             )
 
 
+def _absence(registry: Registry) -> UnreachableError | None:
+    try:
+        registry.log_in()
+    except UnreachableError as error:
+        return error
+    except RegistryError:
+        return None  # it is there; what it lets us do is told image by image
+    return None
+
+
 def _pin_or_explain(
-    image: RequestedImage, architecture: Architecture | None, registries: Registries, store: ContentStore
+    architecture: Architecture | None,
+    registries: Registries,
+    store: ContentStore,
+    absences: Mapping[str, UnreachableError | None],
+    image: RequestedImage,
 ) -> LockedImage | str:
     reference = ImageReference.parse(image.reference)
+    absence = absences[reference.registry]
     try:
+        if absence is not None:
+            raise absence
         return pin_image(reference, architecture, registries.registry(reference.registry), store)
     except ConfigurationError:
         raise

@@ -27,7 +27,7 @@ from prefect.client.schemas.objects import State as PrefectState
 from prefect.flow_engine import run_flow_sync
 from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
-from deployments.deploy_sites import deployment_of
+from deployments.deploy_sites import deploy_site
 from edgelift.site import EdgeSite
 from tests.real_parts import running
 
@@ -95,7 +95,7 @@ class PrefectServer:
     def deploy(self, site: EdgeSite) -> str:
         """Deploy `site` as `python -m deployments.deploy_sites` does; the deployment's id."""
         with self.as_api():
-            return str(deployment_of(site, POOL).apply())
+            return str(deploy_site(site, POOL))
 
     def start(
         self, deployment: str, parameters: Mapping[str, object], environment: Mapping[str, str] | None = None
