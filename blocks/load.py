@@ -5,8 +5,8 @@ from typing import TypeVar
 from prefect.blocks.core import Block
 from pydantic import ValidationError
 
-from edgelift.bundle.definition import explain
 from edgelift.errors import ConfigurationError
+from edgelift.explain import explain
 
 AnyBlock = TypeVar("AnyBlock", bound=Block)
 

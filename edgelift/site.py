@@ -6,11 +6,11 @@ the form of a run in Prefect's UI.
 
 from typing import Annotated, Literal, Self
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from edgelift.bundle.definition import Architecture, BundleName, explain
+from edgelift.bundle.definition import Architecture, BundleName
 from edgelift.errors import ConfigurationError
+from edgelift.explain import explain, load_yaml
 
 OnConflict = Literal["fail", "keep", "replace"]
 
@@ -102,7 +102,7 @@ class EdgeSite(_Settings):
     @classmethod
     def from_yaml(cls, text: str, where: str) -> Self:
         """Read a site file; raises `ConfigurationError` that names `where` and every wrong key."""
-        document = _load_yaml(text, where)
+        document = load_yaml(text, where)
         try:
             return cls.model_validate(document)
         except ValidationError as error:
@@ -110,17 +110,3 @@ class EdgeSite(_Settings):
                 f"{where} is not a site file: {explain(error)}",
                 hint="deployments/sites holds examples; unknown keys are refused so that no typo is overlooked",
             ) from None
-
-
-def _load_yaml(text: str, where: str) -> object:
-    try:
-        return yaml.safe_load(text)
-    except yaml.MarkedYAMLError as error:  # its own text would show the line, and with it what may be a secret
-        mark = error.problem_mark
-        place = f" at line {mark.line + 1}, column {mark.column + 1}" if mark is not None else ""
-        raise ConfigurationError(f"{where} is not YAML{place}: {error.problem or error.context}") from None
-    except (yaml.YAMLError, RecursionError, ValueError):  # ValueError: a date or a number that is none
-        raise ConfigurationError(
-            f"{where} is not YAML: it holds a character, date or number that is none, or is nested too deep",
-            hint="put values that look like a date or a number in quotes",
-        ) from None

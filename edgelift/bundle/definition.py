@@ -6,6 +6,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from edgelift.errors import ConfigurationError
+from edgelift.explain import explain, load_yaml
 from edgelift.oci.reference import ImageReference
 
 FORMAT: Literal["edgelift.definition/v1"] = "edgelift.definition/v1"
@@ -85,22 +86,11 @@ class BundleDefinition(BaseModel):
     @classmethod
     def from_yaml(cls, text: str, where: str = "the definition") -> Self:
         """Read a definition; raises `ConfigurationError` that names `where` and every wrong key."""
+        document = load_yaml(text, where)
         try:
-            return cls.model_validate(yaml.safe_load(text))
-        except yaml.YAMLError as error:
-            raise ConfigurationError(f"{where} is not YAML: {_one_line(error)}") from None
+            return cls.model_validate(document)
         except ValidationError as error:
             raise ConfigurationError(
                 f"{where} is not a bundle definition: {explain(error)}",
                 hint="unknown keys are refused so that a typo cannot be overlooked",
             ) from None
-
-
-def explain(error: ValidationError) -> str:
-    """All problems of a validation error in one line, each with its place, without the values (they may be secret)."""
-    problems = error.errors(include_url=False, include_input=False, include_context=False)
-    return "; ".join(f"{'.'.join(str(part) for part in each['loc']) or 'document'}: {each['msg']}" for each in problems)
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

@@ -6,8 +6,9 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from edgelift.bundle.definition import BundleDefinition, explain
+from edgelift.bundle.definition import BundleDefinition
 from edgelift.errors import ConfigurationError
+from edgelift.explain import explain
 from edgelift.oci.content import ImageContent
 from edgelift.oci.descriptor import Descriptor
 from edgelift.oci.digest import Digest

@@ -10,8 +10,8 @@ from typing import Any, Self, TypeVar
 import httpx
 from pydantic import AliasPath, Field, SecretStr, ValidationError
 
-from edgelift.bundle.definition import explain
 from edgelift.errors import PaletteError, ProfileError
+from edgelift.explain import explain
 from edgelift.palette.api import PaletteApi, parse_endpoint
 from edgelift.palette.export import profile_from_document
 from edgelift.palette.models import ClusterProfile, FromPalette, Pack, PackManifest, ProfileVariable

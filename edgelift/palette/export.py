@@ -6,8 +6,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from edgelift.bundle.definition import explain
 from edgelift.errors import ProfileError
+from edgelift.explain import explain
 from edgelift.palette.models import ClusterProfile
 from edgelift.palette.values import CURLY_QUOTES, load_yaml
 
