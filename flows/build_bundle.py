@@ -3,6 +3,7 @@
 from prefect import flow
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from edgelift.bundle.definition import BundleName
 from edgelift.site import DEFAULT_ACCESS, ArchiveSettings, ContentSource, RegistryAccess
 from tasks.archive import archive_bundle
 from tasks.assemble import BuiltBundle, assemble_content
@@ -19,7 +20,7 @@ from tasks.resolve import resolve_source
     persist_result=False,
 )
 def build_bundle(
-    name: str,
+    name: BundleName,
     source: ContentSource,
     output: str = "~/edgelift/bundles",
     access: RegistryAccess = DEFAULT_ACCESS,

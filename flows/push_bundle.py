@@ -5,7 +5,8 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from edgelift.site import DEFAULT_ACCESS, RegistryAccess, TargetSettings
 from tasks.log_in import log_in
-from tasks.push import check_target, open_lock, push_images
+from tasks.preflight import check_target
+from tasks.push import open_lock, push_images
 from tasks.report import DeliveryReport, report_delivery
 from tasks.validate import validate_target
 

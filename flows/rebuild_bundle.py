@@ -3,6 +3,7 @@
 from prefect import flow
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from edgelift.bundle.definition import BundleName
 from edgelift.site import DEFAULT_ACCESS, ArchiveSettings, RegistryAccess
 from tasks.archive import archive_bundle
 from tasks.assemble import BuiltBundle, assemble_content
@@ -18,7 +19,7 @@ from tasks.pull import pull_images
     persist_result=False,
 )
 def rebuild_bundle(
-    name: str,
+    name: BundleName,
     lock_file: str,
     output: str = "~/edgelift/bundles",
     access: RegistryAccess = DEFAULT_ACCESS,

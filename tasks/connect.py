@@ -7,7 +7,9 @@ from prefect.runtime import flow_run
 
 from blocks.registry import load_registries
 from edgelift.access import Connections, default_store
+from edgelift.bundle.reader import BundleReader
 from edgelift.delivery.target import Target
+from edgelift.oci.content import ContentReader
 from edgelift.oci.push import KnownBlobs
 from edgelift.site import RegistryAccess, TargetSettings
 from edgelift.store.local import LocalStore
@@ -28,6 +30,11 @@ def path_of(text: str) -> Path:
     return Path(text).expanduser().absolute()
 
 
+def open_content(path: str) -> ContentReader:
+    """What to push from: a bundle where `path` is a file, else a store; opened once for all tasks of an attempt."""
+    return _content(_attempt(), path_of(path))
+
+
 def known_blobs(target: TargetSettings) -> KnownBlobs:
     """What this run has learned of where blobs are at the target."""
     return _known(_attempt(), target.registry)
@@ -45,6 +52,11 @@ def _attempt() -> str:
 @lru_cache(maxsize=4)
 def _open(attempt: str, access: RegistryAccess) -> Connections:  # noqa: ARG001 - part of the key only
     return load_registries(access)
+
+
+@lru_cache(maxsize=2)
+def _content(attempt: str, path: Path) -> ContentReader:  # noqa: ARG001 - part of the key only
+    return LocalStore(path) if path.is_dir() else BundleReader.open(path)
 
 
 @lru_cache(maxsize=4)

@@ -39,8 +39,8 @@ def narrate_progress(verb: str, total: int) -> Callable[[int], None]:
 
 
 def describe(transfer: Transfer) -> str:
-    """What a copy did: `1.2 MiB in 3 blobs, 2 mounted, 1 there already`."""
-    parts = [f"{format_size(transfer.moved_bytes)} in {transfer.moved} blobs"] if transfer.moved else []
+    """What a copy did: `1.2 MiB moved in 3 blobs, 2 mounted, 1 there already`."""
+    parts = [f"{format_size(transfer.moved_bytes)} moved in {transfer.moved} blobs" if transfer.moved else "0 B moved"]
     parts += [f"{transfer.mounted} mounted"] if transfer.mounted else []
     parts += [f"{transfer.present} there already"] if transfer.present else []
-    return ", ".join(parts) or "nothing to do"
+    return ", ".join(parts)

@@ -8,15 +8,16 @@ from prefect.runtime import flow_run
 
 from edgelift.bundle.definition import BundleDefinition
 from edgelift.bundle.lock import BundleLock
-from edgelift.delivery.preflight import check_delivery, check_disk
+from edgelift.delivery.preflight import check_disk
 from edgelift.documents import read_document, write_document
 from edgelift.errors import PlanError
 from edgelift.plan import plan_bundle
 from edgelift.site import RegistryAccess, TargetSettings
 from edgelift.sizes import format_size
 from edgelift.store.local import LocalStore
-from tasks.connect import connect, open_store, path_of, target_of
+from tasks.connect import connect, open_store, path_of
 from tasks.narrate import narrate
+from tasks.preflight import find_obstacles
 
 
 @task(name="plan", task_run_name="plan {definition.name}", cache_policy=NO_CACHE, persist_result=False)
@@ -66,12 +67,7 @@ def _check_obstacles(
     shortage = check_disk(lock, content, output)
     errors = [shortage] if shortage is not None else []
     if target is not None:
-        destination = target_of(target)
-        registry = connect(access).registry(destination.registry)
-        preflight = check_delivery(lock, destination, registry, target.on_conflict)
-        for warning in preflight.warnings:
-            narrate(warning, warn=True)
-        errors += preflight.errors
+        errors += find_obstacles(lock, access, target)
     if errors:
         raise PlanError("the content cannot be delivered as it stands; nothing was moved", errors)
 

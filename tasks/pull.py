@@ -13,11 +13,10 @@ from edgelift.oci.pull import pull_content
 from edgelift.oci.reference import ImageReference
 from edgelift.oci.transfer import Transfer
 from edgelift.site import RegistryAccess
-from edgelift.sizes import format_size
 from edgelift.store.local import LocalStore
 from tasks.connect import connect, open_store
 from tasks.narrate import describe, narrate, narrate_progress
-from tasks.settle import is_retryable, settle
+from tasks.settle import Settled, is_retryable, settle
 
 
 class PulledImage(BaseModel):
@@ -58,20 +57,21 @@ def pull_image(image: LockedImage, access: RegistryAccess, store: str | None) ->
 
 def pull_images(lock: BundleLock, access: RegistryAccess, store: str | None) -> list[PulledImage]:
     """Pull every image of the lock, each as a task of its own; raises `IncompleteError` naming all that failed."""
-    pulled = _pull(lock.images, access, store)
+    settled = _pull(lock.images, access, store)
     # A result that Prefect took over from an earlier attempt says nothing about the disk of this worker.
-    lost = [image for image in lock.images if not _is_here(image, open_store(store))]
-    if lost:
-        again = {image.reference: image for image in _pull(lost, access, store, refresh=True)}
-        pulled = [again.get(image.reference, image) for image in pulled]
+    content = open_store(store)
+    cached = [image for image, outcome in zip(lock.images, settled, strict=True) if outcome.is_cached]
+    lost = [image for image in cached if not _is_here(image, content)]
+    again = {outcome.result.reference: outcome for outcome in _pull(lost, access, store, refresh=True)}
+    pulled = [again.get(outcome.result.reference, outcome).result for outcome in settled]
     total = sum((image.transfer for image in pulled), Transfer())
-    narrate(f"pulled {len(pulled)} images: {format_size(total.moved_bytes)} moved in {total.moved} blobs")
+    narrate(f"pulled {len(pulled)} images: {describe(total)}")
     return pulled
 
 
 def _pull(
     images: Sequence[LockedImage], access: RegistryAccess, store: str | None, *, refresh: bool = False
-) -> list[PulledImage]:
+) -> list[Settled[PulledImage]]:
     pull = pull_image.with_options(refresh_cache=True) if refresh else pull_image
     futures = pull.map(list(images), access=unmapped(access), store=store)
     return settle("pulled", [image.reference for image in images], futures)

@@ -1,7 +1,6 @@
 """Push: store or bundle → target registry, one task an image."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 from prefect import task, unmapped
 from prefect.cache_policies import INPUTS, NO_CACHE, RUN_ID
@@ -10,20 +9,16 @@ from pydantic import BaseModel, ConfigDict
 
 from edgelift.bundle.lock import BundleLock, LockedImage
 from edgelift.bundle.reader import BundleReader
-from edgelift.delivery.preflight import check_delivery
 from edgelift.delivery.target import TargetName
-from edgelift.errors import PlanError
-from edgelift.oci.content import ContentReader
 from edgelift.oci.push import push_content
 from edgelift.oci.reference import ImageReference
 from edgelift.oci.registry import Registry
 from edgelift.oci.transfer import Transfer
 from edgelift.site import RegistryAccess, TargetSettings
 from edgelift.sizes import format_size
-from edgelift.store.local import LocalStore
-from tasks.connect import connect, known_blobs, path_of, target_of
+from tasks.connect import connect, known_blobs, open_content, path_of, target_of
 from tasks.narrate import describe, narrate, narrate_progress
-from tasks.settle import is_retryable, settle
+from tasks.settle import Settled, is_retryable, settle
 
 
 class PushedImage(BaseModel):
@@ -44,17 +39,6 @@ def open_lock(bundle: str) -> BundleLock:
         return reader.lock
 
 
-@task(name="preflight", task_run_name="preflight {target.registry}", cache_policy=NO_CACHE, persist_result=False)
-def check_target(lock: BundleLock, access: RegistryAccess, target: TargetSettings) -> None:
-    """Raises `PlanError` with all that would stop the delivery, before the first blob leaves."""
-    destination = target_of(target)
-    preflight = check_delivery(lock, destination, connect(access).registry(destination.registry), target.on_conflict)
-    for warning in preflight.warnings:
-        narrate(warning, warn=True)
-    if preflight.errors:
-        raise PlanError(f"{target.registry} cannot take this bundle as it stands; nothing was moved", preflight.errors)
-
-
 @task(
     name="push",
     task_run_name="push {image.reference}",
@@ -70,17 +54,16 @@ def push_image(image: LockedImage, content: str, access: RegistryAccess, target:
     registry, names = _destination(image, access, target)
     progress = narrate_progress(f"pushing {image.reference}", image.size * len(names))
     transfer = Transfer()
-    with open_content(content) as source:
-        for name in names:
-            transfer += push_content(
-                source,
-                image.content,
-                registry,
-                name,
-                known=known_blobs(target),
-                on_conflict=target.on_conflict,
-                progress=progress,
-            )
+    for name in names:
+        transfer += push_content(
+            open_content(content),
+            image.content,
+            registry,
+            name,
+            known=known_blobs(target),
+            on_conflict=target.on_conflict,
+            progress=progress,
+        )
     narrate(f"pushed {image.reference}: {describe(transfer)}")
     targets = tuple(f"{registry.host}/{name}" for name in names)
     return PushedImage(reference=image.reference, targets=targets, transfer=transfer)
@@ -88,29 +71,16 @@ def push_image(image: LockedImage, content: str, access: RegistryAccess, target:
 
 def push_images(lock: BundleLock, content: str, access: RegistryAccess, target: TargetSettings) -> list[PushedImage]:
     """Push every image of the lock, each as a task of its own; raises `IncompleteError` naming all that failed."""
-    pushed = _push(lock.images, content, access, target)
+    open_content(content)  # before the tasks, which share it
+    settled = _push(lock.images, content, access, target)
     # A result taken over from an earlier attempt proves nothing about the registry as it is now.
-    lost = [image for image in lock.images if not _is_there(image, access, target)]
-    if lost:
-        again = {image.reference: image for image in _push(lost, content, access, target, refresh=True)}
-        pushed = [again.get(image.reference, image) for image in pushed]
+    cached = [image for image, outcome in zip(lock.images, settled, strict=True) if outcome.is_cached]
+    lost = [image for image in cached if not _is_there(image, access, target)]
+    again = {outcome.result.reference: outcome for outcome in _push(lost, content, access, target, refresh=True)}
+    pushed = [again.get(outcome.result.reference, outcome).result for outcome in settled]
     total = sum((image.transfer for image in pushed), Transfer())
-    narrate(
-        f"pushed {len(pushed)} images: {format_size(total.moved_bytes)} moved in {total.moved} blobs, "
-        f"{total.mounted} mounted"
-    )
+    narrate(f"pushed {len(pushed)} images: {describe(total)}")
     return pushed
-
-
-@contextmanager
-def open_content(path: str) -> Iterator[ContentReader]:
-    """What to push from: a bundle where `path` is a file, else a store."""
-    place = path_of(path)
-    if place.is_dir():
-        yield LocalStore(place)
-        return
-    with BundleReader.open(place) as reader:
-        yield reader
 
 
 def _push(
@@ -120,7 +90,7 @@ def _push(
     target: TargetSettings,
     *,
     refresh: bool = False,
-) -> list[PushedImage]:
+) -> list[Settled[PushedImage]]:
     push = push_image.with_options(refresh_cache=True) if refresh else push_image
     futures = push.map(list(images), content=content, access=unmapped(access), target=unmapped(target))
     return settle("pushed", [image.reference for image in images], futures)

@@ -1,25 +1,33 @@
 """Fan-in: every mapped task settles, every state is looked at, and all failures are raised as one error."""
 
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
-from prefect.futures import PrefectFuture, PrefectFutureList, wait
-from prefect.states import State
+from prefect.client.schemas.objects import State
+from prefect.futures import PrefectFutureList, wait
 
 from edgelift.errors import EdgeliftError, IncompleteError
 
 T = TypeVar("T")
 
 
-def settle(verb: str, names: Sequence[str], futures: PrefectFutureList[T]) -> list[T]:
-    """The results in order; raises `IncompleteError` with every failure where one of them failed.
+class Settled(NamedTuple, Generic[T]):
+    """The result of one mapped task, and whether it was taken over from an earlier attempt of this run."""
+
+    result: T
+    is_cached: bool
+
+
+def settle(verb: str, names: Sequence[str], futures: PrefectFutureList[T]) -> list[Settled[T]]:
+    """The outcomes in order; raises `IncompleteError` with every failure where one of them failed.
 
     Asking for results one by one would give up at the first failure and leave the rest of the queue undone; handing
     futures to another task would let a failed pull end in a completed run.
     """
     wait(list(futures))
+    states = [future.state for future in futures]
     failures = [
-        f"{name}: {reason(future)}" for name, future in zip(names, futures, strict=True) if not _is_done(future)
+        f"{name}: {_explain(state)}" for name, state in zip(names, states, strict=True) if not state.is_completed()
     ]
     if failures:
         raise IncompleteError(
@@ -27,24 +35,11 @@ def settle(verb: str, names: Sequence[str], futures: PrefectFutureList[T]) -> li
             failures,
             hint="run it again, or retry the run in Prefect: only these are repeated",
         )
-    return [future.result() for future in futures]
-
-
-def is_cached(future: PrefectFuture[T]) -> bool:
-    """Whether the result was taken over from an earlier attempt of this run."""
-    return future.state.name == "Cached"
-
-
-def reason(future: PrefectFuture[T]) -> str:
-    """Why a task failed, without a traceback."""
-    return _explain(future.state)
-
-
-def _is_done(future: PrefectFuture[T]) -> bool:
-    return future.state.is_completed()
+    return [Settled(future.result(), state.name == "Cached") for future, state in zip(futures, states, strict=True)]
 
 
 def _explain(state: State) -> str:
+    """Why a task failed, without a traceback."""
     if not state.is_final():
         return f"it never ended ({state.name})"
     try:

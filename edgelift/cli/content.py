@@ -35,7 +35,8 @@ def images(
         _print_resolution(document)
     errors = [str(problem) for problem in resolution.problems if problem.severity == "error"]
     if errors:
-        raise ProfileError(f"{len(errors)} problems have to be mended before a bundle can be built")
+        count = f"{len(errors)} problems have" if len(errors) > 1 else "a problem has"
+        raise ProfileError(f"{count} to be mended before a bundle can be built")
 
 
 def plan(

@@ -110,7 +110,7 @@ def test_a_name_that_cannot_be_is_an_error(sim: RegistrySimulator) -> None:
 
     assert len(errors) == 1
     assert errors[0].startswith(long.reference)
-    assert "--map" in errors[0]
+    assert "mapping rule" in errors[0]
 
 
 # Standing tags
@@ -197,7 +197,8 @@ def test_a_wrong_login_is_the_only_error(tmp_path: Path) -> None:
         errors, _ = check(sim.host, *images)
 
     assert len(errors) == 1
-    assert f"{sim.host}: cannot log in: 401" in errors[0]
+    assert errors[0].startswith(sim.host)
+    assert "docker login" in errors[0]
 
 
 def test_a_target_that_is_not_there_is_an_error() -> None:
@@ -241,8 +242,10 @@ def test_nothing_is_left_behind(docker_registry: RunningRegistry) -> None:
     images = locked("docker.io/team/docker:1.0", DOCKER), locked("quay.io/team/app:1.0", APP)
     assert check(docker_registry.host, *images) == ((), ())
 
+    # Distribution itself leaves the state of its hash behind when an upload is called off, without the upload.
     storage = docker_registry.log.parent / "storage"
-    assert [path for path in storage.rglob("*") if path.is_file()] == []
+    files = [path for path in storage.rglob("*") if path.is_file() and "hashstates" not in path.parts]
+    assert files == []
     assert Registry(docker_registry.host, TransportSettings(), Credentials()).list_repositories() == ()
 
 

@@ -263,7 +263,16 @@ def limit_of(deployment: dict[str, Any]) -> tuple[int, str]:
 
 
 def lasting(deployment: dict[str, Any]) -> dict[str, Any]:
-    """The deployment without the moment of its last change."""
-    passing = {"updated", "pull_steps", "schedules", "global_concurrency_limit"}
+    """What a second run must leave as it is; workers that look in change the rest."""
+    names = (
+        "id",
+        "created",
+        "entrypoint",
+        "parameters",
+        "description",
+        "tags",
+        "work_pool_name",
+        "concurrency_options",
+    )
     schedules = [each["id"] for each in deployment["schedules"]]
-    return {name: value for name, value in deployment.items() if name not in passing} | {"schedules": schedules}
+    return {name: deployment[name] for name in names} | {"schedules": schedules}

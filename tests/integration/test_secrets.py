@@ -33,7 +33,7 @@ SERVICE_ACCOUNT = "the-canary-of-a-service-account-03e7"
 TALKATIVE = {
     "PREFECT_LOGGING_LEVEL": "DEBUG",
     "PREFECT_LOGGING_ROOT_LEVEL": "DEBUG",
-    "PREFECT_LOGGING_EXTRA_LOGGERS": "edgelift,httpx,httpcore,urllib3",
+    "PREFECT_LOGGING_EXTRA_LOGGERS": "edgelift,httpx,urllib3",
     "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
     "PREFECT_RESULTS_PERSIST_BY_DEFAULT": "true",
 }

@@ -1,0 +1,29 @@
+"""Preflight: what would stop the delivery at the target, found before the first blob leaves."""
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from edgelift.bundle.lock import BundleLock
+from edgelift.delivery.preflight import check_delivery
+from edgelift.errors import PlanError
+from edgelift.site import RegistryAccess, TargetSettings
+from tasks.connect import connect, target_of
+from tasks.narrate import narrate
+
+
+@task(name="preflight", task_run_name="preflight {target.registry}", cache_policy=NO_CACHE, persist_result=False)
+def check_target(lock: BundleLock, access: RegistryAccess, target: TargetSettings) -> None:
+    """Raises `PlanError` with all that would stop the delivery."""
+    errors = find_obstacles(lock, access, target)
+    if errors:
+        raise PlanError(f"{target.registry} cannot take this bundle as it stands; nothing was moved", errors)
+
+
+def find_obstacles(lock: BundleLock, access: RegistryAccess, target: TargetSettings) -> tuple[str, ...]:
+    """One line for each obstacle at the target; warnings go into the log."""
+    destination = target_of(target)
+    registry = connect(access).registry(destination.registry)
+    preflight = check_delivery(lock, destination, registry, target.on_conflict)
+    for warning in preflight.warnings:
+        narrate(warning, warn=True)
+    return preflight.errors
