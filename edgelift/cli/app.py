@@ -7,7 +7,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from edgelift.cli import content, delivery, run
-from edgelift.cli.console import say_error
+from edgelift.cli.console import say, say_error
 from edgelift.cli.interruption import INTERRUPTED, TERMINATED, end_in_time, say_interrupted
 from edgelift.errors import EdgeliftError
 
@@ -37,16 +37,21 @@ app.command("demo")(run.demo)
 app.command("up")(run.up)
 
 
-@app.callback()
-def edgelift(
-    version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
-) -> None:
-    """Carry what an edge Kubernetes cluster needs from its Palette profiles to the site's registry, and prove it."""
-    if version:
+def _print_version(wanted: bool) -> None:
+    if wanted:
         from importlib.metadata import version as installed  # noqa: PLC0415 - 30 ms that other commands need not pay
 
-        typer.echo(f"edgelift {installed('edgelift')}")
+        say(f"edgelift {installed('edgelift')}")
         raise typer.Exit
+
+
+@app.callback()
+def edgelift(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Carry what an edge Kubernetes cluster needs from its Palette profiles to the site's registry, and prove it."""
 
 
 def main() -> NoReturn:

@@ -11,8 +11,8 @@ from edgelift.access import open_registries
 from edgelift.bundle.lock import BundleLock
 from edgelift.bundle.reader import BundleReader
 from edgelift.cli import options
-from edgelift.cli.console import say_json, say_table, set_verbosity, tell
-from edgelift.delivery.receipt import Extras
+from edgelift.cli.console import say_json, set_verbosity
+from edgelift.cli.receipt import show_receipt
 from edgelift.delivery.target import Target
 from edgelift.delivery.validate import validate_lock
 from edgelift.documents import read_document, write_document
@@ -63,20 +63,8 @@ def validate(
     if as_json:
         say_json(proved.document())
     elif not quiet:
-        say_table(
-            ("VERDICT", "TARGET", "REASON"), [(proof.verdict, proof.target, proof.reason) for proof in proved.proofs]
-        )
-        tell(", ".join(f"{count} {verdict}" for verdict, count in proved.counts.items()))
-        _tell_extras(proved.extras)
+        show_receipt(proved)
     proved.raise_unless_whole()
-
-
-def _tell_extras(extras: Extras) -> None:
-    """What informs and decides nothing."""
-    if extras.tags or extras.repositories:
-        tell(f"beside the lock: {len(extras.tags)} tags, {len(extras.repositories)} repositories (--json lists them)")
-    for reason in extras.not_checkable:
-        tell(f"could not be listed: {reason}")
 
 
 def serve(

@@ -3,19 +3,23 @@
 import json
 import os
 import socket
+import sys
 from contextlib import ExitStack
 from pathlib import Path
 
 from edgelift.cli.console import say, tell
 from edgelift.cli.prefect_api import running_api
+from edgelift.cli.receipt import show_receipt
+from edgelift.delivery.receipt import DeliveryReceipt
 from edgelift.demo.palette_api import DEMO_PROJECT, create_palette_api
 from edgelift.demo.profiles import demo_profiles
 from edgelift.demo.servers import source_registry, target_registry
-from edgelift.documents import write_document
+from edgelift.documents import read_document, write_document
 from edgelift.serve.server import RunningServer
 from edgelift.site import ArchiveSettings, ContentSource, EdgeSite, RegistryAccess, TargetSettings
 
 SITE = "demo-site"
+EDGELIFT = sys.argv[0]  # as the user called it; a virtual environment need not be on the PATH
 API_KEY = "the-key-of-the-demo"  # of the stand-in, which is gone when the demo ends
 
 
@@ -45,18 +49,20 @@ def run_demo(directory: Path, *, quiet: bool) -> None:
 
 
 def _show(folder: Path, target: str, receipt_path: str) -> None:
-    receipt = json.loads(Path(receipt_path).read_bytes())
+    """Where everything lies and how to look at it; the receipt comes last."""
     bundle = folder / "site" / f"{SITE}.tar.zst"
+    receipt = DeliveryReceipt.from_json(read_document(Path(receipt_path)), receipt_path)
+    port = target.rpartition(":")[2]
     say("")
-    say(f"bundle    {bundle}    look: edgelift inspect {bundle}")
+    show_receipt(receipt)
+    say("")
+    say(f"bundle    {bundle}")
+    say(f"          look: {EDGELIFT} inspect {bundle}")
     say(f"lock      {folder / 'site' / f'{SITE}.lock.json'}")
     say(f"archive   {folder / 'archive'}")
     say(f"settings  {folder / 'site' / f'{SITE}.site-settings.yaml'}")
-    say(f"registry  look: edgelift serve --writable {folder / 'target-registry'} --port {target.rpartition(':')[2]}")
-    for proof in receipt["proofs"]:
-        say(f"{proof['verdict']:<13} {proof['target']}")
-    counts = ", ".join(f"{count} {verdict}" for verdict, count in receipt["counts"].items())
-    say(f"receipt   {receipt_path}: {counts}")
+    say(f"target    look: {EDGELIFT} serve --writable {folder / 'target-registry'} --port {port}")
+    say(f"receipt   {receipt_path}: {receipt.counts['ok']} of {len(receipt.proofs)} images ok")
 
 
 def _ports(note: Path) -> dict[str, int]:

@@ -10,9 +10,10 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
-from edgelift.cli.console import say_error
+from edgelift.cli.console import say_error, tell
 
 GRACE = 5.0  # seconds to end in good order
+_MOMENT = 0.5  # seconds; an end that takes longer is announced
 INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM  # exit codes, as shells count
 
 
@@ -36,7 +37,9 @@ def _watch(reader: int) -> None:
     number = 0
     while number not in (signal.SIGINT, signal.SIGTERM):
         number = os.read(reader, 1)[0]
-    select.select([reader], [], [], GRACE)
+    if not select.select([reader], [], [], _MOMENT)[0]:
+        tell("interrupted: stopping …")
+        select.select([reader], [], [], GRACE - _MOMENT)
     say_interrupted()
     _end_children()
     os._exit(128 + number)

@@ -2,10 +2,8 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,8 +16,6 @@ from edgelift.cli.console import show_run_log, tell
 from edgelift.documents import write_document
 from edgelift.errors import ConfigurationError
 
-GRACE = 5.0  # seconds between an interrupt and the end
-INTERRUPTED = 130  # exit code
 START_LIMIT = 60.0  # seconds; migrations of a fresh database take 15
 
 
@@ -39,29 +35,7 @@ def running_api(*, quiet: bool) -> Iterator[None]:
     import prefect.main  # noqa: F401, PLC0415 - sets up Prefect's logging, which ours hangs on to
 
     show_run_log(quiet=quiet)
-    before = signal.signal(signal.SIGINT, _interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def _interrupt(*_: object) -> None:
-    """End the run; a thread that waits for a silent registry is given a few seconds, since everything is resumable."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    tell("interrupted: stopping …")
-    watchdog = threading.Timer(GRACE, _leave)
-    watchdog.daemon = True
-    watchdog.start()
-    raise KeyboardInterrupt
-
-
-def _leave() -> None:
-    from prefect.server.api.server import SubprocessASGIServer  # noqa: PLC0415 - loaded already, by the flow
-
-    for server in list(SubprocessASGIServer._instances.values()):
-        server.stop()
-    os._exit(INTERRUPTED)
+    yield
 
 
 def start_server(host: str, port: int, *, stop: bool = False) -> str:

@@ -9,6 +9,7 @@ from edgelift.cli import options
 from edgelift.cli.console import say, say_json, say_table, set_verbosity, tell
 from edgelift.cli.planning import rehearse_push
 from edgelift.cli.prefect_api import running_api, start_server
+from edgelift.cli.receipt import show_delivery
 from edgelift.define import check_name
 from edgelift.documents import read_document
 from edgelift.errors import ConfigurationError, PlanError
@@ -124,7 +125,7 @@ def push(
     if as_json:
         say_json(report.model_dump(mode="json"))
     else:
-        _say_report(report.receipt_path, report.settings_path)
+        show_delivery(report.receipt_path, report.settings_path)
 
 
 def sync(
@@ -147,7 +148,7 @@ def sync(
     if as_json:
         say_json(report.model_dump(mode="json"))
     else:
-        _say_report(report.receipt_path, report.settings_path)
+        show_delivery(report.receipt_path, report.settings_path)
 
 
 def demo(
@@ -219,11 +220,6 @@ def _archive(directory: Path | None, block: str | None, artifact: str | None) ->
     if len(named) > 1:
         raise ConfigurationError("a bundle is archived in one place: name one of the --archive options")
     return ArchiveSettings.model_validate(named) if named else None
-
-
-def _say_report(receipt_path: str, settings_path: str) -> None:
-    say(f"receipt: {receipt_path}")
-    say(f"site-side settings: {settings_path}")
 
 
 def _text(path: Path | None) -> str | None:

@@ -1,11 +1,12 @@
 """The delivery receipt: what was proved at the target, reference by reference."""
 
 import json
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
-from edgelift.errors import IncompleteError
+from edgelift.errors import ConfigurationError, IncompleteError
+from edgelift.explain import explain
 from edgelift.oci.digest import Digest
 
 FORMAT: Literal["edgelift.receipt/v1"] = "edgelift.receipt/v1"
@@ -85,3 +86,15 @@ class DeliveryReceipt(BaseModel):
     def to_json(self) -> bytes:
         """The receipt as it is kept in a file."""
         return (json.dumps(self.document(), indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
+
+    @classmethod
+    def from_json(cls, content: bytes, where: str = "the receipt") -> Self:
+        """Read a receipt; raises `ConfigurationError` that names `where` and every wrong key."""
+        try:
+            document = json.loads(content)
+            derived = {"counts", "whole"}
+            return cls.model_validate_json(json.dumps({key: document[key] for key in document.keys() - derived}))
+        except ValidationError as error:
+            raise ConfigurationError(f"{where} is not a delivery receipt: {explain(error)}") from None
+        except (ValueError, AttributeError, RecursionError):
+            raise ConfigurationError(f"{where} is not a delivery receipt: it is not a JSON object") from None

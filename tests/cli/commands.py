@@ -7,7 +7,7 @@ import json
 import resource
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -62,15 +62,17 @@ class CommandLine:
         home.mkdir(exist_ok=True)
         return {"PATH": "/usr/bin:/bin", "HOME": str(home), "COLUMNS": "200", **self.environment}
 
-    def run(self, *arguments: object, largest_file: int | None = None, **environment: str) -> Outcome:
-        """Run a command to its end; with `largest_file` the disk takes no file of more bytes."""
+    def run(
+        self, *arguments: object, largest_file: int | None = None, within: Sequence[str] = (), **environment: str
+    ) -> Outcome:
+        """Run a command to its end, `within` another one; with `largest_file` the disk takes no file of more bytes."""
 
         def limit() -> None:
             if largest_file is not None:
                 resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
 
         done = subprocess.run(
-            [EDGELIFT, *map(str, arguments)],
+            [*within, EDGELIFT, *map(str, arguments)],
             cwd=self.folder,
             env={**self.full_environment, **environment},
             capture_output=True,

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from edgelift.demo.content import make_image
+from edgelift.demo.content import SampleLayer, make_image
 from edgelift.demo.palette_api import DEMO_PROJECT, export_document
 from edgelift.demo.profiles import demo_profiles
 from edgelift.palette.models import ClusterProfile
@@ -20,6 +20,7 @@ from edgelift.serve.access import Login
 from tests.certificates import Authority
 from tests.cli.commands import CommandLine, files_below, make_bundle, references
 from tests.palette.builders import image_values, make_pack, make_profile
+from tests.real_parts import require_tool
 from tests.simulators.palette import PaletteSimulator
 from tests.simulators.registry import RegistrySimulator
 
@@ -422,3 +423,21 @@ def test_what_is_wrong_is_said(case: Callable[[Stage], Bad], stage: Stage, comma
     assert KEY not in outcome.out + outcome.err
     assert files_below(stage.out) == []
     assert files_below(stage.folder / "given") == before
+
+
+def test_a_disk_that_is_too_small_is_found_before_anything_moves(stage: Stage, command_line: CommandLine) -> None:
+    """On a real disk of half a megabyte: what is free, what is needed, and no blob on its way."""
+    sim, disk = stage.registry(), stage.folder / "disk"
+    sim.put_image(make_image("team/large", layers=(SampleLayer("tar", 600_000),)))
+    disk.mkdir()
+    mount = 'mount -t tmpfs -o size=512k none "$0" && exec "$@"'
+    within = (require_tool("unshare"), "-rm", "sh", "-c", mount, str(disk))
+    if command_line.run("--version", within=within).code != 0:
+        pytest.skip("this machine lets us mount nothing")
+    arguments = ("--store", disk / "store", "--output", disk / "out" / "site.lock.json")
+    outcome = command_line.run("plan", "--image", f"{sim.host}/team/large:1.0", *arguments, within=within)
+
+    assert (outcome.code, "Traceback" in outcome.err) == (1, False)
+    assert f"{disk}/store has " in outcome.error
+    assert "are needed; free some space or choose another folder" in outcome.error
+    assert sim.count("GET", "/blobs/") == 0

@@ -32,7 +32,7 @@ from edgelift.site import EdgeSite
 from tests.real_parts import running
 
 POOL = "edge"
-PATIENCE = 120.0  # seconds; ten times what anything here needs on an idle machine
+PATIENCE = 90.0  # seconds; several times what anything here needs on an idle machine
 ROOT = Path(__file__).parents[2]
 _FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 Found = TypeVar("Found")

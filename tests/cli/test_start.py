@@ -1,0 +1,102 @@
+"""Starting: commands that run no flow do not wait for what only flows need."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from edgelift.demo.content import make_image
+from edgelift.demo.palette_api import export_document
+from tests.cli.commands import CommandLine, make_bundle, references
+from tests.palette.builders import image_values, make_pack, make_profile
+from tests.simulators.registry import RegistrySimulator
+
+APP = make_image("team/app")
+HEAVY = ("prefect", "boto3", "botocore", "uvicorn", "starlette", "fastapi", "oras", "requests", "cryptography")
+# Runs the command line in this interpreter, then tells which modules that took.
+PROGRAM = """\
+import sys
+from edgelift.cli import main
+sys.argv[0] = "edgelift"
+try:
+    main()
+except SystemExit as end:
+    code = end.code
+print("LOADED", *sorted({name.partition(".")[0] for name in sys.modules}), file=sys.stderr)
+sys.exit(code)
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the files of all commands lie."""
+    return tmp_path_factory.mktemp("start")
+
+
+@pytest.fixture(scope="module")
+def sim(folder: Path) -> Iterator[RegistrySimulator]:
+    """A registry with one image."""
+    with RegistrySimulator(folder / "registry") as simulator:
+        simulator.put_image(APP)
+        yield simulator
+
+
+@pytest.fixture(scope="module")
+def bundle(sim: RegistrySimulator, folder: Path) -> Path:
+    """A bundle of that image."""
+    return make_bundle(folder / "given", sim.host, APP)
+
+
+COMMANDS: dict[str, Callable[[RegistrySimulator, Path], tuple[object, ...]]] = {
+    "--help": lambda sim, bundle: ("--help",),
+    "--version": lambda sim, bundle: ("--version",),
+    "build --help": lambda sim, bundle: ("build", "--help"),
+    "images": lambda sim, bundle: ("images", bundle.parent / "addon.yaml"),
+    "plan": lambda sim, bundle: ("plan", "--image", references(sim.host, APP)[0]),
+    "inspect": lambda sim, bundle: ("inspect", bundle),
+    "verify": lambda sim, bundle: ("verify", bundle),
+    "push --dry-run": lambda sim, bundle: ("push", "--dry-run", "--file", bundle, "--registry", sim.host),
+    "validate": lambda sim, bundle: ("validate", "--file", bundle, "--registry", sim.host),
+}
+
+
+@pytest.mark.parametrize("make_arguments", COMMANDS.values(), ids=COMMANDS)
+def test_commands_without_a_flow_load_nothing_heavy(
+    make_arguments: Callable[[RegistrySimulator, Path], tuple[object, ...]], sim: RegistrySimulator, bundle: Path
+) -> None:
+    """Neither Prefect nor S3 nor a web server is loaded, and the command does its work."""
+    (bundle.parent / "addon.yaml").write_text(_profile())
+    arguments = [sys.executable, "-c", PROGRAM, *map(str, make_arguments(sim, bundle))]
+    environment = CommandLine(bundle.parent).full_environment
+    done = subprocess.run(arguments, capture_output=True, text=True, env=environment, timeout=60, check=False)
+    _, found, loaded = done.stderr.rpartition("LOADED ")
+
+    assert found, done.stderr
+    assert done.returncode == (3 if "validate" in arguments else 0), done.stderr
+    assert "typer" in loaded.split()
+    assert sorted(set(HEAVY) & set(loaded.split())) == []
+
+
+def test_every_command_has_an_example_or_an_obvious_use(command_line: CommandLine) -> None:
+    """The list of commands is complete, each with a sentence, and the exit codes are told."""
+    text = command_line.run("--help").out
+
+    for command in ("images", "plan", "build", "push", "sync", "validate", "inspect", "verify", "serve", "demo", "up"):
+        assert f" {command} " in text
+    assert "3 incomplete" in text
+
+
+def test_no_command_is_a_request_for_help(command_line: CommandLine) -> None:
+    """Without a command the help is shown, and that is a usage error; so is a command that does not exist."""
+    outcomes = [command_line.run(), command_line.run("bulid")]
+
+    assert [outcome.code for outcome in outcomes] == [2, 2]
+    assert "Usage: edgelift" in outcomes[0].out + outcomes[0].err
+    assert "bulid" in outcomes[1].err
+
+
+def _profile() -> str:
+    return json.dumps(export_document(make_profile(make_pack(image_values("nginx:1")), name="addon")))
