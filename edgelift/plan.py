@@ -15,7 +15,6 @@ from functools import partial
 from edgelift.bundle.definition import Architecture, BundleDefinition, RequestedImage
 from edgelift.bundle.lock import BundleLock, LockedImage
 from edgelift.errors import (
-    ConfigurationError,
     EdgeliftError,
     IntegrityError,
     NotFoundError,
@@ -196,8 +195,6 @@ def _pin_or_explain(
         if absence is not None:
             raise absence
         return pin_image(reference, architecture, registries.registry(reference.registry), store)
-    except ConfigurationError:
-        raise
     except NotFoundError as error:
         hint = error.hint or "check repository and tag where the image is asked for"
         return f"{reference}{_asked_by(image)}: {NotFoundError(error.message, hint=hint)}"

@@ -1,17 +1,15 @@
 """One line a step, in the run's log and, through the command line, in the terminal."""
 
 import logging
-import time
 from collections.abc import Callable
-from threading import Lock
 
 from prefect.logging import get_run_logger
 
 from edgelift.oci.transfer import Transfer
+from edgelift.progress import Pace
 from edgelift.sizes import format_size
 
 CHANNEL = "edgelift"  # the command line shows what is logged under this name, and nothing of the engine's own
-INTERVAL = 5.0  # seconds between two progress lines
 
 
 def narrate(message: str, *, warn: bool = False) -> None:
@@ -21,19 +19,13 @@ def narrate(message: str, *, warn: bool = False) -> None:
 
 
 def narrate_progress(verb: str, total: int) -> Callable[[int], None]:
-    """A callback for bytes done; it logs how far `verb` is, at most every few seconds, and never at the very end."""
-    logger = get_run_logger().getChild(CHANNEL)
-    lock, state = Lock(), {"done": 0, "said": time.monotonic()}
+    """A callback for bytes done; it logs how far `verb` is, every few seconds, and nothing of short work."""
+    logger, pace = get_run_logger().getChild(CHANNEL), Pace()
 
     def progress(count: int) -> None:
-        with lock:
-            state["done"] += count
-            now = time.monotonic()
-            if now - state["said"] < INTERVAL or state["done"] >= total:
-                return
-            state["said"] = now
-            done = int(state["done"])
-        logger.info("%s: %s of %s (%d %%)", verb, format_size(done), format_size(total), 100 * done // max(total, 1))
+        if done := pace.add(count):
+            share = 100 * done // max(total, 1)
+            logger.info("%s: %s of %s (%d %%)", verb, format_size(done), format_size(total), share)
 
     return progress
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from edgelift.bundle.lock import BundleLock, LockedImage
 from edgelift.bundle.reader import BundleReader
 from edgelift.delivery.target import TargetName
+from edgelift.delivery.validate import prove_image
 from edgelift.oci.push import push_content
 from edgelift.oci.reference import ImageReference
 from edgelift.oci.registry import Registry
@@ -97,10 +98,11 @@ def _push(
 
 
 def _is_there(image: LockedImage, access: RegistryAccess, target: TargetSettings) -> bool:
+    """Whether all of the image is at the target under each of its names."""
     registry, names = _destination(image, access, target)
-    standing = [registry.describe(name.repository, name.tag) for name in names]
-    keep = target.on_conflict == "keep"  # another digest may stand there, but something has to
-    return all(found is not None and (keep or found.digest == image.descriptor.digest) for found in standing)
+    proofs = [prove_image(image, name, registry, target_of(target)) for name in names]
+    kept = target.on_conflict == "keep"  # another digest may stand there, but something has to
+    return all(proof.verdict == "ok" or (kept and proof.verdict == "differs") for proof in proofs)
 
 
 def _destination(

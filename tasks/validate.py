@@ -4,8 +4,9 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from edgelift.bundle.lock import BundleLock
-from edgelift.delivery.receipt import DeliveryReceipt
+from edgelift.delivery.receipt import DeliveryReceipt, Proof
 from edgelift.delivery.validate import validate_lock
+from edgelift.progress import Pace
 from edgelift.site import RegistryAccess, TargetSettings
 from tasks.connect import connect, target_of
 from tasks.narrate import narrate
@@ -17,7 +18,14 @@ def validate_target(
 ) -> DeliveryReceipt:
     """Ask the target for every reference and all that it refers to; the receipt says what was proved."""
     destination = target_of(target)
-    receipt = validate_lock(lock, destination, connect(access).registry(destination.registry), deep=deep)
+    pace = Pace()
+
+    def on_proof(_: Proof) -> None:
+        if done := pace.add(1):
+            narrate(f"validating {destination}: {done} of {len(lock.images)} images")
+
+    registry = connect(access).registry(destination.registry)
+    receipt = validate_lock(lock, destination, registry, deep=deep, on_proof=on_proof)
     counts = ", ".join(f"{count} {verdict}" for verdict, count in receipt.counts.items() if count)
     narrate(f"validated {destination}: {counts}", warn=not receipt.is_whole)
     return receipt

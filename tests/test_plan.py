@@ -247,6 +247,17 @@ def test_indexes_nested_too_deep_are_refused(sim: RegistrySimulator, store: Loca
         pin(sim, store, "team/plain:deep")
 
 
+@pytest.mark.timeout(30)
+def test_shared_indexes_are_walked_once(sim: RegistrySimulator, store: LocalStore, raw: RawContent) -> None:
+    """An index that names another four times, and so on fifteen times over, is no bomb."""
+    described, count = PLAIN.root, MAX_DEPTH - 1
+    for _ in range(count):
+        described = raw.put_index("team/plain", "bomb", *[described] * 4)
+
+    assert len(pin(sim, store, "team/plain:bomb").manifests) == count + 1
+    assert sim.count("GET", "/manifests/") == count + 1
+
+
 def test_an_index_with_a_missing_child_is_refused(sim: RegistrySimulator, store: LocalStore, raw: RawContent) -> None:
     """The message names the manifest that is missing, and the way around it."""
     missing = Descriptor(media_type=OCI_MANIFEST, digest=Digest.of(b"never pushed"), size=12)

@@ -1,6 +1,6 @@
 """Commands about delivery that need no flow: validate a registry, serve content as one."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,12 +11,14 @@ from edgelift.access import open_registries
 from edgelift.bundle.lock import BundleLock
 from edgelift.bundle.reader import BundleReader
 from edgelift.cli import options
-from edgelift.cli.console import say_json, set_verbosity
+from edgelift.cli.console import say_json, set_verbosity, tell
 from edgelift.cli.receipt import show_receipt
+from edgelift.delivery.receipt import Proof
 from edgelift.delivery.target import Target
 from edgelift.delivery.validate import validate_lock
 from edgelift.documents import read_document, write_document
 from edgelift.errors import ConfigurationError
+from edgelift.progress import Pace
 from edgelift.store.local import LocalStore
 
 if TYPE_CHECKING:
@@ -57,7 +59,8 @@ def validate(
     with open_registries(access) as registries:
         client = registries.registry(target.registry)
         client.log_in()
-        proved = validate_lock(expected, target, client, deep=deep)
+        on_proof = _tell_progress(len(expected.images), quiet)
+        proved = validate_lock(expected, target, client, deep=deep, on_proof=on_proof)
     if receipt is not None:
         write_document(receipt, proved.to_json())
     if as_json:
@@ -65,6 +68,17 @@ def validate(
     elif not quiet:
         show_receipt(proved)
     proved.raise_unless_whole()
+
+
+def _tell_progress(images: int, quiet: bool) -> Callable[[Proof], None]:
+    pace = Pace()
+
+    def on_proof(_: Proof) -> None:
+        done = pace.add(1)
+        if done and not quiet:
+            tell(f"validated {done} of {images} images")
+
+    return on_proof
 
 
 def serve(

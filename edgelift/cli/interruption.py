@@ -7,13 +7,14 @@ import os
 import select
 import signal
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 
 from edgelift.cli.console import say_error, tell
 
 GRACE = 5.0  # seconds to end in good order
-_MOMENT = 0.5  # seconds; an end that takes longer is announced
+_MOMENT = 1.0  # seconds; an end that takes longer is announced
 INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM  # exit codes, as shells count
 
 
@@ -23,7 +24,7 @@ def say_interrupted() -> None:
 
 
 def end_in_time() -> None:
-    """From now on SIGINT and SIGTERM end this process after `GRACE`, a second one at once.
+    """From now on SIGINT and SIGTERM end this process after `GRACE`, a second one after a moment.
 
     The signals are seen on their way to whoever handles them: Prefect has its own handlers, and waits for every task.
     """
@@ -40,6 +41,7 @@ def _watch(reader: int) -> None:
     if not select.select([reader], [], [], _MOMENT)[0]:
         tell("interrupted: stopping …")
         select.select([reader], [], [], GRACE - _MOMENT)
+    time.sleep(_MOMENT)  # a second signal may be the echo of the first: uvicorn raises it again once it has ended
     say_interrupted()
     _end_children()
     os._exit(128 + number)

@@ -35,7 +35,7 @@ def validate_lock(
     expected = [(image, name) for image in lock.images for name in _names(image, target)]
     with ThreadPoolExecutor(PARALLEL_REFERENCES, thread_name_prefix="validate") as pool:
         proofs = []
-        for proof in pool.map(lambda item: _prove(item[0], item[1], registry, target, deep=deep), expected):
+        for proof in pool.map(lambda item: prove_image(item[0], item[1], registry, target, deep=deep), expected):
             proofs.append(proof)
             if on_proof is not None:
                 on_proof(proof)
@@ -128,7 +128,10 @@ class _Check:
                 raise IntegrityError(f"blob {descriptor.digest} holds wrong bytes")
 
 
-def _prove(image: LockedImage, name: TargetName, registry: Registry, target: Target, *, deep: bool) -> Proof:
+def prove_image(
+    image: LockedImage, name: TargetName, registry: Registry, target: Target, *, deep: bool = False
+) -> Proof:
+    """The verdict on one image under one name; raises nothing that the registry could cause."""
     check = _Check(registry, name.repository, deep)
     found: Digest | None = None
     try:

@@ -73,7 +73,7 @@ def test_a_run_on_silent_sockets_ends_and_can_be_resumed(
     assert "site.tar.zst" in files_below(run.folder / "out")
 
 
-def test_a_second_interrupt_ends_at_once(api: str, sim: RegistrySimulator, command_line: CommandLine) -> None:
+def test_a_second_interrupt_ends_sooner(api: str, sim: RegistrySimulator, command_line: CommandLine) -> None:
     """Who presses Ctrl-C twice does not wait for the end of the grace."""
     run = replace(command_line, environment={"PREFECT_API_URL": api})
     sim.stall("GET", "/blobs/", after_bytes=100_000, times=None)

@@ -4,20 +4,21 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 from edgelift.demo.content import SampleImage
 from edgelift.oci.digest import Digest
-from edgelift.oci.reference import ImageReference
 from edgelift.serve.access import Login
 from edgelift.site import ContentSource, EdgeSite, RegistryAccess, TargetSettings
 from edgelift.store.local import LocalStore
+from flows.sync_site import sync_site
 from tests.images import make_image_set
+from tests.integration.prefect_server import Attempt, PrefectServer
 from tests.simulators.registry import RegistrySimulator
 
 NAME = "harbour"
-ALL_OK = {"ok": 0, "differs": 0, "missing": 0, "not-checkable": 0}
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,11 @@ class Site:
         found: dict[str, Any] = json.loads((self.folder / "output" / f"{NAME}.receipt.json").read_bytes())
         return found
 
+    @property
+    def fetched_blobs(self) -> list[str]:
+        """The paths of all blobs that the source has given away, as often as it has."""
+        return [each.path for each in self.source.requests if "/blobs/" in each.path and each.status == HTTPStatus.OK]
+
     def forget_requests(self) -> None:
         """Begin both logs anew."""
         self.source.forget_requests()
@@ -93,13 +99,14 @@ def site_in(folder: Path, count: int, *, multi_arch: int = 1, login: Login | Non
         yield Site(folder, source, target, images)
 
 
+def sync(prefect: PrefectServer, site: Site, first: Attempt | None = None, **settings: Any) -> Attempt:
+    """Synchronise `site` in this process; after a `first` attempt, retry that."""
+    parameters = {"site": site.settings(**settings), **site.places}
+    return prefect.run(sync_site, parameters) if first is None else prefect.run_again(sync_site, parameters, first)
+
+
 def content_requests(simulator: RegistrySimulator, *methods: str) -> set[str]:
     """The repositories whose manifests or blobs were asked for or sent with one of `methods`."""
     paths = [each.path.split("/") for each in simulator.requests if each.method in methods]
     kinds = ("blobs", "manifests")
     return {"/".join(path[2 : path.index(kind)]) for path in paths for kind in kinds if kind in path}
-
-
-def names(references: Sequence[str]) -> list[str]:
-    """References as they are printed everywhere."""
-    return [str(ImageReference.parse(reference)) for reference in references]

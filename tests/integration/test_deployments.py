@@ -264,15 +264,6 @@ def limit_of(deployment: dict[str, Any]) -> tuple[int, str]:
 
 def lasting(deployment: dict[str, Any]) -> dict[str, Any]:
     """What a second run must leave as it is; workers that look in change the rest."""
-    names = (
-        "id",
-        "created",
-        "entrypoint",
-        "parameters",
-        "description",
-        "tags",
-        "work_pool_name",
-        "concurrency_options",
-    )
+    names = ("id", "created", "entrypoint", "parameters", "description", "tags", "work_pool_name")
     schedules = [each["id"] for each in deployment["schedules"]]
     return {name: deployment[name] for name in names} | {"schedules": schedules}

@@ -41,10 +41,8 @@ TALKATIVE = {
 RUNS = {
     "all-is-well": ("palette", "registry", "COMPLETED", ""),
     "wrong-password": ("palette", "wrong-password", "FAILED", "401"),
-    "no-login": ("palette", "no-login", "FAILED", "there are no credentials for"),
     "wrong-key": ("wrong-key", "registry", "FAILED", "refused the API key (404)"),
     "two-logins": ("palette", "two-logins", "FAILED", "give either a password or a service account"),
-    "no-such-block": ("palette", "nowhere", "FAILED", "Prefect has no block registry-credentials/nowhere"),
 }
 
 
@@ -115,7 +113,6 @@ def save_blocks(server: PrefectServer, registry: RunningRegistry, palette: str) 
         RegistryCredentials(**common, **login).save("registry", overwrite=True)
         wrong = {**login, "password": WRONG_PASSWORD}
         RegistryCredentials(**common, **wrong).save("wrong-password", overwrite=True)
-        RegistryCredentials(**common).save("no-login", overwrite=True)
         # What can be typed into the form of the UI, which knows the types of fields only.
         both = RegistryCredentials.model_construct(**common, **login, service_account={"key": SERVICE_ACCOUNT})
         both.save("two-logins", overwrite=True)

@@ -186,6 +186,7 @@ def test_a_shared_blob_is_sent_once(sim: RegistrySimulator, tmp_path: Path) -> N
     images = [make_image(f"edge/image-{number}", layers=(shared, SampleLayer("tar", number))) for number in range(8)]
     common = set.intersection(*({blob.digest for blob in image.blobs} for image in images)).pop()
     source, known = filled_store(tmp_path / "several", *images), KnownBlobs()
+    sim.stall("PUT", common, after_bytes=None, seconds=0.3)
 
     with ThreadPoolExecutor(8) as pool:
         each_place = [(image, Place(image.repository, image.tag)) for image in images]
