@@ -31,4 +31,6 @@ def explain(error: ValidationError) -> str:
 
 
 def _plain(message: str) -> str:
+    if message == "Extra inputs are not permitted":
+        return "unknown key"
     return " ".join(_WORDS.get(word, word) for word in message.split())

@@ -37,7 +37,7 @@ def build_bundle(
         archive: Where the bundle is kept, too.
         store: Folder of the working store; empty for the one in the user's cache.
     """
-    definition = resolve_source(name, source)
+    definition = resolve_source(name, source, access)
     log_in(definition, access)
     lock = plan_lock(definition, access, store, output)
     pull_images(lock, access, store)

@@ -29,7 +29,7 @@ def sync_site(site: EdgeSite, output: str = "~/edgelift/sites", store: str | Non
         output: Folder of the worker that the bundle, its lock, the receipt and the site-side settings are written to.
         store: Folder of the working store; empty for the one in the user's cache.
     """
-    definition = resolve_source(site.name, site.source)
+    definition = resolve_source(site.name, site.source, site.access)
     log_in(definition, site.access, site.target)
     lock = plan_lock(definition, site.access, store, output, site.target)
     pull_images(lock, site.access, store)

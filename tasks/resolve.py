@@ -9,14 +9,14 @@ from edgelift.access import palette_from_environment
 from edgelift.bundle.definition import BundleDefinition
 from edgelift.define import define_bundle
 from edgelift.palette.client import PaletteClient
-from edgelift.site import ContentSource
+from edgelift.site import ContentSource, RegistryAccess
 from tasks.narrate import narrate
 
 
 @task(name="resolve", task_run_name="resolve the content of {name}", cache_policy=NO_CACHE, persist_result=False)
-def resolve_source(name: str, source: ContentSource) -> BundleDefinition:
+def resolve_source(name: str, source: ContentSource, access: RegistryAccess) -> BundleDefinition:
     """Read the profiles, from Palette and from files, and list what they declare."""
-    defined = define_bundle(name, source, lambda: _open_palette(source))
+    defined = define_bundle(name, source, lambda: _open_palette(source, access))
     for warning in defined.warnings:
         narrate(warning, warn=True)
     definition = defined.definition
@@ -27,7 +27,7 @@ def resolve_source(name: str, source: ContentSource) -> BundleDefinition:
     return definition
 
 
-def _open_palette(source: ContentSource) -> PaletteClient:
+def _open_palette(source: ContentSource, access: RegistryAccess) -> PaletteClient:
     if source.palette is not None:
         return load_block(PaletteCredentials, source.palette).get_client(source.project)
-    return palette_from_environment(source.project)
+    return palette_from_environment(source.project, access=access)

@@ -133,10 +133,12 @@ class _Body(httpx.SyncByteStream):
 
 def _translate(error: urllib3.exceptions.HTTPError) -> httpx.TransportError:
     """The `httpx` error that says the same; the original stays its cause."""
+    system = error.__cause__ or error.__context__  # "Connection refused" rather than urllib3's description of itself
+    reason = system.strerror if isinstance(system, OSError) and system.strerror else str(error)
     for theirs, ours in _TRANSLATIONS.items():
         if isinstance(error, theirs):
-            return ours(str(error))
-    return httpx.ReadError(str(error))
+            return ours(reason)
+    return httpx.ReadError(reason)
 
 
 _TRANSLATIONS: dict[type[Exception], type[httpx.TransportError]] = {
