@@ -1,8 +1,6 @@
 """Access to registries."""
 
-import atexit
 import json
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,8 +9,10 @@ from prefect.types import SecretDict
 from pydantic import ConfigDict, Field, SecretStr, model_validator
 
 from blocks.load import load_block
-from edgelift.access import Connections, NamedCredentials, open_registries, transport_settings
+from edgelift.access import Connections, NamedCredentials, cache_folder, open_registries, transport_settings
+from edgelift.documents import write_document
 from edgelift.oci.credentials import Credentials
+from edgelift.oci.digest import Digest
 from edgelift.oci.reference import canonical_registry
 from edgelift.site import RegistryAccess
 from edgelift.transport import TransportSettings
@@ -99,9 +99,8 @@ def open_with_blocks(access: RegistryAccess, blocks: dict[str, RegistryCredentia
 
 
 def _as_file(certificate: str) -> Path:
-    """The PEM text as a file for the TLS library; public, and gone when the process ends."""
-    with tempfile.NamedTemporaryFile("w", suffix=".pem", prefix="edgelift-ca-", delete=False) as file:
-        file.write(certificate)
-    path = Path(file.name)
-    atexit.register(path.unlink, missing_ok=True)
+    """The PEM text as a file for the TLS library, one for each text; certificates are public."""
+    content = certificate.encode()
+    path = cache_folder() / "certificates" / f"{Digest.of(content).hex}.pem"
+    write_document(path, content)
     return path
