@@ -6,14 +6,14 @@ from pathlib import Path
 
 from prefect.blocks.core import Block
 from prefect.types import SecretDict
-from pydantic import ConfigDict, Field, SecretStr, model_validator
+from pydantic import ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from blocks.load import load_block
 from edgelift.access import Connections, NamedCredentials, cache_folder, open_registries, transport_settings
 from edgelift.documents import write_document
 from edgelift.oci.credentials import Credentials
 from edgelift.oci.digest import Digest
-from edgelift.oci.reference import canonical_registry
+from edgelift.oci.reference import canonical_registry, is_registry
 from edgelift.site import RegistryAccess
 from edgelift.transport import TransportSettings
 
@@ -46,6 +46,13 @@ class RegistryCredentials(Block):
     ca_cert: str | None = Field(default=None, description="PEM of the certificate authority of this registry.")
     insecure: bool = Field(default=False, description="Do not verify the TLS certificate. For a test network only.")
     plain_http: bool = Field(default=False, description="The registry speaks plain HTTP.")
+
+    @field_validator("registry")
+    @classmethod
+    def _is_a_host(cls, registry: str) -> str:
+        if not is_registry(registry.partition("/")[0]):
+            raise ValueError("write it as HOST[:PORT] or HOST[:PORT]/PATH, without a scheme")
+        return registry
 
     @model_validator(mode="after")
     def _has_one_login(self) -> "RegistryCredentials":

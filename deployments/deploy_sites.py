@@ -19,6 +19,7 @@ from prefect.schedules import Cron, Schedule
 from prefect.settings import PREFECT_API_URL
 from prefect.types.entrypoint import EntrypointType
 
+from deployments.server import require_server
 from edgelift.documents import read_document
 from edgelift.errors import ConfigurationError, EdgeliftError
 from edgelift.site import EdgeSite
@@ -74,6 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         sites = load_sites(wanted.files or sorted(SITES.glob("*.yaml")))
         if not wanted.check:
+            require_server()
             _require_pool(wanted.pool)
         for site in sites:
             if not wanted.check:

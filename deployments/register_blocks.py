@@ -4,30 +4,50 @@ Types are always registered. A block is written where its variables are set; sec
 with NAME_FILE, from a file) and never from an argument:
 
     PALETTE_API_KEY, PALETTE_ENDPOINT                            → Palette Credentials "palette"
-    REGISTRY_<BLOCK>_HOST, _USERNAME, _PASSWORD                  → Registry Credentials "<block>"
+    REGISTRY_<BLOCK>_HOST, _USERNAME, _PASSWORD, _CA_CERT_FILE,
+        _PLAIN_HTTP=true, _INSECURE=true                         → Registry Credentials "<block>", in lower case
     ARCHIVE_BUCKET, _PREFIX, _ENDPOINT, _ACCESS_KEY, _SECRET_KEY → Bundle Archive "bundles"
 """
 
+import argparse
 import os
 import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+import httpx
 from prefect.blocks.core import Block
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 
 from blocks import BundleArchive, PaletteCredentials, RegistryCredentials
+from deployments.server import require_server
+from edgelift.documents import read_document
+from edgelift.errors import ConfigurationError, EdgeliftError
+from edgelift.explain import explain
 
 
 def main() -> None:
     """Register every type and write the blocks that the environment describes."""
-    for block in (PaletteCredentials, RegistryCredentials, BundleArchive):
-        block.register_type_and_schema()
-        sys.stdout.write(f"registered {block.get_block_type_slug()}\n")
-    for name, block in blocks_from(os.environ).items():
-        block.save(name, overwrite=True)
-        sys.stdout.write(f"saved {block.get_block_type_slug()}/{name}\n")
+    form = argparse.RawDescriptionHelpFormatter
+    argparse.ArgumentParser(
+        prog="python -m deployments.register_blocks", description=__doc__, formatter_class=form
+    ).parse_args()
+    try:
+        blocks = blocks_from(os.environ)
+        server = require_server()
+        for kind in (PaletteCredentials, RegistryCredentials, BundleArchive):
+            kind.register_type_and_schema()
+            sys.stdout.write(f"registered {kind.get_block_type_slug()}\n")
+        for name, block in blocks.items():
+            block.save(name, overwrite=True)
+            sys.stdout.write(f"saved {block.get_block_type_slug()}/{name}\n")
+    except EdgeliftError as error:
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(error.exit_code)
+    except httpx.HTTPError as error:
+        sys.stderr.write(f"error: cannot reach Prefect at {server}: {error}\n")
+        sys.exit(1)
 
 
 def blocks_from(environment: Mapping[str, str]) -> dict[str, Block]:
@@ -51,17 +71,28 @@ def blocks_from(environment: Mapping[str, str]) -> dict[str, Block]:
 
 
 def _registry(environment: Mapping[str, str], prefix: str, host: str) -> RegistryCredentials:
-    return RegistryCredentials(
-        registry=host,
-        username=environment.get(f"{prefix}_USERNAME"),
-        password=_secret(environment, f"{prefix}_PASSWORD"),
-        plain_http=environment.get(f"{prefix}_PLAIN_HTTP", "").lower() in {"1", "true", "yes"},
-    )
+    certificate = environment.get(f"{prefix}_CA_CERT_FILE")
+    try:
+        return RegistryCredentials(
+            registry=host,
+            username=environment.get(f"{prefix}_USERNAME"),
+            password=_secret(environment, f"{prefix}_PASSWORD"),
+            ca_cert=read_document(Path(certificate)).decode() if certificate else None,
+            plain_http=_is_set(environment, f"{prefix}_PLAIN_HTTP"),
+            insecure=_is_set(environment, f"{prefix}_INSECURE"),
+        )
+    except (ValidationError, UnicodeDecodeError) as error:
+        reason = explain(error) if isinstance(error, ValidationError) else f"{certificate} is no text"
+        raise ConfigurationError(f"{prefix}_… cannot be a block: {reason}") from None
+
+
+def _is_set(environment: Mapping[str, str], name: str) -> bool:
+    return environment.get(name, "").lower() in {"1", "true", "yes"}
 
 
 def _secret(environment: Mapping[str, str], name: str) -> SecretStr | None:
     if path := environment.get(f"{name}_FILE"):
-        return SecretStr(Path(path).read_text(encoding="utf-8").strip())
+        return SecretStr(read_document(Path(path)).decode(errors="replace").strip())
     value = environment.get(name)
     return SecretStr(value) if value else None
 

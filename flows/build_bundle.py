@@ -5,7 +5,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from edgelift.bundle.definition import BundleName
 from edgelift.site import DEFAULT_ACCESS, ArchiveSettings, ContentSource, RegistryAccess
-from tasks.archive import archive_bundle
+from tasks.archive import archive_bundle, check_archive
 from tasks.assemble import BuiltBundle, assemble_content
 from tasks.log_in import log_in
 from tasks.plan import plan_lock
@@ -39,6 +39,8 @@ def build_bundle(
     """
     definition = resolve_source(name, source, access)
     log_in(definition, access)
+    if archive:
+        check_archive(archive, access)
     lock = plan_lock(definition, access, store, output)
     pull_images(lock, access, store)
     bundle = assemble_content(lock, name, store, output)

@@ -5,7 +5,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from edgelift.bundle.definition import BundleName
 from edgelift.site import DEFAULT_ACCESS, ArchiveSettings, RegistryAccess
-from tasks.archive import archive_bundle
+from tasks.archive import archive_bundle, check_archive
 from tasks.assemble import BuiltBundle, assemble_content
 from tasks.log_in import log_in
 from tasks.plan import replay_lock
@@ -38,6 +38,8 @@ def rebuild_bundle(
     """
     lock = replay_lock(lock_file, store, output)
     log_in(lock.definition, access)
+    if archive:
+        check_archive(archive, access)
     pull_images(lock, access, store)
     bundle = assemble_content(lock, name, store, output)
     return archive_bundle(bundle, archive, access) if archive else bundle

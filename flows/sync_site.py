@@ -4,7 +4,7 @@ from prefect import flow
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from edgelift.site import EdgeSite
-from tasks.archive import archive_bundle
+from tasks.archive import archive_bundle, check_archive
 from tasks.assemble import assemble_content
 from tasks.log_in import log_in
 from tasks.plan import plan_lock
@@ -31,6 +31,8 @@ def sync_site(site: EdgeSite, output: str = "~/edgelift/sites", store: str | Non
     """
     definition = resolve_source(site.name, site.source, site.access)
     log_in(definition, site.access, site.target)
+    if site.archive:
+        check_archive(site.archive, site.access)
     lock = plan_lock(definition, site.access, store, output, site.target)
     pull_images(lock, site.access, store)
     bundle = assemble_content(lock, site.name, store, output)

@@ -15,9 +15,15 @@ from edgelift.oci.digest import Digest
 from edgelift.site import ArchiveSettings, RegistryAccess
 from edgelift.sizes import format_size
 from tasks.assemble import BuiltBundle
-from tasks.connect import connect
+from tasks.connect import connect, path_of
 from tasks.narrate import narrate, narrate_progress
 from tasks.settle import is_retryable
+
+
+@task(name="check archive", cache_policy=NO_CACHE, persist_result=False)
+def check_archive(archive: ArchiveSettings, access: RegistryAccess) -> None:
+    """Raises, before anything is moved, where the block is missing or the directory is not there."""
+    _open_archive(archive, access)
 
 
 @task(
@@ -45,4 +51,4 @@ def _open_archive(archive: ArchiveSettings, access: RegistryAccess) -> Archive:
     if archive.artifact is not None:
         host, _, repository = archive.artifact.partition("/")
         return ArtifactArchive(connect(access).registry(host), repository)
-    return DirectoryArchive(Path(str(archive.directory)))
+    return DirectoryArchive(path_of(str(archive.directory)))

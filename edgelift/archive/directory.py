@@ -18,7 +18,9 @@ class DirectoryArchive:
     """Keeps bundles under the directory `root`, which has to be there: an unmounted share is not to be filled."""
 
     def __init__(self, root: Path) -> None:
+        """Open the archive in `root`; raises `StoreError` where that is no directory."""
         self._root = root
+        self._require_root()
 
     def store(
         self, path: Path, *, digest: Digest, name: str | None = None, progress: Progress | None = None
@@ -45,9 +47,12 @@ class DirectoryArchive:
         return ArchivedBundle(url=source.resolve().as_uri(), size=size, digest=expected)
 
     def _path(self, name: str) -> Path:
+        self._require_root()
+        return self._root / check_name(name)
+
+    def _require_root(self) -> None:
         if not self._root.is_dir():
             raise StoreError(f"{self._root} is not a directory", hint="mount the share or make the directory first")
-        return self._root / check_name(name)
 
 
 def _holds(target: Path, size: int, digest: Digest) -> bool:

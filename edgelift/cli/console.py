@@ -61,9 +61,18 @@ def set_verbosity(*, verbose: bool, quiet: bool, informative: bool = False) -> N
 def show_run_log(*, quiet: bool) -> None:
     """Show what the tasks of a flow say on standard error, and nothing of the engine's own log."""
     handler = _terminal("%(message)s")
+    handler.setFormatter(_Warning("%(message)s"))
     handler.addFilter(lambda record: record.name.endswith(f".{CHANNEL}"))
     handler.setLevel(logging.ERROR if quiet else logging.INFO)
     logging.getLogger("prefect").addHandler(handler)
+
+
+class _Warning(logging.Formatter):
+    """Says of a warning that it is one."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = super().format(record)
+        return f"warning: {text}" if record.levelno == logging.WARNING else text
 
 
 def _terminal(form: str) -> logging.Handler:

@@ -8,10 +8,11 @@ from edgelift.access import default_store, open_registries, palette_from_environ
 from edgelift.bundle.lock import BundleLock
 from edgelift.bundle.reader import BundleReader
 from edgelift.bundle.summary import summarise
-from edgelift.define import define_bundle
+from edgelift.define import define_bundle, read_exported
 from edgelift.delivery.preflight import check_delivery, check_disk
 from edgelift.delivery.target import Target
-from edgelift.documents import write_document
+from edgelift.documents import read_document, write_document
+from edgelift.oci.reference import ImageReference
 from edgelift.plan import plan_bundle
 from edgelift.site import ContentSource, RegistryAccess, TargetSettings
 from edgelift.store.local import LocalStore
@@ -37,6 +38,19 @@ class Rehearsal:
     pushes: tuple[tuple[str, str], ...]
     errors: tuple[str, ...]
     warnings: tuple[str, ...]
+
+
+def check_locally(source: ContentSource | Path) -> None:
+    """Raises `ConfigurationError` for what is wrong without asking anyone: a file that is none, a malformed reference.
+
+    A flow would find it, too, but only once Prefect has started.
+    """
+    if isinstance(source, Path):
+        BundleLock.from_json(read_document(source), str(source))
+        return
+    read_exported(source.profile_files)
+    for text in source.images:
+        ImageReference.parse(text)
 
 
 def plan_delivery(

@@ -5,12 +5,14 @@ from typing import Annotated, Literal
 
 import typer
 
+from edgelift.bundle.reader import BundleReader
 from edgelift.cli import options
 from edgelift.cli.console import say, say_json, say_table, set_verbosity, tell
-from edgelift.cli.planning import rehearse_push
+from edgelift.cli.planning import check_locally, rehearse_push
 from edgelift.cli.prefect_api import running_api, start_server
 from edgelift.cli.receipt import show_delivery
 from edgelift.define import check_name
+from edgelift.delivery.target import Target
 from edgelift.documents import read_document
 from edgelift.errors import ConfigurationError, PlanError
 from edgelift.site import ArchiveSettings, ContentSource, EdgeSite, RegistryAccess, TargetSettings
@@ -66,6 +68,7 @@ def build(
     check_name(name)
     archive = _archive(archive_directory, archive_block, archive_artifact)
     source = _source_or_lock(lock, profile_files, profiles, project_id, image, arch, settings)
+    check_locally(source)
     with running_api(quiet=quiet):
         if isinstance(source, Path):
             from flows.rebuild_bundle import rebuild_bundle  # noqa: PLC0415 - loads Prefect
@@ -118,6 +121,8 @@ def push(
     if dry_run:
         _rehearse(file, target, access, as_json=as_json)
         return
+    with BundleReader.open(file):  # a file that is no bundle is told before Prefect starts
+        pass
     with running_api(quiet=quiet):
         from flows.push_bundle import push_bundle  # noqa: PLC0415 - loads Prefect
 
@@ -141,6 +146,8 @@ def sync(
     """Do all of it for one site: build, archive, push, validate."""
     set_verbosity(verbose=verbose, quiet=quiet)
     site = EdgeSite.from_yaml(read_document(site_file).decode(errors="replace"), str(site_file))
+    check_locally(site.source)
+    Target.parse(site.target.registry, site.target.rules)
     with running_api(quiet=quiet):
         from flows.sync_site import sync_site  # noqa: PLC0415 - loads Prefect
 

@@ -20,8 +20,9 @@ LONGEST_LIFE = 86400.0  # seconds
 RENEW_EARLY = 30.0  # seconds, or a tenth of a token's life if that is less
 
 _TOKEN = r"[A-Za-z0-9!#$%&'*+.^_`|~-]+"  # noqa: S105 - a grammar, RFC 9110 §5.6.2
-_PARAMETER = re.compile(rf'[\s,]*({_TOKEN})\s*=\s*(?:"((?:[^"\\]|\\.)*)"|({_TOKEN}))')
-_SCHEME = re.compile(rf"[\s,]*({_TOKEN})(?:\s+(?!{_TOKEN}\s*=\s*[^\s=,])[A-Za-z0-9._~+/-]+=*)?")
+_SEPARATORS = re.compile(r"[\s,]*")
+_PARAMETER = re.compile(rf'({_TOKEN})\s*=\s*(?:"((?:[^"\\]|\\.)*)"|({_TOKEN}))')
+_SCHEME = re.compile(rf"({_TOKEN})(?:\s+(?!{_TOKEN}\s*=\s*[^\s=,])[A-Za-z0-9._~+/-]+=*)?")
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ def parse_challenges(lines: Sequence[str]) -> tuple[Challenge, ...]:
     found: list[tuple[str, dict[str, str]]] = []
     for line in lines:
         position = 0
-        while position < len(line):
+        while (position := _after_separators(line, position)) < len(line):
             if found and (match := _PARAMETER.match(line, position)):
                 value = match[3] if match[2] is None else re.sub(r"\\(.)", r"\1", match[2])
                 found[-1][1].setdefault(match[1].lower(), value)
@@ -69,6 +70,11 @@ def parse_challenges(lines: Sequence[str]) -> tuple[Challenge, ...]:
                 found.append((match[1].lower(), {}))
             position = match.end() if match else (line.find(",", position) + 1 or len(line))
     return tuple(Challenge(scheme, parameters) for scheme, parameters in found)
+
+
+def _after_separators(line: str, position: int) -> int:
+    found = _SEPARATORS.match(line, position)
+    return found.end() if found else position
 
 
 def parse_token(body: bytes, now: float) -> Token:

@@ -30,6 +30,13 @@ class Credential:
     password: SecretStr
     identity_token: SecretStr | None = None
 
+    def __post_init__(self) -> None:
+        """Raises `ValueError` where one of them is no text that can be sent."""
+        for secret in (self.password, self.identity_token or self.password):
+            if not isinstance(self.username, str) or not isinstance(secret.get_secret_value(), str):
+                raise ValueError("a login consists of texts")
+            f"{self.username}{secret.get_secret_value()}".encode()
+
 
 _Find = Callable[[str, str], Credential | None]
 
@@ -83,7 +90,7 @@ class Credentials:
         try:
             logins = [login for kind in ("image", "helm") for login in document.get(kind) or ()]
             return cls.of((login["endpoint"], login["username"], _password(login["password"])) for login in logins)
-        except (KeyError, TypeError, AttributeError, ConfigurationError):
+        except (KeyError, TypeError, AttributeError, ValueError, ConfigurationError):
             raise ConfigurationError(
                 f"{path} holds an entry that is no login",
                 hint='entries of "image" and "helm" are {"endpoint": "…", "username": "…", "password": "…"}',
@@ -149,11 +156,12 @@ def _run_helper(name: str, key: str, path: Path) -> Credential | None:
     try:
         document = json.loads(answer.stdout)
         username, secret = str(document["Username"]), SecretStr(str(document["Secret"]))
+        login = Credential(username, secret)
     except (ValueError, KeyError, TypeError):
         raise ConfigurationError(f"the credential helper {program} gave no login for {key}") from None
     if username == _IDENTITY_TOKEN_USER:
         return Credential(username, SecretStr(""), secret)
-    return Credential(username, secret) if username or secret else None
+    return login if username or secret else None
 
 
 def _inline_login(key: str, login: Any, path: Path) -> Credential | None:
@@ -163,11 +171,11 @@ def _inline_login(key: str, login: Any, path: Path) -> Credential | None:
         if login.get("auth"):
             username, _, password = base64.b64decode(login["auth"], validate=True).decode().partition(":")
         token = login.get("identitytoken")
+        if not username and not token:
+            return None
+        return Credential(username, SecretStr(password.rstrip("\0")), SecretStr(token) if token else None)
     except (AttributeError, TypeError, ValueError, binascii.Error):
         raise ConfigurationError(f"{path}: the login for {key} cannot be read") from None
-    if not username and not token:
-        return None
-    return Credential(username, SecretStr(password.rstrip("\0")), SecretStr(token) if token else None)
 
 
 def _split_key(key: str) -> tuple[str, str]:

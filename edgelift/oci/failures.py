@@ -12,6 +12,7 @@ import ssl
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from urllib.parse import quote, quote_plus
 
 import httpx
 
@@ -167,7 +168,8 @@ def secrets_of(authorization: str | None) -> list[str]:
 def _clean(text: str, secrets: Sequence[str]) -> str:
     """One short line of `text`, without anything secret."""
     for secret in secrets:
-        text = text.replace(secret, "…")
+        for written in (secret, quote(secret, safe=""), quote_plus(secret)):
+            text = text.replace(written, "…")
     # Every pattern is linear: the text is a stranger's.
     text = re.sub(r"eyJ[\w-]+(?:\.[\w-]*)*", "…", text)  # JSON web tokens, whoever issued them
     text = re.sub(r"(\w{1,16}://)[^\s/@]*@", r"\1", re.sub(r"\?\S*", "", text))

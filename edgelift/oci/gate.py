@@ -86,7 +86,9 @@ class UrlGate:
 
     def _parse(self, url: str, base: str, kind: UrlKind) -> httpx.URL:
         try:
-            return httpx.URL(urljoin(base, url))
+            target = httpx.URL(urljoin(base, url))
+            _ = target.host  # decoded when it is asked for; xn-- may be followed by anything
+            return target
         except (httpx.InvalidURL, ValueError):
             raise RegistryError(f"{httpx.URL(self.origin).host} gave a {kind} that is no URL") from None
 

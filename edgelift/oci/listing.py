@@ -20,7 +20,7 @@ PAGE = 100  # names; some registries refuse to give more at once
 MAX_PAGES = 10_000
 MAX_NAMES = 1_000_000
 _PAGE_LIMIT = 8 * 2**20  # bytes
-_NEXT = re.compile(r'<([^>]*)>\s*;[^<]*\brel\s*=\s*"?next\b', re.IGNORECASE)
+_NEXT = re.compile(r'<([^<>]*)>\s*;[^<]*\brel\s*=\s*"?next\b', re.IGNORECASE)
 _FINAL = (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN, httpx.codes.NOT_FOUND)
 
 

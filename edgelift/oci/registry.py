@@ -17,7 +17,7 @@ from edgelift.oci.download import BlobBody, read_blob
 from edgelift.oci.listing import list_repositories, list_tags
 from edgelift.oci.manifest import ACCEPT, INDEX_TYPES, MANIFEST_LIMIT, MANIFEST_TYPES, Manifest, parse_manifest
 from edgelift.oci.pacing import Clock
-from edgelift.oci.reference import canonical_registry, is_registry, is_repository, is_tag
+from edgelift.oci.reference import canonical_registry, for_message, is_registry, is_repository, is_tag
 from edgelift.oci.upload import Outcome, Upload, check_digest, check_push, find_blob, scope_of
 from edgelift.oci.wire import ATTEMPTS, Call, Reply
 from edgelift.transport import TransportSettings
@@ -38,7 +38,8 @@ class Registry:
     ) -> None:
         if not is_registry(host):
             raise MalformedReferenceError(
-                f"{host!r} is not a registry host", hint="write it as HOST or HOST:PORT, without https:// and path"
+                f"{for_message(host)!r} is not a registry host",
+                hint="write it as HOST or HOST:PORT, without https:// and path",
             )
         self.host = canonical_registry(host)
         self._channel = Channel(self.host, settings, credentials, clock or Clock())

@@ -4,6 +4,7 @@ An upload whose answer is lost may have succeeded, and few registries keep a ses
 always the same: look whether the blob is there, else begin anew. Nothing is continued in the middle.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Literal
@@ -20,6 +21,7 @@ Outcome = Literal["exists", "mounted", "uploaded"]
 
 UPLOADS = 5  # of one blob, each from its first byte
 SLOWEST_COMMIT = 8 * 2**20  # bytes/s; how slowly a registry may put a finished upload in its place before it answers
+_LENGTH = re.compile(r"[0-9]{1,19}")
 _SESSION_LOST = frozenset({"BLOB_UPLOAD_UNKNOWN", "BLOB_UPLOAD_INVALID"})
 
 
@@ -41,7 +43,7 @@ def find_blob(channel: Channel, repository: str, digest: Digest, actions: str) -
     if reply.status != httpx.codes.OK:
         raise channel.refusal(call, reply)
     length = reply.headers.get("content-length", "")
-    if not length.isdecimal():
+    if not _LENGTH.fullmatch(length):
         raise RegistryError(f"{channel.host}: cannot {call.doing}: the answer does not say how long it is")
     return int(length)
 

@@ -4,7 +4,7 @@ import logging
 import threading
 from collections.abc import Iterator
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import cast
+from typing import Any, cast
 
 import httpx
 import urllib3
@@ -25,7 +25,7 @@ def open_client(settings: TransportSettings, host: str, *, resolve: Resolve | No
     """
     for name in ("httpx", "urllib3.connectionpool", "urllib3.connection"):
         logging.getLogger(name).addFilter(_hide_queries)
-    return httpx.Client(
+    return _Client(
         transport=Transport(settings, host, resolve or resolve_addresses),
         trust_env=False,
         follow_redirects=False,
@@ -33,6 +33,17 @@ def open_client(settings: TransportSettings, host: str, *, resolve: Resolve | No
         headers={"accept-encoding": "identity", "user-agent": "edgelift"},
         timeout=httpx.Timeout(settings.idle_timeout),
     )
+
+
+class _Client(httpx.Client):
+    """Raises `httpx.HTTPError` alone: httpx looks where a redirect leads, and fails otherwise where that is no URL."""
+
+    def send(self, request: httpx.Request, **options: Any) -> httpx.Response:
+        """Send `request`."""
+        try:
+            return super().send(request, **options)
+        except (httpx.InvalidURL, UnicodeError):
+            raise httpx.RemoteProtocolError("a redirect to what is no URL", request=request) from None
 
 
 class Transport(httpx.BaseTransport):
@@ -68,7 +79,9 @@ class Transport(httpx.BaseTransport):
         if encoding.strip().lower() != "identity" and request.method != "HEAD":
             response.close()
             raise httpx.DecodingError(f"a compressed answer ({encoding[:40]!r}), which was not asked for")
-        return httpx.Response(response.status, headers=list(response.headers.items()), stream=_Body(response))
+        # As bytes, since they need not be ASCII: what `urllib3` read as Latin-1 goes back into it.
+        headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers.items()]
+        return httpx.Response(response.status, headers=headers, stream=_Body(response))
 
     def close(self) -> None:
         """Close the connections that are not in use."""
