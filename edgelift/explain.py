@@ -9,10 +9,20 @@ from edgelift.errors import ConfigurationError
 _WORDS = {"tuple": "list", "dictionary": "table of keys and values", "string": "text"}
 
 
+class _Loader(yaml.SafeLoader):
+    """Refuses merge keys: a few lines of them, each naming the one before ten times, would fill any memory."""
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Raises `ConstructorError` where `node` has a merge key."""
+        for key, _ in node.value:
+            if key.tag == "tag:yaml.org,2002:merge":
+                raise yaml.constructor.ConstructorError(None, None, "merge keys (<<) are not taken", key.start_mark)
+
+
 def load_yaml(text: str, where: str) -> object:
     """What the YAML `text` says; raises `ConfigurationError` that names `where`, line and column, and no content."""
     try:
-        return yaml.safe_load(text)
+        return yaml.load(text, _Loader)  # noqa: S506 - the safe loader, with less
     except yaml.MarkedYAMLError as error:  # its own text would show the line, and with it what may be a secret
         mark = error.problem_mark
         place = f" at line {mark.line + 1}, column {mark.column + 1}" if mark is not None else ""

@@ -35,6 +35,7 @@ from edgelift.oci.registry import Registry
 PARALLEL_IMAGES = 8
 MAX_DEPTH = 16  # of indexes inside indexes
 MAX_MANIFESTS = 10_000  # in one image
+MAX_BLOBS = 100_000  # in one image
 MAX_CONFIG = 8 * 2**20  # bytes
 _log = logging.getLogger(__name__)
 
@@ -162,6 +163,8 @@ class _Pinning:
             raise _no_platform(reference, wanted, (offered,))
 
     def _add_blob(self, blob: Descriptor) -> None:
+        if len(self.blobs) >= MAX_BLOBS:
+            raise RefusedError(f"{self.registry.host}/{self.repository} has an image of more than {MAX_BLOBS:,} blobs")
         known = self.blobs.setdefault(blob.digest, blob.plain())
         if known.size != blob.size:
             raise IntegrityError(f"{blob.digest} is given two sizes, {known.size} and {blob.size}")

@@ -3,7 +3,7 @@
 from typing import Annotated, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, FailFast, Field, ValidationError
 
 from edgelift.errors import ConfigurationError
 from edgelift.explain import explain, load_yaml
@@ -27,21 +27,27 @@ class Origin(BaseModel):
         return " > ".join(part for part in (self.profile, self.pack, self.path) if part)
 
 
+# The first wrong one is enough: errors take far more memory than what is wrong.
+Origins = Annotated[tuple[Origin, ...], FailFast()]
+
+
+def _canonical(text: str) -> str:
+    try:
+        return str(ImageReference.parse(text))
+    except ConfigurationError as error:
+        raise ValueError(error.message) from None
+
+
+CanonicalReference = Annotated[str, AfterValidator(_canonical)]
+
+
 class RequestedImage(BaseModel):
     """One image reference, canonical, and everywhere it is asked for."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    reference: str
-    origins: tuple[Origin, ...] = ()
-
-    @field_validator("reference")
-    @classmethod
-    def _canonical(cls, text: str) -> str:
-        try:
-            return str(ImageReference.parse(text))
-        except ConfigurationError as error:
-            raise ValueError(error.message) from None
+    reference: CanonicalReference
+    origins: Origins = ()
 
 
 class RequestedChart(BaseModel):
@@ -52,7 +58,7 @@ class RequestedChart(BaseModel):
     repository: str
     name: str
     version: str
-    origins: tuple[Origin, ...] = ()
+    origins: Origins = ()
 
 
 class ProfileVersion(BaseModel):
@@ -75,9 +81,9 @@ class BundleDefinition(BaseModel):
     format: Literal["edgelift.definition/v1"] = FORMAT
     name: BundleName = "bundle"
     architecture: Architecture | None = None
-    profiles: tuple[ProfileVersion, ...] = ()
-    images: tuple[RequestedImage, ...] = ()
-    charts: tuple[RequestedChart, ...] = ()
+    profiles: Annotated[tuple[ProfileVersion, ...], FailFast()] = ()
+    images: Annotated[tuple[RequestedImage, ...], FailFast()] = ()
+    charts: Annotated[tuple[RequestedChart, ...], FailFast()] = ()
 
     def to_yaml(self) -> str:
         """The definition as YAML; the same definition gives the same text."""

@@ -2,11 +2,11 @@
 
 import json
 from collections.abc import Iterator
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, FailFast, ValidationError, model_validator
 
-from edgelift.bundle.definition import BundleDefinition
+from edgelift.bundle.definition import BundleDefinition, CanonicalReference
 from edgelift.errors import ConfigurationError
 from edgelift.explain import explain
 from edgelift.oci.content import ImageContent
@@ -14,6 +14,8 @@ from edgelift.oci.descriptor import Descriptor
 from edgelift.oci.digest import Digest
 
 FORMAT: Literal["edgelift.lock/v1"] = "edgelift.lock/v1"
+# The first wrong entry is enough: a bundle's lock is a stranger's, and errors take far more memory than what is wrong.
+Descriptors = Annotated[tuple[Descriptor, ...], FailFast()]
 
 
 class LockedImage(BaseModel):
@@ -26,11 +28,17 @@ class LockedImage(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    reference: str
+    reference: CanonicalReference
     descriptor: Descriptor
-    manifests: tuple[Descriptor, ...]
-    blobs: tuple[Descriptor, ...]
+    manifests: Descriptors
+    blobs: Descriptors
     index: Digest | None = None
+
+    @model_validator(mode="after")
+    def _ends_with_its_descriptor(self) -> Self:
+        if not self.manifests or self.manifests[-1].digest != self.descriptor.digest:
+            raise ValueError("the last of its manifests is not the one that its descriptor names")
+        return self
 
     @property
     def content(self) -> ImageContent:
@@ -50,7 +58,7 @@ class BundleLock(BaseModel):
 
     format: Literal["edgelift.lock/v1"] = FORMAT
     definition: BundleDefinition
-    images: tuple[LockedImage, ...]
+    images: Annotated[tuple[LockedImage, ...], FailFast()]
 
     def unique_manifests(self) -> tuple[Descriptor, ...]:
         """Every manifest once, in lock order."""

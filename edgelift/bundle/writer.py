@@ -4,9 +4,12 @@ Content streams through in frames of at most 8 MiB; two of them are in memory at
 """
 
 import errno
+import fcntl
+import glob
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -24,6 +27,7 @@ from edgelift.oci.digest import Digest
 Progress = Callable[[int], None]  # bytes of content done since the last call
 
 _BUFFERS = 1024  # taken by one writev (IOV_MAX)
+_YOUNG = 60.0  # seconds; a file may be so young that its writer has not locked it yet
 _NAMED = 5  # things listed in a message before "and … more"
 
 
@@ -126,9 +130,11 @@ def _file_at(path: Path, need: int) -> Iterator[int]:
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(path)
         temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
         file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
         try:
+            _lock(file)
             yield file
             os.fsync(file)
             temporary.replace(path)
@@ -138,6 +144,25 @@ def _file_at(path: Path, need: int) -> Iterator[int]:
         _sync_folder(path.parent)
     except OSError as error:
         raise _write_error(path, need, error) from None
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Remove what killed runs left of the file for `path`: as large as a bundle, and hidden."""
+    for each in path.parent.glob(f".{glob.escape(path.name)}.{'[0-9a-f]' * 8}"):
+        with suppress(OSError):  # not ours, or locked: another run is writing it
+            file = os.open(each, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if time.time() - os.fstat(file).st_mtime > _YOUNG:
+                    each.unlink()
+            finally:
+                os.close(file)
+
+
+def _lock(file: int) -> None:
+    """Say that `file` is being written; without locks on that disk nothing is ever removed there."""
+    with suppress(OSError):
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _sync_folder(folder: Path) -> None:

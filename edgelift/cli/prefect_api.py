@@ -2,12 +2,14 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -59,15 +61,23 @@ def start_server(host: str, port: int, *, stop: bool = False) -> str:
     return f"Prefect is up: {ui} (log: {log}; stop it with `edgelift up --stop`)"
 
 
-def _stop(running: dict[str, str] | None) -> str:
+def _stop(running: dict[str, Any] | None) -> str:
     if running is None:
         return "no Prefect server of ours is running"
     _note_path().unlink(missing_ok=True)
-    try:
-        os.kill(int(running["pid"]), 15)
-    except ProcessLookupError:
+    if not _is_server(running["pid"]):
         return "the Prefect server had stopped already"
+    with suppress(ProcessLookupError):
+        os.kill(running["pid"], signal.SIGTERM)
     return "the Prefect server is stopping"
+
+
+def _is_server(pid: int) -> bool:
+    """Whether a Prefect server has that number: it may be another program's by now."""
+    try:
+        return {b"prefect", b"server"} <= set(Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"))
+    except OSError:
+        return not Path("/proc").is_dir()  # on a system without it the note has to be believed
 
 
 def _started_api() -> str | None:
@@ -106,12 +116,13 @@ def _is_healthy(api: str) -> bool:
         return False
 
 
-def _read_note() -> dict[str, str] | None:
+def _read_note() -> dict[str, Any] | None:
     try:
-        note: dict[str, str] = json.loads(_note_path().read_bytes())
-        return note if {"pid", "api", "ui"} <= note.keys() else None
-    except (OSError, ValueError, AttributeError):
+        note = json.loads(_note_path().read_bytes())
+        is_ours = [type(note[key]) for key in ("pid", "api", "ui")] == [int, str, str]
+    except (OSError, ValueError, LookupError, TypeError):
         return None
+    return note if is_ours else None
 
 
 def _note_path() -> Path:

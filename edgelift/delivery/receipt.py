@@ -59,8 +59,8 @@ class DeliveryReceipt(BaseModel):
 
     @property
     def is_whole(self) -> bool:
-        """Whether every reference is `ok`: what could not be checked does not count as good."""
-        return all(proof.verdict == "ok" for proof in self.proofs)
+        """Whether there are references, and every one is `ok`: what was not checked does not count as good."""
+        return bool(self.proofs) and all(proof.verdict == "ok" for proof in self.proofs)
 
     @property
     def counts(self) -> dict[Verdict, int]:
@@ -69,7 +69,9 @@ class DeliveryReceipt(BaseModel):
         return {verdict: sum(proof.verdict == verdict for proof in self.proofs) for verdict in verdicts}
 
     def raise_unless_whole(self) -> None:
-        """Raises `IncompleteError` that names every reference that is not `ok`."""
+        """Raises `IncompleteError` that names every reference that is not `ok`, or says that there is none."""
+        if not self.proofs:
+            raise IncompleteError(f"nothing is proved at {self.registry}: the lock names no image", ())
         open_proofs = [proof for proof in self.proofs if proof.verdict != "ok"]
         if open_proofs:
             verdicts = {proof.verdict for proof in open_proofs}

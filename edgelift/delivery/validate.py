@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from edgelift.bundle.lock import BundleLock, LockedImage
 from edgelift.delivery.receipt import DeliveryReceipt, Extras, Proof, Verdict
 from edgelift.delivery.target import Target, TargetName
-from edgelift.errors import EdgeliftError, IntegrityError, NotFoundError
+from edgelift.errors import ConfigurationError, EdgeliftError, IntegrityError, NotFoundError
 from edgelift.oci.descriptor import Descriptor
 from edgelift.oci.digest import Digest
 from edgelift.oci.pull import receive_blob
@@ -102,16 +102,21 @@ class _Check:
     registry: Registry
     repository: str
     deep: bool
+    image: LockedImage
     checked: int = 0
     bytes_read: int = 0
 
     def manifest(self, descriptor: Descriptor) -> None:
-        """Whether the manifest is there; deep: whether its bytes are right."""
+        """Whether the manifest is there with the right bytes, and names nothing that would go unchecked."""
         self.checked += 1
-        if self.deep:
-            self.bytes_read += len(self.registry.read_manifest(self.repository, descriptor.digest).raw)
-        elif self.registry.describe(self.repository, descriptor.digest) is None:
-            raise NotFoundError(f"manifest {descriptor.digest} is missing")
+        manifest = self.registry.read_manifest(self.repository, descriptor.digest)
+        self.bytes_read += len(manifest.raw) if self.deep else 0
+        listed = {each.digest for each in (*self.image.manifests, *self.image.blobs)}
+        beside = next((each for each in (*manifest.children, *manifest.blobs) if each.digest not in listed), None)
+        if beside is not None:
+            raise ConfigurationError(
+                f"the lock leaves out {beside.digest}, which manifest {descriptor.digest} needs: pin the image again"
+            )
 
     def blob(self, descriptor: Descriptor) -> None:
         """Whether the blob is there with its size; deep: whether its bytes are right."""
@@ -132,7 +137,7 @@ def prove_image(
     image: LockedImage, name: TargetName, registry: Registry, target: Target, *, deep: bool = False
 ) -> Proof:
     """The verdict on one image under one name; raises nothing that the registry could cause."""
-    check = _Check(registry, name.repository, deep)
+    check = _Check(registry, name.repository, deep, image)
     found: Digest | None = None
     try:
         found = registry.read_manifest(name.repository, name.tag).descriptor.digest

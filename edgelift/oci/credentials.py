@@ -32,10 +32,11 @@ class Credential:
 
     def __post_init__(self) -> None:
         """Raises `ValueError` where one of them is no text that can be sent."""
-        for secret in (self.password, self.identity_token or self.password):
-            if not isinstance(self.username, str) or not isinstance(secret.get_secret_value(), str):
-                raise ValueError("a login consists of texts")
-            f"{self.username}{secret.get_secret_value()}".encode()
+        secrets = (self.password, self.identity_token or self.password)
+        texts = (self.username, *(secret.get_secret_value() for secret in secrets))
+        if not all(isinstance(text, str) for text in texts):
+            raise ValueError("a login consists of texts")
+        "".join(texts).encode()  # fails for half a character, which JSON can hold
 
 
 _Find = Callable[[str, str], Credential | None]

@@ -88,9 +88,9 @@ class UrlGate:
         try:
             target = httpx.URL(urljoin(base, url))
             _ = target.host  # decoded when it is asked for; xn-- may be followed by anything
-            return target
         except (httpx.InvalidURL, ValueError):
             raise RegistryError(f"{httpx.URL(self.origin).host} gave a {kind} that is no URL") from None
+        return target
 
     def _refused(self, target: httpx.URL, kind: UrlKind, why: str) -> RegistryError:
         home = httpx.URL(self.origin)

@@ -1,5 +1,6 @@
 """Single requests on behalf of one registry: sent once, read with a limit, failures put into words."""
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -12,6 +13,7 @@ from edgelift.oci.pacing import Clock, Pause, parse_retry_after
 from edgelift.transport import TransportSettings, host_and_port, open_client
 
 ATTEMPTS = 8  # of one request; with full jitter they last about half a minute
+ANSWER_SECONDS = 600.0  # for one answer that is read whole, however steadily it trickles
 SMALL = 64 * 1024  # bytes; the most that is read of a token or an error
 
 
@@ -118,13 +120,15 @@ class Wire:
 
 def read_limited(response: httpx.Response, limit: int) -> bytes:
     """The body of `response`, or a little more than `limit` bytes of a longer one; closes it. Raises `httpx` errors."""
-    chunks, total = list[bytes](), 0
+    chunks, total, deadline = list[bytes](), 0, time.monotonic() + ANSWER_SECONDS
     try:
         for chunk in response.iter_raw():
             chunks.append(chunk)
             total += len(chunk)
             if total > limit:
                 break
+            if time.monotonic() > deadline:
+                raise httpx.ReadTimeout("the answer does not come to an end")
     finally:
         response.close()
     return b"".join(chunks)

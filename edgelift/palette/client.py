@@ -5,10 +5,10 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Annotated, Any, Self, TypeVar
 
 import httpx
-from pydantic import AliasPath, Field, SecretStr, ValidationError
+from pydantic import AliasPath, FailFast, Field, SecretStr, ValidationError
 
 from edgelift.errors import PaletteError, ProfileError
 from edgelift.explain import explain
@@ -32,21 +32,25 @@ class _Listed(FromPalette):
 
 
 class _Listing(FromPalette):
-    items: tuple[_Listed, ...] = ()
+    items: Annotated[tuple[_Listed, ...], FailFast()] = ()
 
 
 class _PackContent(FromPalette):
     name: str = Field(validation_alias=AliasPath("spec", "name"))
     values: str = Field(default="", repr=False, validation_alias=AliasPath("spec", "values"))
-    manifests: tuple[PackManifest, ...] = Field(default=(), validation_alias=AliasPath("spec", "manifests"))
+    manifests: Annotated[tuple[PackManifest, ...], FailFast()] = Field(
+        default=(), validation_alias=AliasPath("spec", "manifests")
+    )
 
 
 class _PackContents(FromPalette):
-    packs: tuple[_PackContent, ...] = Field(default=(), validation_alias=AliasPath("spec", "packs"))
+    packs: Annotated[tuple[_PackContent, ...], FailFast()] = Field(
+        default=(), validation_alias=AliasPath("spec", "packs")
+    )
 
 
 class _Variables(FromPalette):
-    variables: tuple[ProfileVariable, ...] = ()
+    variables: Annotated[tuple[ProfileVariable, ...], FailFast()] = ()
 
 
 _Model = TypeVar("_Model", bound=FromPalette)

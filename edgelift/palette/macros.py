@@ -18,8 +18,10 @@ _INDEX = re.compile(r"\[?(\d{1,6})(?:\]\.?|\.|(?=\[)|$)")  # `0.` and `[0].`
 _PREFIX = ".spectro."
 _LENGTH_LIMIT = 8192  # characters; a reference has a few hundred
 _NESTING_LIMIT = 50
+_SPOTS_LIMIT = 200  # looked at for one path; real ones have a dozen keys
 
 _Place = tuple[str, int]
+_Spot = tuple[int, int]  # the identity of a tree, and the length of the path that is still to go
 
 
 class Expansion(NamedTuple):
@@ -140,14 +142,25 @@ def _find_variable(name: str, pack: LoadedPack) -> _Found | str:
 
 
 def _read_pack(pack: LoadedPack, path: str) -> str | None:
-    return _read_path(pack.tree, path.removeprefix(f"{pack.pack.name}."))
+    return _read_path(pack.tree, path.removeprefix(f"{pack.pack.name}."), set())
 
 
-def _read_path(tree: object, path: str) -> str | None:
-    """The text at `path` below `tree`; keys may hold dots themselves, so the longest that fit are tried first."""
+def _read_path(tree: object, path: str, tried: set[_Spot]) -> str | None:
+    """The text at `path` below `tree`; keys may hold dots themselves, so the longest that fit are tried first.
+
+    `tried` keeps each spot from being looked at twice: keys `a` and `a.a` with aliases lead to one in endless ways.
+    """
     if not path:
         return "" if tree is None else tree if isinstance(tree, str) else None
-    return next((text for below, rest in _steps(tree, path) if (text := _read_path(below, rest)) is not None), None)
+    if len(tried) > _SPOTS_LIMIT:
+        return None
+    for below, rest in _steps(tree, path):
+        spot = (id(below), len(rest))
+        if spot not in tried:
+            tried.add(spot)
+            if (text := _read_path(below, rest, tried)) is not None:
+                return text
+    return None
 
 
 def _steps(tree: object, path: str) -> Iterator[tuple[object, str]]:

@@ -4,9 +4,9 @@ Field names are Palette's (`isInvalid`, `registryUid`, …) or ours; fields that
 """
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, AliasGenerator, AliasPath, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AliasChoices, AliasGenerator, AliasPath, BaseModel, ConfigDict, FailFast, Field, model_validator
 from pydantic.alias_generators import to_camel
 
 from edgelift.bundle.definition import Origin
@@ -55,7 +55,7 @@ class Pack(FromPalette):
     type: str = "spectro"
     layer: str = ""
     values: str = Field(default="", repr=False)
-    manifests: tuple[PackManifest, ...] = ()
+    manifests: Annotated[tuple[PackManifest, ...], FailFast()] = ()
     is_invalid: bool = False
     invalid_reason: str = Field(default="", validation_alias=AliasChoices("inValidReason", "invalid_reason"))
     registry_uid: str = Field(
@@ -80,8 +80,8 @@ class ClusterProfile(FromPalette):
     version: str = ""
     type: str = ""
     cloud_type: str = ""
-    packs: tuple[Pack, ...] = ()
-    variables: tuple[ProfileVariable, ...] = ()
+    packs: Annotated[tuple[Pack, ...], FailFast()] = ()
+    variables: Annotated[tuple[ProfileVariable, ...], FailFast()] = ()
     project_uid: str = ""
     project_name: str = ""
     notices: tuple[str, ...] = ()

@@ -22,12 +22,18 @@ Tree = Mapping[str, Any]
 DISPLAY_NAME = "spectrocloud.com/display-name"
 CURLY_QUOTES = "‘’“”"  # noqa: RUF001  # they are what is looked for
 _DEPTH_LIMIT = 100  # real packs nest about 25 deep; far beyond this the C parser would overrun its stack
+_MERGE_LIMIT = 1_000_000  # entries that merge keys bring in one document
 _NULL = re.compile(r"(?:~|null|Null|NULL|)\Z")
 _UNQUOTED_MACRO = re.compile(r"([ \t]*(?:-[ \t]+)*(?:[^\s#'\"{}:-][^#'\"{}:]*:[ \t]+)?)(\{\{.*)")
 
 
 class _RawLoader(_BaseLoader):
-    """Knows nulls and text; merge keys (`<<`) are joined by `_construct_mapping`."""
+    """Knows nulls and text; merge keys (`<<`) are joined by `_construct_mapping`, up to a limit for the document."""
+
+    merged = 0
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Joins nothing: PyYAML's own way has no limit."""
 
 
 def _construct_mapping(loader: _RawLoader, node: yaml.MappingNode) -> dict[Any, Any]:
@@ -35,7 +41,11 @@ def _construct_mapping(loader: _RawLoader, node: yaml.MappingNode) -> dict[Any, 
     merged = own.pop("<<", None)
     for source in merged if isinstance(merged, list) else [merged]:
         if isinstance(source, dict):
-            own = {**source, **own}
+            loader.merged += len(source)
+            if loader.merged > _MERGE_LIMIT:
+                problem = f"its merge keys (<<) bring more than {_MERGE_LIMIT:,} entries"
+                raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
+            own |= {key: value for key, value in source.items() if key not in own}
     return own
 
 

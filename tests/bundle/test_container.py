@@ -52,11 +52,9 @@ def _lock_with(*blobs: Descriptor) -> BundleLock:
 def _locks_at_odds() -> dict[str, tuple[BundleLock, str]]:
     image = _lock_with(_descriptor("1", 1, GZIP)).images[0]
     other_size = image.model_copy(update={"reference": "docker.io/library/b:1", "blobs": (_descriptor("1", 2, GZIP),)})
-    no_manifest = image.model_copy(update={"manifests": ()})
     return {
         "a reference twice": (lock_of(image, image), "twice"),
         "a digest with two sizes": (lock_of(image, other_size), "two sizes"),
-        "the image's own manifest missing": (lock_of(no_manifest), "does not list"),
     }
 
 

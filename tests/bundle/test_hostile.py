@@ -212,7 +212,7 @@ LOCKS: dict[str, tuple[bytes, str]] = {
         "another form",
     ),
     "four exabytes": (_lock_text(_huge_sizes), "ends before|another header"),
-    "its manifest left out": (_lock_text(_no_manifest), "does not list"),
+    "its manifest left out": (_lock_text(_no_manifest), "the last of its manifests"),
     "a reference twice": (_lock_text(_twice_named), "twice"),
     "two sizes for a digest": (_lock_text(_two_sizes), "two sizes"),
     "an image more than is here": (
