@@ -8,13 +8,15 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+# What is shown comes from bundles, profiles and servers of strangers, and may not steer the terminal. JSON stays JSON.
+_CONTROLS = {code: f"\\u{code:04x}" for code in (*range(9), *range(11, 32), *range(127, 160))}
 CHANNEL = "edgelift"  # the name under which the tasks of a flow log what is meant for people
 
 
 def say(line: str) -> None:
     """A result, on standard output; the command ends where nobody reads it any more."""
     try:
-        sys.stdout.write(f"{line}\n")
+        sys.stdout.write(f"{line.translate(_CONTROLS)}\n")
         sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it ends
@@ -28,7 +30,7 @@ def say_json(document: Any) -> None:
 
 def tell(line: str) -> None:
     """What goes on, on standard error."""
-    sys.stderr.write(f"{line}\n")
+    sys.stderr.write(f"{line.translate(_CONTROLS)}\n")
     sys.stderr.flush()
 
 
@@ -67,7 +69,14 @@ def show_run_log(*, quiet: bool) -> None:
     logging.getLogger("prefect").addHandler(handler)
 
 
-class _Warning(logging.Formatter):
+class _Plain(logging.Formatter):
+    """Leaves nothing in a line that could steer the terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return super().format(record).translate(_CONTROLS)
+
+
+class _Warning(_Plain):
     """Says of a warning that it is one."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -77,5 +86,5 @@ class _Warning(logging.Formatter):
 
 def _terminal(form: str) -> logging.Handler:
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter(form))
+    handler.setFormatter(_Plain(form))
     return handler

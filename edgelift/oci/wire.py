@@ -118,9 +118,9 @@ class Wire:
         self._client.close()
 
 
-def read_limited(response: httpx.Response, limit: int) -> bytes:
+def read_limited(response: httpx.Response, limit: int, seconds: float = ANSWER_SECONDS) -> bytes:
     """The body of `response`, or a little more than `limit` bytes of a longer one; closes it. Raises `httpx` errors."""
-    chunks, total, deadline = list[bytes](), 0, time.monotonic() + ANSWER_SECONDS
+    chunks, total, deadline = list[bytes](), 0, time.monotonic() + seconds
     try:
         for chunk in response.iter_raw():
             chunks.append(chunk)

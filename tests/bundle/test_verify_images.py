@@ -66,8 +66,8 @@ def test_manifest_that_cannot_be_delivered_is_refused(
         verify_bundle(path)
 
 
-def _index_first(image: LockedImage) -> LockedImage:
-    return image.model_copy(update={"manifests": image.manifests[::-1]})
+def _child_left_out(image: LockedImage) -> LockedImage:
+    return image.model_copy(update={"manifests": image.manifests[1:]})
 
 
 def _one_blob_too_many(image: LockedImage) -> LockedImage:
@@ -85,7 +85,7 @@ def _manifest_of_another_type(image: LockedImage) -> LockedImage:
 
 
 BAD_LOCKS: dict[str, tuple[Callable[[LockedImage], LockedImage], str]] = {
-    "an index before its manifests": (_index_first, "lacks sha256:[0-9a-f]+ before sha256:"),
+    "an index without one of its manifests": (_child_left_out, "lacks sha256:[0-9a-f]+ before sha256:"),
     "a manifest of another type": (_manifest_of_another_type, "as application/octet-stream, which it is not"),
     "a blob that no manifest names": (_one_blob_too_many, "of 1 bytes, which none of its manifests names so"),
     "a media type that no manifest gives": (_another_media_type, rf"as {re.escape(ZSTD)} .* none of its manifests"),
