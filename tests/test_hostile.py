@@ -115,9 +115,8 @@ LONG_HEADERS: dict[str, tuple[Answer, Callable[[Registry], object]]] = {
 def test_reading_a_header_takes_no_time_worth_mentioning(answer: Answer, ask: Callable[[Registry], object]) -> None:
     """The time grows with the length of a header, not with its square."""
     began = time.monotonic()
-    with HttpFaults(lambda _: answer) as server:
-        with suppress(RegistryError):
-            ask(registry_at(server.host))
+    with HttpFaults(lambda _: answer) as server, suppress(RegistryError):
+        ask(registry_at(server.host))
 
     assert time.monotonic() - began < 5
 
