@@ -391,18 +391,6 @@ def test_another_program_with_the_number_of_the_server_is_left_alone(
     assert (said, bystander.returncode) == ("the Prefect server had stopped already", 0)
 
 
-@pytest.mark.parametrize("pid", [0, -1, "7", None, True], ids=str)
-def test_a_note_with_an_absurd_number_stops_nothing(
-    pid: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """0 and -1 would mean whole groups of processes."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    (tmp_path / "edgelift").mkdir()
-    (tmp_path / "edgelift" / "prefect-server.json").write_text(json.dumps({"pid": pid, "api": "x", "ui": "x"}))
-
-    assert "stopping" not in start_server("127.0.0.1", 1, stop=True)
-
-
 def test_nothing_that_is_shown_steers_the_terminal(capfd: pytest.CaptureFixture[str]) -> None:
     """Names in bundles and profiles are strangers' texts; line ends, tabs and letters of any language stay."""
     hostile = "edge\x1b]0;owned\x07\r\x9b2J\tü\n"

@@ -122,7 +122,7 @@ def _read_note() -> dict[str, Any] | None:
         is_ours = [type(note[key]) for key in ("pid", "api", "ui")] == [int, str, str]
     except (OSError, ValueError, LookupError, TypeError):
         return None
-    return note if is_ours else None
+    return note if is_ours and note["pid"] > 1 else None  # 0 and -1 stand for whole groups of processes
 
 
 def _note_path() -> Path:
