@@ -79,12 +79,14 @@ class Registry:
     def describe(self, repository: str, selector: str) -> Descriptor | None:
         """What a tag or digest stands for, as the registry says; None where it has none.
 
-        Also None for a refusal (403) that some registries give for what does not exist. The manifest itself is read
-        only where the registry does not say enough without.
+        Also None for a refusal (403) that some registries give for what does not exist, unless they list that tag: one
+        that stands and may not be read must not be taken for free. The manifest itself is read only where the registry
+        does not say enough without.
         """
         call = self._manifest_call("HEAD", repository, selector, "pull", "look for")
         reply = self._channel.exchange(call)
-        if reply.status in (httpx.codes.NOT_FOUND, httpx.codes.FORBIDDEN):
+        is_hidden = reply.status == httpx.codes.FORBIDDEN and not self._is_listed(repository, selector)
+        if reply.status == httpx.codes.NOT_FOUND or is_hidden:
             return None
         if reply.status not in (httpx.codes.OK, httpx.codes.METHOD_NOT_ALLOWED):
             raise self._channel.refusal(call, reply)
@@ -192,6 +194,12 @@ class Registry:
             content=content,
             attempts=ATTEMPTS if content is None else 1,  # a write that fails is looked into before the next
         )
+
+    def _is_listed(self, repository: str, selector: str) -> bool:
+        try:
+            return selector in self.list_tags(repository)
+        except RegistryError:
+            return False
 
     def _accept(self, call: Call, reply: Reply, sent: Digest) -> None:
         if not httpx.codes.is_success(reply.status):

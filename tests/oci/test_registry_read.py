@@ -200,14 +200,29 @@ def test_a_description_that_says_too_little_is_completed(headers: dict[str, str]
     assert open_registry(sim.host).describe("team/app", APP.root.digest) == APP.root
 
 
-@pytest.mark.parametrize(("status", "found"), {403: None, 404: None, 405: APP.root}.items())
+@pytest.mark.parametrize(("status", "found"), {404: None, 405: APP.root}.items())
 def test_registries_without_a_straight_answer_to_head(
     status: int, found: Descriptor | None, sim: RegistrySimulator
 ) -> None:
-    """403 is how some say that there is no such tag; 405 means that HEAD is not known."""
+    """405 means that HEAD is not known: the manifest is read then."""
     sim.fail("HEAD", "/manifests/", status=status)
 
     assert open_registry(sim.host).describe("team/app", "1.0") == found
+
+
+def test_a_refusal_of_a_tag_that_is_not_listed_is_an_absence(sim: RegistrySimulator) -> None:
+    """403 is how some registries say that there is no such tag."""
+    sim.fail("HEAD", "/manifests/", status=403)
+
+    assert open_registry(sim.host).describe("team/app", "9.9") is None
+
+
+def test_a_refusal_of_a_tag_that_is_listed_is_no_absence(sim: RegistrySimulator) -> None:
+    """A tag that stands and may not be read is not taken for free: a push would move it."""
+    sim.fail("HEAD", "/manifests/", status=403)
+
+    with pytest.raises(DeniedError):
+        open_registry(sim.host).describe("team/app", "1.0")
 
 
 @pytest.mark.parametrize(("status", "error"), {401: DeniedError, 400: RefusedError, 500: RegistryError}.items())
