@@ -11,8 +11,10 @@ from pydantic import ConfigDict, Field, SecretStr, field_validator, model_valida
 from blocks.load import load_block
 from edgelift.access import Connections, NamedCredentials, cache_folder, open_registries, transport_settings
 from edgelift.documents import write_document
+from edgelift.oci.auth_ecr import EcrLogin
 from edgelift.oci.credentials import Credentials
 from edgelift.oci.digest import Digest
+from edgelift.oci.ecr import parse_ecr_host
 from edgelift.oci.reference import canonical_registry, is_registry
 from edgelift.site import RegistryAccess
 from edgelift.transport import TransportSettings
@@ -43,9 +45,16 @@ class RegistryCredentials(Block):
     service_account: SecretDict | None = Field(
         default=None, description="Google service account key (JSON object); the user name is then _json_key."
     )
+    aws: bool = Field(
+        default=False, description="Log in to Amazon ECR with the worker's AWS credentials (variables, profile, role)."
+    )
+    aws_profile: str | None = Field(default=None, description="The AWS profile to use; empty for AWS's own choice.")
     ca_cert: str | None = Field(default=None, description="PEM of the certificate authority of this registry.")
     insecure: bool = Field(default=False, description="Do not verify the TLS certificate. For a test network only.")
     plain_http: bool = Field(default=False, description="The registry speaks plain HTTP.")
+    largest_request_mib: int | None = Field(
+        default=None, ge=1, description="What a proxy in front of it lets through, in MiB; found out where it is empty."
+    )
 
     @field_validator("registry")
     @classmethod
@@ -60,6 +69,12 @@ class RegistryCredentials(Block):
             raise ValueError("give either a password or a service account")
         if self.username is not None and self.password is None:
             raise ValueError("a user name needs a password")
+        if self.aws and (self.service_account is not None or self.password is not None):
+            raise ValueError("give either a login or aws")
+        if self.aws and (parse_ecr_host(self.host) is None or "/" in self.registry):
+            raise ValueError("aws is for a registry of Amazon's, ACCOUNT.dkr.ecr.REGION.amazonaws.com, without a path")
+        if self.aws_profile is not None and not self.aws:
+            raise ValueError("a profile is for aws only")
         return self
 
     @property
@@ -68,13 +83,19 @@ class RegistryCredentials(Block):
         return canonical_registry(self.registry.partition("/")[0])
 
     def credentials(self) -> Credentials:
-        """The login, findable by host and path; none where the registry is open."""
+        """The login, findable by host and path; none where the registry is open, or AWS gives it: see `named`."""
         if self.service_account is not None:
             key = json.dumps(self.service_account.get_secret_value())
             return Credentials.of([(self.registry, "_json_key", key)])
         if self.username is None or self.password is None:
             return Credentials()
         return Credentials.of([(self.registry, self.username, self.password.get_secret_value())])
+
+    def named(self, name: str) -> NamedCredentials:
+        """The login under the name of the block."""
+        if self.aws:
+            return NamedCredentials.of_ecr(name, EcrLogin(profile=self.aws_profile, host=self.host))
+        return NamedCredentials(name, self.credentials())
 
     def transport_settings(self, common: TransportSettings) -> TransportSettings:
         """`common`, with what this block says of its registry."""
@@ -83,6 +104,7 @@ class RegistryCredentials(Block):
             ca_cert=_as_file(self.ca_cert) if self.ca_cert else common.ca_cert,
             insecure=self.insecure or common.insecure,
             plain_http=common.plain_http | ({self.host} if self.plain_http else frozenset()),
+            largest_request=self.largest_request_mib * 2**20 if self.largest_request_mib else common.largest_request,
         )
 
     def get_client(self) -> Connections:
@@ -100,7 +122,7 @@ def open_with_blocks(access: RegistryAccess, blocks: dict[str, RegistryCredentia
     common = transport_settings(access)
     return open_registries(
         access,
-        blocks=[NamedCredentials(f"block {name}", block.credentials()) for name, block in blocks.items()],
+        blocks=[block.named(f"block {name}") for name, block in blocks.items()],
         hosts={block.host: block.transport_settings(common) for block in blocks.values()},
     )
 

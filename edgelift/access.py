@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -11,9 +12,12 @@ from pydantic import SecretStr
 
 from edgelift.addresses import DEFAULT_PORTS, is_listed, split_host
 from edgelift.errors import ConfigurationError
+from edgelift.oci.auth_ecr import EcrLogin
 from edgelift.oci.credentials import Credentials
+from edgelift.oci.mirrors import Mirrors, Place
 from edgelift.oci.registries import Registries
 from edgelift.oci.registry import Registry
+from edgelift.oci.source import Source
 from edgelift.palette.api import parse_endpoint
 from edgelift.palette.client import PaletteClient
 from edgelift.site import DEFAULT_ACCESS, RegistryAccess
@@ -24,10 +28,16 @@ PALETTE_ENDPOINT = "https://api.spectrocloud.com"
 
 @dataclass(frozen=True)
 class NamedCredentials:
-    """Credentials and what people call the place that they come from."""
+    """Credentials and what people call the place that they come from; `ecr` are those that AWS gives."""
 
     name: str
     credentials: Credentials
+    ecr: EcrLogin | None = None
+
+    @classmethod
+    def of_ecr(cls, name: str, ecr: EcrLogin) -> Self:
+        """Logins that AWS gives."""
+        return cls(name, Credentials(ecr.find, renew=[ecr.renew]), ecr)
 
 
 class Connections:
@@ -40,6 +50,32 @@ class Connections:
     def registry(self, host: str) -> Registry:
         """The client for `host`."""
         return self.registries.registry(host)
+
+    def target(self, host: str, *, create_repositories: bool) -> Registry:
+        """The client for `host` as the target of a push; with `create_repositories` it makes those that are missing.
+
+        Raises `ConfigurationError` where that needs AWS credentials that nobody has allowed to be used.
+        """
+        registry = self.registry(host)
+        if create_repositories:
+            logins = (source.ecr for source in self._sources)
+            ecr = next((login for login in logins if login is not None and login.serves(registry.host)), None)
+            if ecr is None:
+                raise ConfigurationError(
+                    f"repositories at {host} are to be created, but no AWS credentials may be used for it",
+                    hint="allow them with --aws (in a site file: access, aws: true), or in the registry's block",
+                )
+            registry.create_missing(partial(ecr.create_repository, registry.host))
+        return registry
+
+    def source(self, host: str, repository: str) -> Source:
+        """What `repository` of the registry `host` is read from: see `Registries.source`."""
+        return self.registries.source(host, repository)
+
+    def places(self, host: str, repository: str) -> list[Place]:
+        """Where `repository` of the registry `host` is read from, in order; each with its whole path there."""
+        places = self.registries.mirrors.places(host, repository)
+        return [Place(place.host, repository, place.locate(repository) or place.path) for place in places]
 
     def source_of(self, host: str, repository: str) -> str:
         """The name of what gets us into `repository` at `host`: a block, a file, or `anonymous`."""
@@ -61,7 +97,7 @@ def open_registries(
     blocks: Sequence[NamedCredentials] = (),
     hosts: Mapping[str, TransportSettings] | None = None,
 ) -> Connections:
-    """Clients for the registries that `access` leads to; `blocks` come before files, Docker's login comes last.
+    """Clients for the registries that `access` leads to; `blocks` come before files, then Docker's login, then AWS.
 
     `hosts` replaces the common transport settings for single registries. Raises `ConfigurationError`.
     """
@@ -71,8 +107,11 @@ def open_registries(
         sources.append(NamedCredentials(str(path), Credentials.from_palette_edge_file(path)))
     if access.docker_config and (docker := _docker_config()).is_file():
         sources.append(NamedCredentials(str(docker), Credentials.from_docker_config(docker)))
+    if access.aws:
+        sources.append(NamedCredentials.of_ecr("AWS", EcrLogin()))
     credentials = Credentials.merged(*(source.credentials for source in sources))
-    return Connections(Registries(transport_settings(access), credentials, hosts or {}), sources)
+    mirrors = Mirrors.parse(access.mirrors, access.rewrites)
+    return Connections(Registries(transport_settings(access), credentials, hosts or {}, mirrors=mirrors), sources)
 
 
 def transport_settings(access: RegistryAccess) -> TransportSettings:
@@ -80,8 +119,11 @@ def transport_settings(access: RegistryAccess) -> TransportSettings:
     return TransportSettings(
         ca_cert=Path(access.ca_cert) if access.ca_cert else None,
         insecure=access.insecure,
+        insecure_hosts=frozenset(access.insecure_hosts),
+        certs_dir=Path(access.certs_dir) if access.certs_dir else None,
         plain_http=frozenset(access.plain_http),
         trusted_realms=frozenset(access.trusted_realms),
+        parallel=access.parallel,
         proxy=_proxy_variable("HTTPS_PROXY") or None,
         no_proxy=tuple(host.strip() for host in _proxy_variable("NO_PROXY").split(",") if host.strip()),
     )

@@ -8,7 +8,9 @@ from typing import Literal
 AddressKind = Literal["public", "private", "loopback", "link-local", "forbidden"]
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
-_CLOUD_METADATA = frozenset({"169.254.169.254", "169.254.170.2", "100.100.100.200", "fd00:ec2::254", "fd20:ce::254"})
+_CLOUD_METADATA = frozenset(
+    {"169.254.169.254", "169.254.170.2", "100.100.100.200", "168.63.129.16", "fd00:ec2::254", "fd20:ce::254"}
+)
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 # By the kind of address of the server that sends us: a public one never into the network that we stand in.
 _REACH: dict[AddressKind, frozenset[AddressKind]] = {

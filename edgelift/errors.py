@@ -11,6 +11,7 @@ Roots say who can fix it; each error says what was attempted, on what, what came
     │   ├── NotFoundError             it does not have that repository, tag, manifest or blob
     │   ├── DeniedError               it refused our credentials, or we have none for it
     │   ├── UnreachableError          no answer: name, connection, TLS, time-out
+    │   ├── RateLimitError            it has given all that it gives us for now
     │   └── RefusedError              it will never take this (media type, immutable tag, quota, size)
     ├── StoreError                    local disk or object store
     ├── BundleError                   a bundle that cannot be read, or is not one
@@ -118,6 +119,10 @@ class UnreachableError(RegistryError):
     """No answer from the registry: its name, the connection, TLS, or a time-out."""
 
     retryable = True
+
+
+class RateLimitError(RegistryError):
+    """The registry gives no more for now, and waiting for it would take longer than a run should."""
 
 
 class RefusedError(RegistryError):

@@ -1,58 +1,58 @@
 """Plan: from a definition to its lock. Every reference is pinned, and every problem found, before any blob moves.
 
-The manifests that are read on the way go into the store, so that the pull does not ask for them again: each manifest
-request counts against Docker Hub's budget.
+A registry that gives no more manifests for now stops the plan of its images, not the others': see `budget.py`.
 """
 
-import json
-import logging
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple, Self
 
 from edgelift.bundle.definition import Architecture, BundleDefinition, RequestedImage
 from edgelift.bundle.lock import BundleLock, LockedImage
 from edgelift.errors import (
     EdgeliftError,
-    IntegrityError,
+    IncompleteError,
     NotFoundError,
     PlanError,
-    RefusedError,
+    RateLimitError,
     RegistryError,
     UnreachableError,
 )
 from edgelift.oci.content import ContentStore
-from edgelift.oci.descriptor import Descriptor, Platform
-from edgelift.oci.digest import Digest
-from edgelift.oci.manifest import ImageIndex, ImageManifest, Manifest, is_foreign, parse_manifest
-from edgelift.oci.pull import pull_blob
 from edgelift.oci.reference import ImageReference
 from edgelift.oci.registries import Registries
-from edgelift.oci.registry import Registry
+from edgelift.oci.source import Source
+from edgelift.pin import pin_image
 
 PARALLEL_IMAGES = 8
-MAX_DEPTH = 16  # of indexes inside indexes
-MAX_MANIFESTS = 10_000  # in one image
-MAX_BLOBS = 100_000  # in one image
-MAX_CONFIG = 8 * 2**20  # bytes
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The lock, and one line for each reference that could not be pinned or that deserves a warning."""
+    """The lock, and one line for each reference that could not be pinned or that deserves a warning.
+
+    `postponed` has a line for each registry that gives no more manifests for now, `budgets` for each that counts them.
+    """
 
     lock: BundleLock
     errors: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    postponed: tuple[str, ...] = ()
+    budgets: tuple[str, ...] = ()
 
     def raise_for_errors(self) -> None:
-        """Raises `PlanError` with every problem; nothing has been moved then."""
+        """Raises `PlanError` with every problem, or `IncompleteError` where time alone solves them; nothing has moved.
+
+        What was read so far is in the store: the next plan begins there.
+        """
         if self.errors:
             many = f"{len(self.errors)} problems stand" if len(self.errors) > 1 else "a problem stands"
-            raise PlanError(f"{many} in the way; nothing was moved", self.errors)
+            raise PlanError(f"{many} in the way; nothing was moved", (*self.errors, *self.postponed))
+        if self.postponed:
+            raise IncompleteError("the plan is not complete: what was read is kept, nothing was moved", self.postponed)
 
 
 def plan_bundle(definition: BundleDefinition, registries: Registries, store: ContentStore) -> Plan:
@@ -60,124 +60,39 @@ def plan_bundle(definition: BundleDefinition, registries: Registries, store: Con
 
     Raises `ConfigurationError` where the settings are no way into a registry: nothing can be told of its images then.
     """
-    hosts = sorted({ImageReference.parse(image.reference).registry for image in definition.images})
+    asked = [_Asked.of(image, registries) for image in definition.images]
+    sources = list(dict.fromkeys(each.source for each in asked))
     with ThreadPoolExecutor(PARALLEL_IMAGES, thread_name_prefix="plan") as pool:
         # Asked once: else each of its images would wait for a registry that is not there.
-        absences = dict(zip(hosts, pool.map(lambda host: _absence(registries.registry(host)), hosts), strict=True))
-        pin = partial(_pin_or_explain, definition.architecture, registries, store, absences)
-        outcomes = list(pool.map(pin, definition.images))
+        absences = dict(zip(sources, pool.map(_absence, sources), strict=True))
+        pin = partial(_pin_or_explain, definition.architecture, store, absences)
+        outcomes = list(pool.map(pin, asked))
     pinned = tuple(outcome for outcome in outcomes if isinstance(outcome, LockedImage))
-    errors = tuple(outcome for outcome in outcomes if isinstance(outcome, str))
-    return Plan(BundleLock(definition=definition, images=pinned), errors, tuple(_warnings(definition, pinned)))
-
-
-def pin_image(
-    reference: ImageReference, architecture: Architecture | None, registry: Registry, store: ContentStore
-) -> LockedImage:
-    """Resolve `reference` to digests, sizes and blobs.
-
-    With an `architecture` the manifest for linux/`architecture` stands for the index, except where the reference
-    pins the index by digest; an image for another platform is refused. Raises `RegistryError` or `IntegrityError`.
-    """
-    pinning = _Pinning(registry, reference.repository, store)
-    root = registry.read_manifest(reference.repository, reference.selector)
-    index = None
-    wanted = Platform(architecture=architecture) if architecture is not None else None
-    if wanted is not None and isinstance(root.parsed, ImageManifest):
-        pinning.check_platform(root.parsed, wanted, reference)
-    elif wanted is not None and isinstance(root.parsed, ImageIndex) and reference.digest is None:
-        index, root = root.descriptor.digest, pinning.choose(root.parsed, wanted, reference)
-    pinning.walk(root, 0)
-    return LockedImage(
-        reference=str(reference),
-        descriptor=root.descriptor.plain(),
-        manifests=tuple(pinning.manifests.values()),
-        blobs=tuple(pinning.blobs.values()),
-        index=index,
+    return Plan(
+        BundleLock(definition=definition, images=pinned),
+        errors=tuple(outcome for outcome in outcomes if isinstance(outcome, str)),
+        warnings=tuple(_warnings(definition, pinned)),
+        postponed=tuple(_postponed(asked, outcomes)),
+        budgets=tuple(f"{host}: {budget}" for host, budget in registries.budgets().items()),
     )
 
 
-@dataclass
-class _Pinning:
-    """The walk through one image: what it consists of, children before parents."""
+class _Asked(NamedTuple):
+    """An image of the definition, and what it is read from."""
 
-    registry: Registry
-    repository: str
-    store: ContentStore
-    manifests: dict[Digest, Descriptor] = field(default_factory=dict)
-    blobs: dict[Digest, Descriptor] = field(default_factory=dict)
-    _entered: set[Digest] = field(default_factory=set)
+    image: RequestedImage
+    reference: ImageReference
+    source: Source
 
-    def walk(self, manifest: Manifest, depth: int) -> None:
-        """Collect `manifest` and all that it names; a manifest met twice is walked once."""
-        digest = manifest.descriptor.digest
-        if digest in self._entered:
-            return
-        self._entered.add(digest)
-        if depth > MAX_DEPTH or len(self._entered) > MAX_MANIFESTS:
-            raise RefusedError(f"{self.registry.host}/{self.repository} nests its indexes too deep or has too many")
-        for child in manifest.children:
-            self.walk(self.read(child), depth + 1)
-        for blob in manifest.blobs:
-            self._add_blob(blob)
-        self.store.write(manifest.descriptor, manifest.raw)
-        self.manifests[digest] = manifest.descriptor.plain()
-
-    def read(self, descriptor: Descriptor) -> Manifest:
-        """A manifest that an index names, from the store where it is there and whole."""
-        if self.store.exists(descriptor):
-            with suppress(IntegrityError):  # the store has put it aside: it is fetched anew
-                raw = b"".join(self.store.read(descriptor))
-                return parse_manifest(raw, descriptor.media_type, descriptor.digest)
-        try:
-            manifest = self.registry.read_manifest(self.repository, descriptor.digest)
-        except NotFoundError as error:
-            raise NotFoundError(
-                f"its index names a manifest that is not there: {error.message}",
-                hint="build with --arch to carry one architecture alone, or have the image pushed again",
-            ) from None
-        if manifest.descriptor.size != descriptor.size:
-            raise IntegrityError(
-                f"its index gives {descriptor.digest} {descriptor.size} bytes, but it has {manifest.descriptor.size}"
-            )
-        return manifest
-
-    def choose(self, index: ImageIndex, wanted: Platform, reference: ImageReference) -> Manifest:
-        """The manifest of `index` for the platform `wanted`."""
-        entry = index.select(wanted)
-        if entry is None:
-            raise _no_platform(reference, wanted, index.platforms)
-        return self.read(entry)
-
-    def check_platform(self, manifest: ImageManifest, wanted: Platform, reference: ImageReference) -> None:
-        """Raises `NotFoundError` where a single-platform image is for another platform; artifacts have none."""
-        if manifest.config.size > MAX_CONFIG or "image" not in manifest.config.media_type:
-            return
-        pull_blob(self.registry, self.repository, manifest.config, self.store)
-        try:
-            config = json.loads(b"".join(self.store.read(manifest.config)))
-            offered = Platform(os=config["os"], architecture=config["architecture"])
-        except (ValueError, KeyError, TypeError, RecursionError):
-            return  # what says nothing of its platform is carried as it is
-        if (offered.os, offered.architecture) != (wanted.os, wanted.architecture):
-            raise _no_platform(reference, wanted, (offered,))
-
-    def _add_blob(self, blob: Descriptor) -> None:
-        if len(self.blobs) >= MAX_BLOBS:
-            raise RefusedError(f"{self.registry.host}/{self.repository} has an image of more than {MAX_BLOBS:,} blobs")
-        known = self.blobs.setdefault(blob.digest, blob.plain())
-        if known.size != blob.size:
-            raise IntegrityError(f"{blob.digest} is given two sizes, {known.size} and {blob.size}")
-        if is_foreign(blob) and self.registry.blob_size(self.repository, blob.digest) is None:
-            raise RefusedError(
-                f"a layer of {self.registry.host}/{self.repository} may not be distributed and is not in its registry",
-                hint="such an image (Windows base layers) cannot be bundled; leave it out of this bundle",
-            )
+    @classmethod
+    def of(cls, image: RequestedImage, registries: Registries) -> Self:
+        reference = ImageReference.parse(image.reference)
+        return cls(image, reference, registries.source(reference.registry, reference.repository))
 
 
-def _absence(registry: Registry) -> UnreachableError | None:
+def _absence(source: Source) -> UnreachableError | None:
     try:
-        registry.log_in()
+        source.log_in()
     except UnreachableError as error:
         return error
     except RegistryError:
@@ -187,17 +102,18 @@ def _absence(registry: Registry) -> UnreachableError | None:
 
 def _pin_or_explain(
     architecture: Architecture | None,
-    registries: Registries,
     store: ContentStore,
-    absences: Mapping[str, UnreachableError | None],
-    image: RequestedImage,
-) -> LockedImage | str:
-    reference = ImageReference.parse(image.reference)
-    absence = absences[reference.registry]
+    absences: Mapping[Source, UnreachableError | None],
+    asked: _Asked,
+) -> LockedImage | RateLimitError | str:
+    image, reference, source = asked
+    absence = absences[source]
     try:
         if absence is not None:
             raise absence
-        return pin_image(reference, architecture, registries.registry(reference.registry), store)
+        return pin_image(reference, architecture, source, store)
+    except RateLimitError as error:
+        return error
     except NotFoundError as error:
         hint = error.hint or "check repository and tag where the image is asked for"
         return f"{reference}{_asked_by(image)}: {NotFoundError(error.message, hint=hint)}"
@@ -205,19 +121,23 @@ def _pin_or_explain(
         return f"{reference}{_asked_by(image)}: {error}"
 
 
+def _postponed(asked: Sequence[_Asked], outcomes: Sequence[LockedImage | RateLimitError | str]) -> Iterator[str]:
+    """A line for each registry that gives no more for now: how much is left to ask for, and when that can go on."""
+    images = Counter(each.reference.registry for each in asked)
+    stopped = [
+        (each.reference.registry, outcome)
+        for each, outcome in zip(asked, outcomes, strict=True)
+        if isinstance(outcome, RateLimitError)
+    ]
+    left = Counter(host for host, _ in stopped)
+    for host, error in dict(reversed(stopped)).items():
+        yield f"{left[host]} of {images[host]} images need {left[host]} manifests or more of {host}, but {error}"
+
+
 def _asked_by(image: RequestedImage) -> str:
     first, others = next(iter(image.origins), None), len(image.origins) - 1
     more = f" and {others} more" if others > 0 else ""
     return f" (asked for by {first}{more})" if first is not None else ""
-
-
-def _no_platform(reference: ImageReference, wanted: Platform, offered: tuple[Platform, ...]) -> NotFoundError:
-    names = ("".join(each for each in str(platform)[:64] if each.isprintable()) for platform in offered)
-    listed = f"it is for {', '.join(sorted(set(names)))}" if offered else "it names no platform at all"
-    return NotFoundError(
-        f"{reference} is not there for {wanted}; {listed}",
-        hint="use a tag that has it, leave the image out, or build without --arch to carry all platforms",
-    )
 
 
 def _warnings(definition: BundleDefinition, images: tuple[LockedImage, ...]) -> Iterator[str]:

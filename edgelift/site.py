@@ -11,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from edgelift.bundle.definition import Architecture, BundleName
 from edgelift.errors import ConfigurationError
 from edgelift.explain import explain, load_yaml
+from edgelift.oci.ecr import parse_ecr_host
+from edgelift.oci.reference import canonical_registry
 
 OnConflict = Literal["fail", "keep", "replace"]
 
@@ -45,11 +47,31 @@ class RegistryAccess(_Settings):
     registries: tuple[str, ...] = Field((), description="Names of Registry Credentials blocks.")
     credentials_file: str | None = Field(None, description="Path of a palette-edge credentials file.")
     docker_config: bool = Field(True, description="Also use the worker's Docker login (config.json and its helpers).")
+    aws: bool = Field(
+        False,
+        description="Also log in to Amazon ECR with the worker's AWS credentials (AWS_* variables, profile, role).",
+    )
     ca_cert: str | None = Field(None, description="Path of a PEM file with further certificate authorities.")
     insecure: bool = Field(False, description="Do not verify TLS certificates. For a test network only.")
+    insecure_hosts: tuple[str, ...] = Field(
+        (), description="Registries (host:port) whose TLS certificates are not verified. For a test network only."
+    )
+    certs_dir: str | None = Field(
+        None, description="Folder with certificates by host, as Docker keeps them in /etc/docker/certs.d."
+    )
     plain_http: tuple[str, ...] = Field((), description="Registries (host:port) that speak plain HTTP.")
     trusted_realms: tuple[str, ...] = Field(
         (), description="Token servers (host) that get a registry's login although they are in another domain."
+    )
+    mirrors: tuple[str, ...] = Field(
+        (),
+        description="Further places to read from, SOURCE=HOST[:PORT][/PREFIX], asked in this order before the original.",
+    )
+    rewrites: tuple[str, ...] = Field(
+        (), description="Places to read from instead, SOURCE=HOST[:PORT][/PREFIX]; the original is never asked."
+    )
+    parallel: Annotated[int, Field(ge=1, le=64)] = Field(
+        8, description="At most so many requests to one registry at once."
     )
 
 
@@ -63,6 +85,16 @@ class TargetSettings(_Settings):
     rules: tuple[str, ...] = Field((), description="Mapping rules SRC=DST: a source prefix and what replaces it.")
     docker_hub_aliases: bool = Field(False, description="Push docker.io/library/x as docker.io/x, too.")
     on_conflict: OnConflict = Field("fail", description="What to do with a tag that stands with another digest.")
+    create_repositories: bool = Field(
+        False,
+        description="Make repositories that are missing. Amazon ECR only, with AWS credentials; others make them.",
+    )
+
+    @model_validator(mode="after")
+    def _can_create_repositories(self) -> Self:
+        if self.create_repositories and parse_ecr_host(canonical_registry(self.registry.partition("/")[0])) is None:
+            raise ValueError("create_repositories is for Amazon ECR: other registries make repositories by themselves")
+        return self
 
 
 class ArchiveSettings(_Settings):
@@ -95,9 +127,18 @@ class EdgeSite(_Settings):
     target: TargetSettings = Field(description="The site's own registry.")
     access: RegistryAccess = Field(DEFAULT_ACCESS, description="How to get into the registries.")
     archive: ArchiveSettings | None = Field(None, description="Where the bundle is kept, too.")
+    direct: bool = Field(
+        False, description="Copy from registry to registry, without a bundle and without blobs on the worker's disk."
+    )
     deep: bool = Field(False, description="Validate by reading every blob back.")
     schedule: Schedule | None = Field(None, description="When to synchronise; empty for by hand only.")
     description: Annotated[str, Field(max_length=500)] = Field("", description="A line for the operators.")
+
+    @model_validator(mode="after")
+    def _has_a_bundle_to_archive(self) -> Self:
+        if self.direct and self.archive is not None:
+            raise ValueError("direct copies make no bundle that could be archived: leave out direct or archive")
+        return self
 
     @classmethod
     def from_yaml(cls, text: str, where: str) -> Self:

@@ -6,7 +6,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from edgelift.site import DEFAULT_ACCESS, RegistryAccess, TargetSettings
 from tasks.log_in import log_in
 from tasks.preflight import check_target
-from tasks.push import open_lock, push_images
+from tasks.push import mend_target, open_lock, push_images
 from tasks.report import DeliveryReport, report_delivery
 from tasks.validate import validate_target
 
@@ -40,4 +40,5 @@ def push_bundle(
     check_target(lock, access, target)
     push_images(lock, bundle, access, target)
     proved = validate_target(lock, access, target, deep=deep)
+    proved = mend_target(proved, lock, bundle, access, target)
     return report_delivery(lock, proved, target, output, receipt)

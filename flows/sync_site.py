@@ -5,11 +5,11 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from edgelift.site import EdgeSite
 from tasks.archive import archive_bundle, check_archive
-from tasks.assemble import assemble_content
+from tasks.assemble import assemble_content, keep_lock
 from tasks.log_in import log_in
 from tasks.plan import plan_lock
 from tasks.pull import pull_images
-from tasks.push import push_images
+from tasks.push import mend_target, push_images
 from tasks.report import DeliveryReport, report_delivery
 from tasks.resolve import resolve_source
 from tasks.validate import validate_target
@@ -33,11 +33,16 @@ def sync_site(site: EdgeSite, output: str = "~/edgelift/sites", store: str | Non
     log_in(definition, site.access, site.target)
     if site.archive:
         check_archive(site.archive, site.access)
-    lock = plan_lock(definition, site.access, store, output, site.target)
-    pull_images(lock, site.access, store)
-    bundle = assemble_content(lock, site.name, store, output)
-    if site.archive:
-        archive_bundle(bundle, site.archive, site.access)
-    push_images(lock, bundle.path, site.access, site.target)
+    lock = plan_lock(definition, site.access, store, None if site.direct else output, site.target)
+    if site.direct:
+        content = keep_lock(lock, site.name, store, output)
+    else:
+        pull_images(lock, site.access, store)
+        bundle = assemble_content(lock, site.name, store, output)
+        if site.archive:
+            archive_bundle(bundle, site.archive, site.access)
+        content = bundle.path
+    push_images(lock, content, site.access, site.target, direct=site.direct)
     receipt = validate_target(lock, site.access, site.target, deep=site.deep)
+    receipt = mend_target(receipt, lock, content, site.access, site.target, direct=site.direct)
     return report_delivery(lock, receipt, site.target, output)

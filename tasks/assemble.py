@@ -1,5 +1,7 @@
 """Assemble: store + lock → one content bundle, with its lock beside it."""
 
+from pathlib import Path
+
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from pydantic import BaseModel, ConfigDict
@@ -31,7 +33,7 @@ class BuiltBundle(BaseModel):
 def assemble_content(lock: BundleLock, name: str, store: str | None, output: str) -> BuiltBundle:
     """Write NAME.tar.zst and NAME.lock.json into `output`; neither is there before it is whole."""
     folder = path_of(output)
-    lock_path = folder / f"{name}.lock.json"
+    lock_path = _lock_path(name, output)
     summary = assemble_bundle(
         lock,
         open_store(store),
@@ -48,3 +50,14 @@ def assemble_content(lock: BundleLock, name: str, store: str | None, output: str
         size=summary.size,
         images=summary.images,
     )
+
+
+@task(name="keep lock", task_run_name="keep the lock of {name}", cache_policy=NO_CACHE, persist_result=False)
+def keep_lock(lock: BundleLock, name: str, store: str | None, output: str) -> str:
+    """Write NAME.lock.json into `output`; gives the folder of the store, which holds the manifests of the lock."""
+    write_document(_lock_path(name, output), lock.to_json())
+    return str(open_store(store).root)
+
+
+def _lock_path(name: str, output: str) -> Path:
+    return path_of(output) / f"{name}.lock.json"

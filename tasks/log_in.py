@@ -4,16 +4,19 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from pydantic import BaseModel, ConfigDict
 
+from edgelift.access import Connections
 from edgelift.bundle.definition import BundleDefinition
 from edgelift.errors import PlanError, RegistryError
+from edgelift.oci.mirrors import Place
 from edgelift.oci.reference import ImageReference
+from edgelift.oci.source import Source
 from edgelift.site import RegistryAccess, TargetSettings
 from tasks.connect import connect, target_of
 from tasks.narrate import narrate
 
 
 class RegistryLogin(BaseModel):
-    """A registry and the name of what gets us in: a block, a file, or `anonymous`."""
+    """A registry, or the places that stand for it, and the name of what gets us in: a block, a file, or `anonymous`."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -28,26 +31,33 @@ def log_in(
     """Log in to every registry of the definition, and to the target, once; raises `PlanError` naming all refusals."""
     connections = connect(access)
     logins, failures = [], []
-    for registry, repository in sorted(_registries(definition, target).items()):
+    for client, places in sorted(_clients(connections, definition, target).items(), key=lambda item: item[1]):
         try:
-            connections.registry(registry).log_in()
+            client.log_in()
         except RegistryError as error:
             failures.append(str(error))
             continue
-        login = RegistryLogin(registry=registry, source=connections.source_of(registry, repository))
+        source = connections.source_of(places[0].host, places[0].path)
+        login = RegistryLogin(registry=" or ".join(dict.fromkeys(place.host for place in places)), source=source)
         logins.append(login)
-        narrate(f"logged in to {registry}: {login.source}")
+        narrate(f"logged in to {login.registry}: {login.source}")
     if failures:
         raise PlanError("not every registry lets us in; nothing was moved", failures)
     return tuple(logins)
 
 
-def _registries(definition: BundleDefinition | None, target: TargetSettings | None) -> dict[str, str]:
-    """Every registry, with a repository in it that stands for the others."""
-    images = definition.images if definition is not None else ()
-    references = [ImageReference.parse(image.reference) for image in images]
-    registries = {reference.registry: reference.repository for reference in references}
+def _clients(
+    connections: Connections, definition: BundleDefinition | None, target: TargetSettings | None
+) -> dict[Source, list[Place]]:
+    """What every image is read from, and the target; with the places that it asks, one repository for all of them."""
+    clients: dict[Source, list[Place]] = {}
+    for image in definition.images if definition is not None else ():
+        reference = ImageReference.parse(image.reference)
+        source = connections.source(reference.registry, reference.repository)
+        clients[source] = connections.places(reference.registry, reference.repository)
     if target is not None:
         destination = target_of(target)
-        registries.setdefault(destination.registry, destination.base)
-    return registries
+        clients.setdefault(
+            connections.registry(destination.registry), [Place(destination.registry, "", destination.base)]
+        )
+    return clients

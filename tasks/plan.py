@@ -1,7 +1,5 @@
 """Plan: the definition → its lock, with every problem found before a blob moves. A retried run gets its first lock."""
 
-from pathlib import Path
-
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
@@ -25,10 +23,13 @@ def plan_lock(
     definition: BundleDefinition,
     access: RegistryAccess,
     store: str | None,
-    output: str,
+    output: str | None,
     target: TargetSettings | None = None,
 ) -> BundleLock:
-    """Pin every reference, or take the lock that this run made at its first attempt; then look for obstacles."""
+    """Pin every reference, or take the lock that this run made at its first attempt; then look for obstacles.
+
+    Without an `output` folder no bundle is to be made of it.
+    """
     content = open_store(store)
     saved = content.root / "runs" / str(flow_run.id) / "lock.json"
     if saved.exists():
@@ -36,7 +37,7 @@ def plan_lock(
         narrate(f"replaying the lock of this run's first attempt, {lock.digest[:19]}…")
     else:
         lock = _plan_anew(definition, access, content)
-        _check_obstacles(lock, access, content, path_of(output), target)
+        _check_obstacles(lock, access, content, output, target)
         write_document(saved, lock.to_json())
     _narrate_totals(lock)
     return lock
@@ -57,14 +58,16 @@ def _plan_anew(definition: BundleDefinition, access: RegistryAccess, content: Lo
     plan = plan_bundle(definition, connect(access).registries, content)
     for warning in plan.warnings:
         narrate(warning, warn=True)
+    for budget in plan.budgets:
+        narrate(budget)
     plan.raise_for_errors()
     return plan.lock
 
 
 def _check_obstacles(
-    lock: BundleLock, access: RegistryAccess, content: LocalStore, output: Path, target: TargetSettings | None
+    lock: BundleLock, access: RegistryAccess, content: LocalStore, output: str | None, target: TargetSettings | None
 ) -> None:
-    shortage = check_disk(lock, content, output)
+    shortage = check_disk(lock, content, path_of(output)) if output is not None else None
     errors = [shortage] if shortage is not None else []
     if target is not None:
         errors += find_obstacles(lock, access, target)

@@ -22,7 +22,7 @@ def check_target(lock: BundleLock, access: RegistryAccess, target: TargetSetting
 def find_obstacles(lock: BundleLock, access: RegistryAccess, target: TargetSettings) -> tuple[str, ...]:
     """One line for each obstacle at the target; warnings go into the log."""
     destination = target_of(target)
-    registry = connect(access).registry(destination.registry)
+    registry = connect(access).target(destination.registry, create_repositories=target.create_repositories)
     preflight = check_delivery(lock, destination, registry, target.on_conflict)
     for warning in preflight.warnings:
         narrate(warning, warn=True)

@@ -44,7 +44,7 @@ def pull_image(image: LockedImage, access: RegistryAccess, store: str | None) ->
     reference = ImageReference.parse(image.reference)
     content = open_store(store)
     transfer = pull_content(
-        connect(access).registry(reference.registry),
+        connect(access).source(reference.registry, reference.repository),
         reference.repository,
         image.content,
         content,
@@ -57,10 +57,11 @@ def pull_image(image: LockedImage, access: RegistryAccess, store: str | None) ->
 
 def pull_images(lock: BundleLock, access: RegistryAccess, store: str | None) -> list[PulledImage]:
     """Pull every image of the lock, each as a task of its own; raises `IncompleteError` naming all that failed."""
-    settled = _pull(lock.images, access, store)
+    images = lock.largest_first()
+    settled = _pull(images, access, store)
     # A result that Prefect took over from an earlier attempt says nothing about the disk of this worker.
     content = open_store(store)
-    cached = [image for image, outcome in zip(lock.images, settled, strict=True) if outcome.is_cached]
+    cached = [image for image, outcome in zip(images, settled, strict=True) if outcome.is_cached]
     lost = [image for image in cached if not _is_here(image, content)]
     again = {outcome.result.reference: outcome for outcome in _pull(lost, access, store, refresh=True)}
     pulled = [again.get(outcome.result.reference, outcome).result for outcome in settled]

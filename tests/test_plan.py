@@ -21,7 +21,8 @@ from edgelift.oci.pull import pull_content
 from edgelift.oci.reference import ImageReference
 from edgelift.oci.registries import Registries
 from edgelift.oci.registry import Registry
-from edgelift.plan import MAX_DEPTH, Plan, pin_image, plan_bundle
+from edgelift.pin import MAX_DEPTH, pin_image
+from edgelift.plan import Plan, plan_bundle
 from edgelift.serve.directory import DirectoryContent
 from edgelift.store.local import LocalStore
 from edgelift.transport import TransportSettings

@@ -73,6 +73,10 @@ class BundleLock(BaseModel):
         """Bytes of all manifests and blobs, each counted once."""
         return sum(each.size for each in (*self.unique_manifests(), *self.unique_blobs()))
 
+    def largest_first(self) -> tuple[LockedImage, ...]:
+        """The images in the order of their largest blobs, so that no large one is left to travel alone in the end."""
+        return tuple(sorted(self.images, key=lambda image: max((blob.size for blob in image.blobs), default=0), reverse=True))
+
     def to_json(self) -> bytes:
         """The canonical bytes: sorted keys, two spaces, no empty members, a newline at the end."""
         document = self.model_dump(mode="json", by_alias=True, exclude_none=True)

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgelift.bundle.container import END_OF_TAR, Blob, Container, documents_of
-from edgelift.bundle.file_digest import FileDigest
 from edgelift.bundle.lock import BundleLock
+from edgelift.bundle.output import OutputFile
 from edgelift.bundle.seekable import FrameEncoder, split
 from edgelift.errors import EdgeliftError, IntegrityError, StoreError
 from edgelift.oci.content import ContentReader
@@ -26,7 +26,6 @@ from edgelift.oci.digest import Digest
 
 Progress = Callable[[int], None]  # bytes of content done since the last call
 
-_BUFFERS = 1024  # taken by one writev (IOV_MAX)
 _YOUNG = 60.0  # seconds; a file may be so young that its writer has not locked it yet
 _NAMED = 5  # things listed in a message before "and … more"
 
@@ -56,11 +55,10 @@ def assemble_bundle(
     container = Container.of(lock, {name: len(content) for name, content in documents.items()})
     _require_content(container, lock, source)
     tar = _tar(container, documents, _Contents(lock, source, progress or _ignore))
-    with _file_at(path, container.size) as file, FileDigest() as digest:
-        for part in _parts(container, tar, digest):
-            digest.update(part)
-            _write(file, part)
-        size, whole = os.fstat(file).st_size, digest.value()
+    with _file_at(path, container.size) as file, OutputFile(file) as output:
+        _write_frames(container, tar, output)
+        output.finish()
+        size, whole = os.fstat(file).st_size, output.digest()
     return BundleSummary(path, size, whole, len(lock.images), len(container.blobs), container.content_size)
 
 
@@ -114,13 +112,13 @@ def _tar(container: Container, documents: Mapping[str, bytes], contents: _Conten
     yield END_OF_TAR
 
 
-def _parts(container: Container, tar: Iterator[bytes], digest: FileDigest) -> Iterator[Sequence[bytes | memoryview]]:
-    """The file: frame by frame, then what closes it; `digest` has by then seen all frames."""
+def _write_frames(container: Container, tar: Iterator[bytes], output: OutputFile) -> None:
+    """The file: frame by frame, then what closes it, which holds the digest of all frames."""
     encoder = FrameEncoder()
     sizes = (span.stop - span.start for span in container.frames())
     for span, pieces in zip(container.frames(), split(tar, sizes), strict=True):
-        yield encoder.encode(pieces, is_raw=span.is_raw)
-    yield [encoder.closing(digest.value())]
+        output.write(encoder.encode(pieces, is_raw=span.is_raw))
+    output.write([encoder.closing(output.digest())])
 
 
 @contextmanager
@@ -136,7 +134,6 @@ def _file_at(path: Path, need: int) -> Iterator[int]:
         try:
             _lock(file)
             yield file
-            os.fsync(file)
             temporary.replace(path)
         finally:
             os.close(file)
@@ -191,17 +188,6 @@ def _write_error(path: Path, need: int, error: OSError) -> StoreError:
     return StoreError(
         f"cannot write {path}: {error.strerror}", hint="check that the folder can be written to, or choose another"
     )
-
-
-def _write(file: int, part: Sequence[bytes | memoryview]) -> None:
-    buffers, first = [memoryview(each) for each in part if each], 0
-    while first < len(buffers):
-        written = os.writev(file, buffers[first : first + _BUFFERS])
-        while first < len(buffers) and written >= len(buffers[first]):
-            written -= len(buffers[first])
-            first += 1
-        if written:
-            buffers[first] = buffers[first][written:]
 
 
 def _needed_by(lock: BundleLock, descriptor: Descriptor) -> str:

@@ -13,7 +13,7 @@ from edgelift.cli import options
 from edgelift.cli.console import say, say_json, say_table, set_verbosity, tell
 from edgelift.cli.planning import plan_delivery
 from edgelift.define import read_exported
-from edgelift.errors import PlanError, ProfileError
+from edgelift.errors import ProfileError
 from edgelift.palette.resolve import resolve_profiles
 from edgelift.sizes import format_size
 
@@ -54,12 +54,17 @@ def plan(
     output: Annotated[
         Path | None, typer.Option(metavar="L.json", help="Write the lock here.", rich_help_panel=options.OUTPUT)
     ] = None,
+    mirror: options.MirrorRules = [],  # noqa: B006
+    rewrite: options.Rewrites = [],  # noqa: B006
     store: options.Store = None,
     cred_file: options.CredFile = None,
     ca_cert: options.CaCert = None,
     insecure: options.Insecure = False,
+    insecure_registry: options.InsecureRegistries = [],  # noqa: B006
+    cert_dir: options.CertDir = None,
     plain_http: options.PlainHttp = [],  # noqa: B006
     trusted_realm: options.TrustedRealms = [],  # noqa: B006
+    aws: options.Aws = False,
     as_json: options.Json = False,
     verbose: options.Verbose = False,
     quiet: options.Quiet = False,
@@ -80,7 +85,16 @@ def plan(
             settings=settings,
         ),
         options.access_of(
-            cred_file=cred_file, ca_cert=ca_cert, insecure=insecure, plain_http=plain_http, trusted_realms=trusted_realm
+            cred_file=cred_file,
+            ca_cert=ca_cert,
+            insecure=insecure,
+            plain_http=plain_http,
+            trusted_realms=trusted_realm,
+            insecure_registries=insecure_registry,
+            cert_dir=cert_dir,
+            mirrors=mirror,
+            rewrites=rewrite,
+            aws=aws,
         ),
         options.target_settings(registry, maps=maps, aliases=hub_aliases, conflict=on_conflict) if registry else None,
         store,
@@ -89,12 +103,13 @@ def plan(
     if not quiet:
         for warning in outcome.warnings:
             tell(f"warning: {warning}")
+        for budget in outcome.budgets:
+            tell(budget)
     if as_json:
         say_json(outcome.document())
     else:
         _print_lock(outcome.document())
-    if outcome.errors:
-        raise PlanError("the content cannot be delivered as it stands; nothing was moved", outcome.errors)
+    outcome.raise_for_errors()
     if output is not None and not quiet:
         tell(f"lock: {output}")
 

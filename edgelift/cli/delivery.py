@@ -40,8 +40,11 @@ def validate(
     cred_file: options.CredFile = None,
     ca_cert: options.CaCert = None,
     insecure: options.Insecure = False,
+    insecure_registry: options.InsecureRegistries = [],  # noqa: B006
+    cert_dir: options.CertDir = None,
     plain_http: options.PlainHttp = [],  # noqa: B006
     trusted_realm: options.TrustedRealms = [],  # noqa: B006
+    aws: options.Aws = False,
     as_json: options.Json = False,
     verbose: options.Verbose = False,
     quiet: options.Quiet = False,
@@ -53,7 +56,14 @@ def validate(
     set_verbosity(verbose=verbose, quiet=quiet)
     target = Target.parse(registry, tuple(maps), docker_hub_aliases=hub_aliases)
     access = options.access_of(
-        cred_file=cred_file, ca_cert=ca_cert, insecure=insecure, plain_http=plain_http, trusted_realms=trusted_realm
+        cred_file=cred_file,
+        ca_cert=ca_cert,
+        insecure=insecure,
+        plain_http=plain_http,
+        trusted_realms=trusted_realm,
+        insecure_registries=insecure_registry,
+        cert_dir=cert_dir,
+        aws=aws,
     )
     expected = _read_lock(file, lock)
     with open_registries(access) as registries:

@@ -1,5 +1,6 @@
 """The options that several commands share, with Palette's names where the meaning is the same."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -7,6 +8,8 @@ import typer
 
 from edgelift.delivery.target import Target
 from edgelift.errors import ConfigurationError
+from edgelift.oci.ecr import parse_ecr_host
+from edgelift.oci.mirrors import Mirrors
 from edgelift.site import ContentSource, OnConflict, RegistryAccess, TargetSettings
 
 SOURCE = "What to carry"
@@ -87,6 +90,24 @@ CaCert = Annotated[
 Insecure = Annotated[
     bool, typer.Option("--insecure", "-i", help="Do not verify TLS certificates.", rich_help_panel=ACCESS)
 ]
+InsecureRegistries = Annotated[
+    list[str],
+    typer.Option(
+        "--insecure-registry",
+        metavar="HOST",
+        help="Do not verify the TLS certificate of this registry. Repeatable.",
+        rich_help_panel=ACCESS,
+    ),
+]
+CertDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--cert-dir",
+        metavar="DIR",
+        help="Certificates by host, as in /etc/docker/certs.d: HOST/ca.crt, client.cert, client.key.",
+        rich_help_panel=ACCESS,
+    ),
+]
 PlainHttp = Annotated[
     list[str],
     typer.Option(
@@ -103,6 +124,34 @@ TrustedRealms = Annotated[
         metavar="HOST",
         help="A token server in another domain that may get its registry's login. Repeatable.",
         rich_help_panel=ACCESS,
+    ),
+]
+MirrorRules = Annotated[
+    list[str],
+    typer.Option(
+        "--mirror",
+        metavar="SRC=PLACE",
+        help="Read SRC (docker.io, ghcr.io/team) from PLACE (HOST[:PORT][/PREFIX]) first. Repeatable, tried in order.",
+        rich_help_panel=SOURCE,
+    ),
+]
+Rewrites = Annotated[
+    list[str],
+    typer.Option(
+        "--rewrite",
+        metavar="SRC=PLACE",
+        help="Read SRC from PLACE instead; SRC itself is never asked. Repeatable.",
+        rich_help_panel=SOURCE,
+    ),
+]
+Aws = Annotated[
+    bool,
+    typer.Option("--aws", help="Log in to Amazon ECR with your AWS credentials, too.", rich_help_panel=ACCESS),
+]
+CreateRepositories = Annotated[
+    bool,
+    typer.Option(
+        "--create-repositories", help="Make repositories that are missing; Amazon ECR only.", rich_help_panel=TARGET
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="JSON on standard output.", rich_help_panel=OUTPUT)]
@@ -147,24 +196,50 @@ def access_of(
     insecure: bool,
     plain_http: list[str],
     trusted_realms: list[str],
+    aws: bool,
+    insecure_registries: Sequence[str] = (),
+    cert_dir: Path | None = None,
+    mirrors: Sequence[str] = (),
+    rewrites: Sequence[str] = (),
 ) -> RegistryAccess:
-    """How to get into registries, as the access options say."""
+    """How to get into registries, as the access options say; raises `ConfigurationError` where they make no sense."""
     for option, path in (("--cred-file-path", cred_file), ("--ca-cert", ca_cert)):
         if path is not None and not path.is_file():
             raise ConfigurationError(f"{option}: there is no file {path}")
+    if cert_dir is not None and not cert_dir.is_dir():
+        raise ConfigurationError(f"--cert-dir: there is no folder {cert_dir}")
+    Mirrors.parse(mirrors, rewrites)
     return RegistryAccess(
         credentials_file=str(cred_file.absolute()) if cred_file else None,
         ca_cert=str(ca_cert.absolute()) if ca_cert else None,
         insecure=insecure,
         plain_http=tuple(plain_http),
         trusted_realms=tuple(trusted_realms),
+        insecure_hosts=tuple(insecure_registries),
+        certs_dir=str(cert_dir.absolute()) if cert_dir else None,
+        mirrors=tuple(mirrors),
+        rewrites=tuple(rewrites),
+        aws=aws,
     )
 
 
-def target_settings(registry: str, *, maps: list[str], aliases: bool, conflict: OnConflict) -> TargetSettings:
-    """The target, as the target options say; raises `ConfigurationError` where they name none."""
-    Target.parse(registry, tuple(maps))
-    return TargetSettings(registry=registry, rules=tuple(maps), docker_hub_aliases=aliases, on_conflict=conflict)
+def target_settings(
+    registry: str, *, maps: list[str], aliases: bool, conflict: OnConflict, create: bool = False
+) -> TargetSettings:
+    """The target, as the target options say; raises `ConfigurationError` where they name none, or make no sense."""
+    target = Target.parse(registry, tuple(maps))
+    if create and parse_ecr_host(target.registry) is None:
+        raise ConfigurationError(
+            f"--create-repositories is for Amazon ECR, and {target.registry} is none of its registries",
+            hint="leave the option out: most registries make repositories by themselves, others in their own way",
+        )
+    return TargetSettings(
+        registry=registry,
+        rules=tuple(maps),
+        docker_hub_aliases=aliases,
+        on_conflict=conflict,
+        create_repositories=create,
+    )
 
 
 def _setting(text: str) -> tuple[str, str]:

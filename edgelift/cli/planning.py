@@ -12,6 +12,7 @@ from edgelift.define import define_bundle, read_exported
 from edgelift.delivery.preflight import check_delivery, check_disk
 from edgelift.delivery.target import Target
 from edgelift.documents import read_document, write_document
+from edgelift.errors import IncompleteError, PlanError
 from edgelift.oci.reference import ImageReference
 from edgelift.plan import plan_bundle
 from edgelift.site import ContentSource, RegistryAccess, TargetSettings
@@ -25,10 +26,22 @@ class Planned:
     lock: BundleLock
     errors: tuple[str, ...]
     warnings: tuple[str, ...]
+    postponed: tuple[str, ...] = ()
+    budgets: tuple[str, ...] = ()
+
+    def raise_for_errors(self) -> None:
+        """Raises `PlanError` with every obstacle, or `IncompleteError` where a registry gives no more for now."""
+        if self.errors:
+            raise PlanError(
+                "the content cannot be delivered as it stands; nothing was moved", (*self.errors, *self.postponed)
+            )
+        if self.postponed:
+            raise IncompleteError("the plan is not complete: what was read is kept, nothing was moved", self.postponed)
 
     def document(self) -> dict[str, Any]:
         """The plan for scripts."""
-        return {**summarise(self.lock), "errors": list(self.errors), "warnings": list(self.warnings)}
+        told = {"errors": self.errors, "warnings": self.warnings, "postponed": self.postponed, "budgets": self.budgets}
+        return {**summarise(self.lock), **{name: list(lines) for name, lines in told.items()}}
 
 
 @dataclass(frozen=True)
@@ -71,19 +84,21 @@ def plan_delivery(
         errors += [shortage] if shortage is not None else []
         if target is not None:
             place = Target.parse(target.registry, target.rules, docker_hub_aliases=target.docker_hub_aliases)
-            preflight = check_delivery(plan.lock, place, connections.registry(place.registry), target.on_conflict)
+            registry = connections.target(place.registry, create_repositories=target.create_repositories)
+            preflight = check_delivery(plan.lock, place, registry, target.on_conflict)
             errors += preflight.errors
             warnings += preflight.warnings
-    if output is not None and not errors:
+    if output is not None and not errors and not plan.postponed:
         write_document(output, plan.lock.to_json())
-    return Planned(plan.lock, tuple(errors), tuple(warnings))
+    return Planned(plan.lock, tuple(errors), tuple(warnings), plan.postponed, plan.budgets)
 
 
 def rehearse_push(bundle: Path, target: TargetSettings, access: RegistryAccess) -> Rehearsal:
     """What a push of `bundle` would do, and what stands in its way; sends no content."""
     place = Target.parse(target.registry, target.rules, docker_hub_aliases=target.docker_hub_aliases)
     with BundleReader.open(bundle) as reader, open_registries(access) as connections:
-        preflight = check_delivery(reader.lock, place, connections.registry(place.registry), target.on_conflict)
+        registry = connections.target(place.registry, create_repositories=target.create_repositories)
+        preflight = check_delivery(reader.lock, place, registry, target.on_conflict)
     pushes = tuple(
         (delivery.image.reference, f"{place.registry}/{name}")
         for delivery in preflight.deliveries

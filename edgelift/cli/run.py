@@ -47,12 +47,17 @@ def build(
             metavar="HOST/REPOSITORY", help="Keep it as an OCI artifact, too.", rich_help_panel=options.OUTPUT
         ),
     ] = None,
+    mirror: options.MirrorRules = [],  # noqa: B006
+    rewrite: options.Rewrites = [],  # noqa: B006
     store: options.Store = None,
     cred_file: options.CredFile = None,
     ca_cert: options.CaCert = None,
     insecure: options.Insecure = False,
+    insecure_registry: options.InsecureRegistries = [],  # noqa: B006
+    cert_dir: options.CertDir = None,
     plain_http: options.PlainHttp = [],  # noqa: B006
     trusted_realm: options.TrustedRealms = [],  # noqa: B006
+    aws: options.Aws = False,
     as_json: options.Json = False,
     verbose: options.Verbose = False,
     quiet: options.Quiet = False,
@@ -63,7 +68,16 @@ def build(
     """
     set_verbosity(verbose=verbose, quiet=quiet)
     access = options.access_of(
-        cred_file=cred_file, ca_cert=ca_cert, insecure=insecure, plain_http=plain_http, trusted_realms=trusted_realm
+        cred_file=cred_file,
+        ca_cert=ca_cert,
+        insecure=insecure,
+        plain_http=plain_http,
+        trusted_realms=trusted_realm,
+        insecure_registries=insecure_registry,
+        cert_dir=cert_dir,
+        mirrors=mirror,
+        rewrites=rewrite,
+        aws=aws,
     )
     check_name(name)
     archive = _archive(archive_directory, archive_block, archive_artifact)
@@ -90,6 +104,7 @@ def push(
     maps: options.Maps = [],  # noqa: B006 - typer copies it
     hub_aliases: options.HubAliases = False,
     on_conflict: options.Conflict = "fail",
+    create_repositories: options.CreateRepositories = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be pushed, and what stands in the way.")
     ] = False,
@@ -103,8 +118,11 @@ def push(
     cred_file: options.CredFile = None,
     ca_cert: options.CaCert = None,
     insecure: options.Insecure = False,
+    insecure_registry: options.InsecureRegistries = [],  # noqa: B006
+    cert_dir: options.CertDir = None,
     plain_http: options.PlainHttp = [],  # noqa: B006
     trusted_realm: options.TrustedRealms = [],  # noqa: B006
+    aws: options.Aws = False,
     as_json: options.Json = False,
     verbose: options.Verbose = False,
     quiet: options.Quiet = False,
@@ -114,10 +132,21 @@ def push(
     Example: edgelift push --file site-7.tar.zst --registry mirror.example:5000/spectro-images
     """
     set_verbosity(verbose=verbose, quiet=quiet)
-    target = options.target_settings(registry, maps=maps, aliases=hub_aliases, conflict=on_conflict)
-    access = options.access_of(
-        cred_file=cred_file, ca_cert=ca_cert, insecure=insecure, plain_http=plain_http, trusted_realms=trusted_realm
+    target = options.target_settings(
+        registry, maps=maps, aliases=hub_aliases, conflict=on_conflict, create=create_repositories
     )
+    access = options.access_of(
+        cred_file=cred_file,
+        ca_cert=ca_cert,
+        insecure=insecure,
+        plain_http=plain_http,
+        trusted_realms=trusted_realm,
+        insecure_registries=insecure_registry,
+        cert_dir=cert_dir,
+        aws=aws,
+    )
+    if create_repositories and not aws:
+        raise ConfigurationError("--create-repositories needs AWS credentials", hint="allow yours to be used: --aws")
     if dry_run:
         _rehearse(file, target, access, as_json=as_json)
         return
@@ -138,6 +167,7 @@ def sync(
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="DIR", help="Folder of bundle, lock and receipt.")
     ] = Path("output/sites"),
+    create_repositories: options.CreateRepositories = False,
     store: options.Store = None,
     as_json: options.Json = False,
     verbose: options.Verbose = False,
@@ -147,7 +177,14 @@ def sync(
     set_verbosity(verbose=verbose, quiet=quiet)
     site = EdgeSite.from_yaml(read_document(site_file).decode(errors="replace"), str(site_file))
     check_locally(site.source)
-    Target.parse(site.target.registry, site.target.rules)
+    target = options.target_settings(
+        site.target.registry,
+        maps=list(site.target.rules),
+        aliases=site.target.docker_hub_aliases,
+        conflict=site.target.on_conflict,
+        create=create_repositories or site.target.create_repositories,
+    )
+    site = site.model_copy(update={"target": target})
     with running_api(quiet=quiet):
         from flows.sync_site import sync_site  # noqa: PLC0415 - loads Prefect
 

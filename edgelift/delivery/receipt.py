@@ -68,6 +68,15 @@ class DeliveryReceipt(BaseModel):
         verdicts: tuple[Verdict, ...] = ("ok", "differs", "missing", "not-checkable")
         return {verdict: sum(proof.verdict == verdict for proof in self.proofs) for verdict in verdicts}
 
+    @property
+    def broken(self) -> frozenset[str]:
+        """The references that stand as they should, or not at all, and miss content: sending them again helps."""
+        return frozenset(
+            proof.reference
+            for proof in self.proofs
+            if proof.verdict in ("missing", "differs") and proof.found in (None, proof.expected)
+        )
+
     def raise_unless_whole(self) -> None:
         """Raises `IncompleteError` that names every reference that is not `ok`, or says that there is none."""
         if not self.proofs:

@@ -23,8 +23,9 @@ from edgelift.oci.descriptor import Descriptor
 from edgelift.oci.digest import Digest
 from edgelift.oci.manifest import OCI_MANIFEST, ImageManifest
 from edgelift.oci.registry import Registry
+from edgelift.oci.session import SLOWEST_COMMIT, session_of, with_digest
 from edgelift.oci.transfer import Progress
-from edgelift.oci.upload import SLOWEST_COMMIT, UPLOADS, scope_of
+from edgelift.oci.upload import UPLOADS, scope_of
 from edgelift.oci.wire import ATTEMPTS, Call
 
 ARTIFACT_TYPE = "application/vnd.edgelift.archive.v1"
@@ -156,6 +157,7 @@ class _Courier(oras.provider.Registry):  # type: ignore[misc] # oras-py has no t
         self._progress = progress
         self._hasher = blob.digest.hasher()
         self._sent = self._furthest = 0
+        self._session = ""  # the URL that the registry named last for this upload
 
     def bring(self) -> None:
         """Upload the file unless the registry has it. Few registries keep what was cut: each attempt begins anew."""
@@ -190,7 +192,7 @@ class _Courier(oras.provider.Registry):  # type: ignore[misc] # oras-py has no t
             self._check_sent()
         call = Call(
             method,
-            self._address(url),
+            self._address(method, url),
             f"upload {self._blob.digest} to {self._repository}",
             self._repository,
             (scope_of(self._repository, "pull,push"),),
@@ -205,14 +207,18 @@ class _Courier(oras.provider.Registry):  # type: ignore[misc] # oras-py has no t
             raise self._channel.refusal(call, reply)
         if data is not None:
             self._count(data)
+        if method in {"POST", "PATCH"}:
+            self._session = session_of(self._channel, call, reply)
+            return _Answer(httpx.codes.ACCEPTED, {"location": self._session})  # all that oras-py would take for done
         return _Answer(reply.status, reply.headers)
 
-    def _address(self, url: str) -> str:
-        """Where a request goes: our registry, whatever its scheme, or an upload location that the gate admits."""
-        home = f"{self.prefix}://{self._channel.host}/"
-        if url.startswith(home):
-            return "/" + url.removeprefix(home)
-        return self._channel.gate.admit(url, "upload location", base=self._channel.gate.origin).url
+    def _address(self, method: str, url: str) -> str:
+        """Where a request goes: the registry, or the upload's URL to the letter, which oras-py would write anew."""
+        if method == "PATCH":
+            return self._session
+        if method == "PUT":
+            return with_digest(self._session, self._blob.digest)
+        return "/" + url.removeprefix(f"{self.prefix}://{self._channel.host}/")
 
     def _count(self, chunk: bytes) -> None:
         self._hasher.update(chunk)

@@ -9,10 +9,11 @@ import json
 import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from edgelift.errors import DeniedError, RegistryError
 from edgelift.oci.credentials import Credential, Credentials
+from edgelift.oci.ecr import parse_ecr_host
 from edgelift.oci.pacing import Clock
 
 SHORTEST_LIFE = 60.0  # seconds; what a token lives at least, and where its server does not say
@@ -134,7 +135,7 @@ class Authenticator:
             grant = self._grants.get(scopes)
             if grant is None or grant.token.stale_at <= self._clock.now():
                 request = grant.request if grant else self._token_request(challenge, "", repository, scopes)
-                grant = self._fetch(scopes, request)
+                grant = self._fetch(scopes, request, repository)
             return f"Bearer {grant.token.value}"
 
     def answer(
@@ -151,13 +152,15 @@ class Authenticator:
             return None
         if challenge.scheme == "basic":
             header = self._basic(repository)
+            if header == rejected and self._renew(repository):
+                header = self._basic(repository)
             return None if header == rejected else header  # the same password again may lock the account
         # Without a scope of ours it is an example at best: GitHub's registry names `repository:user/image:pull`.
         named = usable[0].parameters.get("scope", "") if usable and scopes else ""
         with self._alone(scopes):
             grant = self._grants.get(scopes)
             if grant is None or f"Bearer {grant.token.value}" == rejected:
-                grant = self._fetch(scopes, self._token_request(challenge, named, repository, scopes))
+                grant = self._fetch(scopes, self._token_request(challenge, named, repository, scopes), repository)
             return f"Bearer {grant.token.value}"
 
     def _basic(self, repository: str) -> str:
@@ -177,10 +180,22 @@ class Authenticator:
         credential = self._credentials.find(self._host, repository)
         return TokenRequest(realm, challenge.parameters.get("service", ""), (*further, *scopes), credential)
 
-    def _fetch(self, scopes: tuple[str, ...], request: TokenRequest) -> _Grant:
-        grant = _Grant(request, self._fetch_token(request))
-        self._grants[scopes] = grant
+    def _fetch(self, scopes: tuple[str, ...], request: TokenRequest, repository: str) -> _Grant:
+        request = replace(request, credential=self._credentials.find(self._host, repository))  # perhaps a new one
+        try:
+            token = self._fetch_token(request)
+        except DeniedError:
+            if not self._renew(repository):
+                raise
+            request = replace(request, credential=self._credentials.find(self._host, repository))
+            token = self._fetch_token(request)
+        grant = self._grants[scopes] = _Grant(request, token)
         return grant
+
+    def _renew(self, repository: str) -> bool:
+        """Whether the login that was just refused could be replaced."""
+        credential = self._credentials.find(self._host, repository)
+        return credential is not None and self._credentials.renew(self._host, credential)
 
     def _alone(self, scopes: tuple[str, ...]) -> threading.Lock:
         """One thread fetches a token; the others that want the same one wait for it."""
@@ -190,6 +205,8 @@ class Authenticator:
 
 def how_to_log_in(host: str) -> str:
     """The hint where there are no credentials for `host`."""
+    if parse_ecr_host(host) is not None:
+        return f"there are no credentials for {host}: allow those of AWS with --aws, or log in with `docker login`"
     return f"there are no credentials for {host}: log in with `docker login`, or name it in the credentials file"
 
 

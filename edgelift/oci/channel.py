@@ -6,6 +6,7 @@ Retrying happens here and, where a lost answer has to be looked into first, in `
 import logging
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from typing import TypeVar
 from urllib.parse import urljoin
 
@@ -14,11 +15,13 @@ import httpx
 from edgelift.addresses import DEFAULT_PORTS, is_loopback, means, split_host
 from edgelift.errors import RegistryError
 from edgelift.oci.auth import Authenticator, Challenge, Token, TokenRequest, how_to_log_in, parse_challenges
+from edgelift.oci.budget import Allowance
 from edgelift.oci.credentials import Credentials
 from edgelift.oci.failures import RETRYABLE, refusal
 from edgelift.oci.gate import UrlGate, is_same_origin
 from edgelift.oci.pacing import Clock, choose_delay
 from edgelift.oci.reference import DOCKER_HUB
+from edgelift.oci.slots import Slots
 from edgelift.oci.tokens import fetch_token
 from edgelift.oci.wire import SMALL, Call, Reply, Wire, read_limited
 from edgelift.transport import TransportSettings
@@ -47,7 +50,12 @@ class Channel:
 
         Gives any answer but those worth a retry, which raise after `call.attempts`. Raises `RegistryError`.
         """
-        return self._insist(call, lambda: self._wire.read(call, self._send(call), limit))
+
+        def attempt() -> Reply:
+            with self._slot(call):
+                return self._wire.read(call, self._send(call), limit)
+
+        return self._insist(call, attempt)
 
     def open(self, call: Call) -> httpx.Response:
         """Send `call` and give the answer before its body is read; the caller closes it. Errors as in `exchange`."""
@@ -88,6 +96,16 @@ class Channel:
         self._wire.pause.wait()
 
     @property
+    def allowance(self) -> Allowance:
+        """How many pulls the registry still allows, where it says so."""
+        return self._wire.allowance
+
+    @property
+    def slots(self) -> Slots:
+        """How many requests may be on their way at once. Bodies that are read from `open` take theirs around it."""
+        return self._wire.slots
+
+    @property
     def gate(self) -> UrlGate:
         """The gate around the registry, kept from when it is known whether it speaks TLS."""
         with self._lock:
@@ -111,9 +129,12 @@ class Channel:
             return False
         return self._wire.probe_tls() if is_loopback(name) else True
 
+    def _slot(self, call: Call) -> AbstractContextManager[None]:
+        return self.slots.body(call.size) if callable(call.content) else self.slots.small()
+
     def _insist(self, call: Call, attempt: Callable[[], Result]) -> Result:
         self._wire.pause.wait()
-        for count in range(1, call.attempts):
+        for count in range(1, min(call.attempts, self._settings.attempts)):
             try:
                 return attempt()
             except RegistryError as error:

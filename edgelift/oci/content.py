@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from edgelift.oci.descriptor import Descriptor
 
@@ -37,6 +37,7 @@ class ContentReader(Protocol):
         """
 
 
+@runtime_checkable
 class RangeReader(ContentReader, Protocol):
     """A reader that also gives parts of its content."""
 
@@ -76,3 +77,9 @@ class ContentStore(ContentReader, Protocol):
 
     def tag(self, reference: str, descriptor: Descriptor) -> None:
         """Give the manifest `descriptor` the name `reference`."""
+
+    def recall(self, reference: str) -> Descriptor | None:
+        """What `reference` stood for when it was last planned; None where that is not known."""
+
+    def remember(self, reference: str, descriptor: Descriptor) -> None:
+        """Keep what `reference` stands for as a hint to the next plan."""

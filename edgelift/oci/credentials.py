@@ -40,22 +40,30 @@ class Credential:
 
 
 _Find = Callable[[str, str], Credential | None]
+_Renew = Callable[[str, Credential], bool]
 
 
 class Credentials:
     """Finds the login for a host and repository among those given; safe to share between threads."""
 
-    def __init__(self, *sources: _Find) -> None:
+    def __init__(self, *sources: _Find, renew: Iterable[_Renew] = ()) -> None:
         self._sources = sources
+        self._renew = tuple(renew)
 
     def find(self, host: str, repository: str) -> Credential | None:
         """The login for exactly this host and port; among several of one source, the one with the longest path.
 
-        Raises `ConfigurationError` where a credential helper fails.
+        Raises `ConfigurationError` where a credential helper fails, and `RegistryError` where a login has to be
+        fetched and is not given.
         """
         host = canonical_registry(host)
         found = (source(host, repository) for source in self._sources)
         return next((credential for credential in found if credential is not None), None)
+
+    def renew(self, host: str, refused: Credential) -> bool:
+        """Whether there is another login now than `refused`, which `host` did not take; only fetched ones change."""
+        host = canonical_registry(host)
+        return any(renew(host, refused) for renew in self._renew)
 
     @classmethod
     def of(cls, logins: Iterable[tuple[str, str, str]]) -> Self:
@@ -65,7 +73,7 @@ class Credentials:
     @classmethod
     def merged(cls, *sources: "Credentials") -> Self:
         """From several sources; the first that has a login decides."""
-        return cls(*(source.find for source in sources))
+        return cls(*(source.find for source in sources), renew=[source.renew for source in sources])
 
     @classmethod
     def from_docker_config(cls, path: Path) -> Self:

@@ -17,12 +17,20 @@ from urllib.parse import quote, quote_plus
 import httpx
 
 from edgelift.errors import DeniedError, NotFoundError, RefusedError, RegistryError, UnreachableError
-from edgelift.transport import ForbiddenAddressError
+from edgelift.transport import ForbiddenAddressError, TooSlowError
 
 RETRYABLE = frozenset({408, 429, 499, 500, 502, 503, 504, 522})
 _SHOWN = 300  # characters of a server's text
 _WRONG_HOST = (62, 64)  # X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH
 _WRONG_TIME = (9, 10)  # X509_V_ERR_CERT_NOT_YET_VALID, X509_V_ERR_CERT_HAS_EXPIRED
+_WANTED, _NOT_WANTED = "it wants a client certificate", "it does not accept our client certificate"
+_ALERTS = {  # how servers say so (RFC 8446 §6.2); up to TLS 1.2 there is no word of its own for a missing one
+    "TLSV13_ALERT_CERTIFICATE_REQUIRED": _WANTED,
+    "SSLV3_ALERT_HANDSHAKE_FAILURE": _WANTED,
+    "SSLV3_ALERT_BAD_CERTIFICATE": _NOT_WANTED,
+    "SSLV3_ALERT_CERTIFICATE_EXPIRED": _NOT_WANTED,
+    "TLSV1_ALERT_UNKNOWN_CA": _NOT_WANTED,
+}
 _NO_TLS = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNKNOWN_PROTOCOL", "HTTP_REQUEST"})
 
 
@@ -70,7 +78,9 @@ def tells_tls(error: httpx.HTTPError) -> bool | None:
     causes = list(_causes(error))
     if any(isinstance(each, ssl.SSLCertVerificationError) for each in causes):
         return True
-    if isinstance(error, httpx.ConnectTimeout) or any(isinstance(each, ConnectionRefusedError) for each in causes):
+    if any(isinstance(each, ssl.SSLError) and "_ALERT_" in (each.reason or "") for each in causes):
+        return True
+    if isinstance(error, httpx.TimeoutException) or any(isinstance(each, ConnectionRefusedError) for each in causes):
         return None
     return False
 
@@ -101,6 +111,7 @@ _BY_KIND: dict[type[BaseException], _Explanation] = {  # without a reason the er
     httpx.DecodingError: ("", "a proxy may compress answers: switch that off for the registry", True),
     httpx.ProxyError: ("the proxy does not let us through", "check the proxy's address and login", False),
     httpx.ConnectTimeout: ("no connection in time", _NETWORK, False),
+    TooSlowError: ("", _NETWORK, False),
     httpx.TimeoutException: ("it fell silent", _NETWORK, False),
     ConnectionRefusedError: ("connection refused", "check that it runs, and its port", False),
 }
@@ -116,10 +127,8 @@ def _explain_cause(host: str, cause: BaseException) -> _Explanation | None:
     match cause:
         case ssl.SSLCertVerificationError():
             return _explain_certificate(host, cause)
-        case ssl.SSLError() if cause.reason in _NO_TLS:
-            return "it does not speak TLS", f"if that is meant, allow plain HTTP with --plain-http {host}", True
         case ssl.SSLError():
-            return f"TLS broke ({(cause.reason or type(cause).__name__).lower().replace('_', ' ')})", None, False
+            return _explain_tls(host, cause.reason or type(cause).__name__)
         case socket.gaierror():
             return (
                 "its name is not known",
@@ -130,6 +139,15 @@ def _explain_cause(host: str, cause: BaseException) -> _Explanation | None:
             return "its answer makes no sense", "a proxy may have answered in its place", True
     told = (each for kind, each in _BY_KIND.items() if isinstance(cause, kind))
     return next(((reason or str(cause), hint, is_final) for reason, hint, is_final in told), None)
+
+
+def _explain_tls(host: str, reason: str) -> _Explanation:
+    if reason in _NO_TLS:
+        return "it does not speak TLS", f"if that is meant, allow plain HTTP with --plain-http {host}", True
+    if reason in _ALERTS:
+        hint = f"put client.cert and client.key into a folder {host}, and name the folder above it with --cert-dir"
+        return _ALERTS[reason], hint, True
+    return f"TLS broke ({reason.lower().replace('_', ' ')})", None, False
 
 
 def _explain_certificate(host: str, error: ssl.SSLCertVerificationError) -> _Explanation:

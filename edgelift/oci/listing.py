@@ -12,7 +12,7 @@ import httpx
 
 from edgelift.errors import RegistryError
 from edgelift.oci.channel import Channel
-from edgelift.oci.reference import is_repository, is_tag
+from edgelift.oci.reference import NAME_LIMIT, is_repository, is_tag
 from edgelift.oci.upload import scope_of
 from edgelift.oci.wire import Call, Reply
 
@@ -39,7 +39,7 @@ def list_tags(channel: Channel, repository: str) -> tuple[str, ...]:
 def list_repositories(channel: Channel) -> tuple[str, ...]:
     """The repositories that the registry admits to; raises `RegistryError`, where it tells nobody in particular."""
     call = Call("GET", "/v2/_catalog", "list the repositories", scopes=("registry:catalog:*",))
-    return _collect(channel, call, "repositories", is_repository)
+    return _collect(channel, call, "repositories", lambda name: len(name) <= NAME_LIMIT and is_repository(name))
 
 
 def _collect(channel: Channel, call: Call, member: str, is_name: Callable[[str], bool]) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, Va
 from edgelift.errors import IntegrityError, RefusedError
 from edgelift.oci.descriptor import Descriptor, Platform
 from edgelift.oci.digest import Digest
+from edgelift.oci.reference import for_message
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
@@ -135,13 +136,18 @@ def parse_manifest(raw: bytes, media_type: str, expected: Digest | None = None) 
         return Manifest(raw, descriptor, model.model_validate(document))
     except ValidationError as error:
         problem = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in problem["loc"])
+        where = _shown(".".join(str(part) for part in problem["loc"]))
         raise IntegrityError(f"a manifest is malformed at {where}: {problem['msg']}") from None
 
 
 def is_foreign(descriptor: Descriptor) -> bool:
     """Whether a layer may not be distributed by registries (image-spec layer.md): told by media type alone."""
     return any(marker in descriptor.media_type for marker in FOREIGN_LAYERS)
+
+
+def _shown(text: str) -> str:
+    """As much of a stranger's text as fits into a message, on one line."""
+    return "".join(each if each.isprintable() else " " for each in for_message(text))
 
 
 def _kind(media_type: str) -> str:
@@ -170,9 +176,9 @@ def _check_structure(document: dict[str, Any], kind: str, declared: str) -> None
     looks_like_index = "manifests" in document
     looks_like_manifest = "config" in document or "layers" in document
     if kind not in MANIFEST_TYPES | INDEX_TYPES:
-        raise IntegrityError(f"{kind!r} is not a manifest's media type")
+        raise IntegrityError(f"{_shown(kind)!r} is not a manifest's media type")
     if declared != kind:
-        raise IntegrityError(f"a manifest served as {kind} says it is {declared}")
+        raise IntegrityError(f"a manifest served as {kind} says it is {_shown(declared)}")
     if not looks_like_index and not looks_like_manifest:
         raise IntegrityError("a manifest names neither layers nor manifests")
     if looks_like_index and looks_like_manifest:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
-from edgelift.errors import RegistryError
+from edgelift.errors import RateLimitError
 
 FIRST_DELAY = 0.5  # seconds; doubled with every further attempt
 LONGEST_DELAY = 60.0  # seconds
@@ -52,9 +52,10 @@ def _parse_date(text: str) -> datetime | None:
 class Pause:
     """The time until which a registry wants no request, shared by every thread that talks to it."""
 
-    def __init__(self, host: str, clock: Clock) -> None:
+    def __init__(self, host: str, clock: Clock, longest: float = LONGEST_PAUSE) -> None:
         self._host = host
         self._clock = clock
+        self._longest = longest
         self._until = 0.0
         self._lock = threading.Lock()
 
@@ -64,11 +65,11 @@ class Pause:
             self._until = max(self._until, self._clock.now() + seconds)
 
     def wait(self) -> None:
-        """Sleep until the pause is over; raises `RegistryError` where that would be longer than `LONGEST_PAUSE`."""
+        """Sleep until the pause is over; raises `RateLimitError` where that would be longer than `longest`."""
         while (rest := self._until - self._clock.now()) > 0:
-            if rest > LONGEST_PAUSE:
+            if rest > self._longest:
                 moment = datetime.now(UTC) + timedelta(seconds=rest)
-                raise RegistryError(
+                raise RateLimitError(
                     f"{self._host}: rate limited until {moment:%Y-%m-%d %H:%M:%S} UTC",
                     hint="what is done is kept: run the same again then, or log in for a higher limit",
                     retryable=True,

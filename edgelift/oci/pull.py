@@ -4,12 +4,15 @@ Blobs come before manifests, so that whatever is cut short leaves nothing that l
 """
 
 import logging
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
 from edgelift.errors import IntegrityError, UnreachableError
 from edgelift.oci.content import ContentStore, ImageContent, Ingest
 from edgelift.oci.descriptor import Descriptor
-from edgelift.oci.registry import Registry
+from edgelift.oci.download import BlobBody
+from edgelift.oci.source import Source
 from edgelift.oci.transfer import Progress, Transfer, copy_in_parallel
 
 STALLED_ATTEMPTS = 6  # in a row without one new byte; a blob that makes progress is never given up
@@ -31,7 +34,7 @@ class BlobSink(Protocol):
 
 
 def pull_content(
-    registry: Registry, repository: str, content: ImageContent, store: ContentStore, *, progress: Progress | None = None
+    registry: Source, repository: str, content: ImageContent, store: ContentStore, *, progress: Progress | None = None
 ) -> Transfer:
     """Bring one image into `store`: what is there already is not asked for.
 
@@ -47,7 +50,7 @@ def pull_content(
 
 
 def pull_blob(
-    registry: Registry, repository: str, blob: Descriptor, store: ContentStore, *, progress: Progress | None = None
+    registry: Source, repository: str, blob: Descriptor, store: ContentStore, *, progress: Progress | None = None
 ) -> Transfer:
     """Bring one blob into `store`, continuing what an earlier attempt left.
 
@@ -62,50 +65,84 @@ def pull_blob(
             received = _fetch(registry, repository, blob, partial, progress)
         except IntegrityError as error:
             _log.warning("%s from %s/%s; fetching it once more", error.message, registry.host, repository)
+            registry.recover(blob, 1, error)
             partial.restart()
             received = _fetch_again(registry, repository, blob, partial)
     return Transfer(moved=1, moved_bytes=received)
 
 
-def receive_blob(
-    registry: Registry, repository: str, blob: Descriptor, sink: BlobSink, progress: Progress | None = None
-) -> int:
-    """Fill `sink` from the registry, continuing after every cut; the number of bytes that came over the wire.
+class BlobStream:
+    """The bytes of one blob from `offset` to its end, in chunks, going on after every cut; can be read once.
 
-    The bytes are not checked here. Raises `RegistryError` where no request or no body brings anything new, and
-    `IntegrityError` where the registry has a blob of another size.
+    They are not checked against the digest. Reading raises `RegistryError` where no request or no body brings anything
+    new, and `IntegrityError` where the registry has a blob of another size. `received` counts what came over the wire.
+    With `has_slot` it takes no turn at the registry: the caller holds one there.
     """
-    received, furthest, stalled = 0, sink.offset, 0
+
+    def __init__(
+        self, registry: Source, repository: str, blob: Descriptor, offset: int = 0, *, has_slot: bool = False
+    ) -> None:
+        self.received = 0
+        self._has_slot = has_slot
+        self._registry = registry
+        self._repository = repository
+        self._blob = blob
+        self._offset = offset
+
+    def __iter__(self) -> Iterator[bytes]:
+        stalled = 0
+        while self._offset < self._blob.size:
+            begun, cut = self._offset, None
+            with self._turn(self._blob.size - begun):
+                body = self._registry.read_blob(self._repository, self._blob, begun)
+                try:
+                    yield from self._new_bytes(body)
+                except UnreachableError as error:
+                    cut = error
+            if cut is None:
+                continue
+            stalled = 0 if self._offset > begun else stalled + 1
+            if stalled >= STALLED_ATTEMPTS:
+                raise _given_up(self._registry, self._repository, self._blob, self._offset, cut) from None
+            if stalled:
+                self._registry.recover(self._blob, stalled, cut)
+
+    def _turn(self, size: int) -> AbstractContextManager[None]:
+        return nullcontext() if self._has_slot else self._registry.body_slot(size)
+
+    def _new_bytes(self, body: BlobBody) -> Iterator[bytes]:
+        """What `body` brings beyond what we have: one that begins anew is passed over so far, never appended."""
+        position = body.offset
+        for chunk in body.chunks:
+            self.received += len(chunk)
+            known = min(max(0, self._offset - position), len(chunk))
+            position += len(chunk)
+            if known < len(chunk):
+                self._offset = position
+                yield chunk[known:] if known else chunk
+
+
+def receive_blob(
+    registry: Source, repository: str, blob: Descriptor, sink: BlobSink, progress: Progress | None = None
+) -> int:
+    """Fill `sink` from the registry; the number of bytes that came over the wire. Errors are those of `BlobStream`."""
     if progress is not None:
         progress(sink.offset)
-    while sink.offset < blob.size:
-        body = registry.read_blob(repository, blob, sink.offset)
-        if body.offset != sink.offset:  # the registry does not do ranges: begin anew rather than append
-            sink.restart()
-        begun = furthest
-        try:
-            for chunk in body.chunks:
-                sink.write(chunk)
-                received += len(chunk)
-                if progress is not None and sink.offset > furthest:
-                    progress(sink.offset - furthest)
-                furthest = max(furthest, sink.offset)
-        except UnreachableError as error:
-            stalled = 0 if furthest > begun else stalled + 1
-            if stalled >= STALLED_ATTEMPTS:
-                raise _given_up(registry, repository, blob, furthest, error) from None
-            if stalled:
-                registry.channel.back_off(stalled, error)
-    return received
+    stream = BlobStream(registry, repository, blob, sink.offset)
+    for chunk in stream:
+        sink.write(chunk)
+        if progress is not None:
+            progress(len(chunk))
+    return stream.received
 
 
-def _fetch(registry: Registry, repository: str, blob: Descriptor, partial: Ingest, progress: Progress | None) -> int:
+def _fetch(registry: Source, repository: str, blob: Descriptor, partial: Ingest, progress: Progress | None) -> int:
     received = receive_blob(registry, repository, blob, partial, progress)
     partial.commit()
     return received
 
 
-def _fetch_again(registry: Registry, repository: str, blob: Descriptor, partial: Ingest) -> int:
+def _fetch_again(registry: Source, repository: str, blob: Descriptor, partial: Ingest) -> int:
     try:
         return _fetch(registry, repository, blob, partial, None)
     except IntegrityError as error:
@@ -116,7 +153,7 @@ def _fetch_again(registry: Registry, repository: str, blob: Descriptor, partial:
 
 
 def _given_up(
-    registry: Registry, repository: str, blob: Descriptor, arrived: int, error: UnreachableError
+    registry: Source, repository: str, blob: Descriptor, arrived: int, error: UnreachableError
 ) -> UnreachableError:
     return UnreachableError(
         f"{registry.host}/{repository} gave no more of {blob.digest} after "

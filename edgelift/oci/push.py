@@ -7,10 +7,11 @@ import logging
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Literal, Protocol
 
 from edgelift.errors import RefusedError, RegistryError
-from edgelift.oci.content import ContentReader, ImageContent
+from edgelift.oci.content import ContentReader, ImageContent, RangeReader
 from edgelift.oci.descriptor import Descriptor
 from edgelift.oci.digest import Digest
 from edgelift.oci.registry import Registry
@@ -61,13 +62,16 @@ def push_content(
     *,
     known: KnownBlobs,
     on_conflict: OnConflict = "fail",
+    force: bool = False,
     progress: Progress | None = None,
 ) -> Transfer:
     """Bring one image from `source` to `destination`.
 
-    What the registry has already is not sent; where it turns out to miss content that it said it had (a cached answer,
-    a lost write), it gets all of it again, once. Raises `RefusedError` where the tag stands with another digest and
-    `on_conflict` is `fail`; with `keep` nothing is sent then.
+    A tag that stands with the right digest is enough: a registry takes no manifest whose content it misses. `force`
+    sends everything all the same, for an image that turned out to be broken there. What the registry has already is
+    not sent; where it turns out to miss content that it said it had (a cached answer, a lost write), it gets all of it
+    again, once. Raises `RefusedError` where the tag stands with another digest and `on_conflict` is `fail`; with `keep`
+    nothing is sent then.
     """
     root, repository, tag = content.root, destination.repository, destination.tag
     standing = registry.describe(repository, tag)
@@ -77,15 +81,19 @@ def push_content(
         if on_conflict == "fail":
             raise tag_conflict(registry.host, repository, tag, standing.digest, root.digest)
     push = _Push(source, registry, destination, known, progress)
+    if force:
+        return push.all_again(content)
+    if standing is not None and standing.digest == root.digest:
+        push.count(sum(blob.size for blob in content.blobs))
+        return Transfer(present=len(content.blobs))
     transfer = copy_in_parallel(push.blob, content.blobs)
     try:
-        push.manifests(content.manifests, is_tagged=standing is not None and standing.digest == root.digest)
+        push.manifests(content.manifests)
     except RegistryError as error:
         if not error.says_blob_unknown:
             raise
         _log.warning("%s/%s misses content it said it had: sending all of it again", registry.host, repository)
-        transfer += copy_in_parallel(push.blob_again, content.blobs)
-        push.manifests(content.manifests, force=True)
+        transfer += push.all_again(content)
     return transfer
 
 
@@ -118,31 +126,38 @@ class _Push:
     def blob(self, descriptor: Descriptor) -> Transfer:
         """Send one blob, or mount it from where it is known to be."""
         transfer = self._upload(descriptor, force=False)
-        if self._progress is not None:
-            self._progress(descriptor.size)
+        self.count(descriptor.size)
         return transfer
 
-    def blob_again(self, descriptor: Descriptor) -> Transfer:
-        """Send one blob, whatever the registry says it has."""
-        return self._upload(descriptor, force=True)
+    def all_again(self, content: ImageContent) -> Transfer:
+        """Send every blob and manifest, whatever the registry says it has."""
+        transfer = copy_in_parallel(lambda blob: self._upload(blob, force=True), content.blobs)
+        self.manifests(content.manifests, force=True)
+        return transfer
 
-    def manifests(self, manifests: Sequence[Descriptor], *, is_tagged: bool = False, force: bool = False) -> None:
-        """Send what is missing under its digest, in the order given, then tag the last one, unless it is.
+    def manifests(self, manifests: Sequence[Descriptor], *, force: bool = False) -> None:
+        """Send what is missing under its digest, in the order given, then tag the last one.
 
         `force` sends all of them, whatever the registry says it has.
         """
         for descriptor in manifests:
             if force or self._registry.describe(self._repository, descriptor.digest) is None:
                 self._write(descriptor.digest, descriptor)
-        if not is_tagged:
-            self._write(self._tag, manifests[-1])
+        self._write(self._tag, manifests[-1])
+
+    def count(self, size: int) -> None:
+        """Tell whoever wants to know that `size` bytes more are there."""
+        if self._progress is not None:
+            self._progress(size)
 
     def _upload(self, descriptor: Descriptor, *, force: bool) -> Transfer:
+        source = self._source
         with self._known.alone(descriptor.digest) as home:
             outcome = self._registry.upload_blob(
                 self._repository,
                 descriptor,
                 lambda: self._source.read(descriptor),
+                read_range=partial(source.read_range, descriptor) if isinstance(source, RangeReader) else None,
                 mount_from=None if force or home == self._repository else home,
                 force=force,
             )

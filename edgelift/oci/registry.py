@@ -5,11 +5,22 @@ is known.
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import replace
 
 import httpx
 
-from edgelift.errors import IntegrityError, MalformedReferenceError, NotFoundError, RefusedError, RegistryError
+from edgelift.errors import (
+    IntegrityError,
+    MalformedReferenceError,
+    NotFoundError,
+    RefusedError,
+    RegistryError,
+    UnreachableError,
+)
+from edgelift.oci.budget import Budget
 from edgelift.oci.channel import Channel
+from edgelift.oci.chunked import ReadRange, RequestLimit
 from edgelift.oci.credentials import Credentials
 from edgelift.oci.descriptor import Descriptor
 from edgelift.oci.digest import Digest
@@ -18,7 +29,8 @@ from edgelift.oci.listing import list_repositories, list_tags
 from edgelift.oci.manifest import ACCEPT, INDEX_TYPES, MANIFEST_LIMIT, MANIFEST_TYPES, Manifest, parse_manifest
 from edgelift.oci.pacing import Clock
 from edgelift.oci.reference import canonical_registry, for_message, is_registry, is_repository, is_tag
-from edgelift.oci.upload import Outcome, Upload, check_digest, check_push, find_blob, scope_of
+from edgelift.oci.session import check_digest
+from edgelift.oci.upload import CreateRepository, Outcome, Upload, UploadTerms, check_push, find_blob, scope_of
 from edgelift.oci.wire import ATTEMPTS, Call, Reply
 from edgelift.transport import TransportSettings
 
@@ -42,7 +54,14 @@ class Registry:
                 hint="write it as HOST or HOST:PORT, without https:// and path",
             )
         self.host = canonical_registry(host)
-        self._channel = Channel(self.host, settings, credentials, clock or Clock())
+        clock = clock or Clock()
+        self._channel = Channel(self.host, settings, credentials, clock)
+        self._terms = UploadTerms(RequestLimit(self.host, settings.largest_request), clock)
+
+    @property
+    def budget(self) -> Budget | None:
+        """How many pulls remain, as the registry said last; None where it has said nothing."""
+        return self._channel.allowance.newest
 
     @property
     def channel(self) -> Channel:
@@ -65,16 +84,29 @@ class Registry:
     def read_manifest(self, repository: str, selector: str) -> Manifest:
         """The manifest or index of a tag or digest, at most 8 MiB.
 
-        Raises `IntegrityError` where the bytes are not what the digest says, or no manifest.
+        Raises `IntegrityError` where the bytes are not what the digest says, or no manifest, and `RateLimitError` where
+        the registry has said that it would not give them now.
         """
         call = self._manifest_call("GET", repository, selector, "pull", "read")
-        reply = self._channel.exchange(call, MANIFEST_LIMIT)
+        with self._channel.allowance.spend():
+            reply = self._channel.exchange(call, MANIFEST_LIMIT)
         if reply.status != httpx.codes.OK:
             raise self._channel.refusal(call, reply)
         try:
             return parse_manifest(reply.body, reply.headers.get("content-type", ""), _digest(selector))
         except (IntegrityError, RefusedError) as error:
             raise type(error)(f"{self.host}: cannot {call.doing}: {error.message}", hint=error.hint) from None
+
+    def peek(self, repository: str, selector: str) -> Descriptor | None:
+        """What HEAD says that a tag or digest stands for, asked once; None where it does not say enough.
+
+        A hint: what was refused or is not there is told by `read_manifest`. Docker Hub does not count it as a pull.
+        """
+        call = replace(self._manifest_call("HEAD", repository, selector, "pull", "look for"), attempts=1)
+        reply = self._channel.exchange(call)
+        if reply.status == httpx.codes.UNAUTHORIZED:
+            raise self._channel.refusal(call, reply)  # asked again, the same password may lock the account
+        return _described(reply) if reply.status == httpx.codes.OK else None
 
     def describe(self, repository: str, selector: str) -> Descriptor | None:
         """What a tag or digest stands for, as the registry says; None where it has none.
@@ -134,27 +166,51 @@ class Registry:
         self._check(repository)
         return read_blob(self._channel, repository, descriptor, offset)
 
+    def recover(
+        self,
+        blob: Descriptor,  # noqa: ARG002 - for sources that have a choice
+        attempt: int,
+        error: UnreachableError | IntegrityError,
+    ) -> None:
+        """Wait before `blob` is asked for again, after the last `attempt` in a row that brought nothing new.
+
+        Raises `RateLimitError` where the registry wants to be left alone for longer than a run should wait.
+        """
+        if isinstance(error, UnreachableError):
+            self._channel.back_off(attempt, error)
+
+    def body_slot(self, size: int) -> AbstractContextManager[None]:
+        """Wait for the turn of a body of `size` bytes that is to be read, and hold it: see `Slots`."""
+        return self._channel.slots.body(size)
+
     def upload_blob(
         self,
         repository: str,
         descriptor: Descriptor,
         read: Callable[[], Iterator[bytes]],
         *,
+        read_range: ReadRange | None = None,
         mount_from: str | None = None,
         force: bool = False,
     ) -> Outcome:
         """Bring a blob to `repository`, mounted from the repository `mount_from` where the registry does that.
 
-        `read` gives the bytes, and is called anew for each attempt. `force` sends them without asking whether the
+        `read` gives the bytes, and is called anew for each attempt; `read_range` gives a part of them, where the source
+        can do that: see `ChunkedUpload`. `force` sends them without asking whether the
         registry has them, for one whose answer has proved wrong.
         """
         self._check(repository, *filter(None, [mount_from]))
-        return Upload(self._channel, repository, descriptor, read).run(mount_from, force=force)
+        upload = Upload(self._channel, repository, descriptor, read, self._terms, read_range=read_range)
+        return upload.run(mount_from, force=force)
+
+    def create_missing(self, create: CreateRepository) -> None:
+        """Have a repository that an upload finds missing made by `create`."""
+        self._terms.create = create
 
     def check_push(self, repository: str) -> None:
         """Prove that `repository` takes uploads from us; nothing is left behind."""
         self._check(repository)
-        check_push(self._channel, repository)
+        check_push(self._channel, repository, may_be_missing=self._terms.create is not None)
 
     def list_tags(self, repository: str) -> tuple[str, ...]:
         """The tags of `repository`, in the registry's order; an error means unknown, not none."""

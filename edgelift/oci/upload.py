@@ -1,28 +1,60 @@
 """Bringing a blob to a registry (distribution-spec, "Pushing blobs"): mount, else one POST and one PUT.
 
 An upload whose answer is lost may have succeeded, and few registries keep a session that was cut, so the way on is
-always the same: look whether the blob is there, else begin anew. Nothing is continued in the middle.
+the same after every failure: look whether the blob is there, else begin anew. Where a request of that size does not
+get through, `chunked` sends smaller ones.
 """
 
 import re
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from dataclasses import dataclass
 from typing import Literal
 
 import httpx
 
-from edgelift.errors import IntegrityError, RegistryError
+from edgelift.errors import EdgeliftError, RegistryError
 from edgelift.oci.channel import Channel
+from edgelift.oci.chunked import SMALLEST_CHUNK, BlobSource, ChunkedUpload, ReadRange, RequestLimit
 from edgelift.oci.descriptor import Descriptor
 from edgelift.oci.digest import Digest
+from edgelift.oci.pacing import Clock
+from edgelift.oci.session import Content, Session, is_session_lost
 from edgelift.oci.wire import Call, Reply
 
 Outcome = Literal["exists", "mounted", "uploaded"]
+CreateRepository = Callable[[str], None]
 
 UPLOADS = 5  # of one blob, each from its first byte
-SLOWEST_COMMIT = 8 * 2**20  # bytes/s; how slowly a registry may put a finished upload in its place before it answers
 _LENGTH = re.compile(r"[0-9]{1,19}")
-_SESSION_LOST = frozenset({"BLOB_UPLOAD_UNKNOWN", "BLOB_UPLOAD_INVALID"})
+_CUT = frozenset({None, 408, 502, 504})  # answers, or none at all, to a request that a proxy has cut
+_SHORT = 10.0  # seconds; two cuts as early as that have nothing in common yet
+
+
+@dataclass
+class UploadTerms:
+    """How one registry takes uploads, as far as that is known; shared by every thread of a run.
+
+    `create` makes a repository that is missing, where that is wanted; it raises `EdgeliftError`.
+    """
+
+    limit: RequestLimit
+    clock: Clock
+    create: CreateRepository | None = None
+
+
+@dataclass
+class _Cut:
+    """How far an upload came that was cut in the middle."""
+
+    began: float
+    sent: int = 0
+    seconds: float = 0.0
+    is_ours: bool = False  # what was to be sent stopped coming
+
+    def is_like(self, other: "_Cut") -> bool:
+        """Whether both came about as far, in bytes or in time: then a limit has cut them, and no accident."""
+        is_late = min(self.seconds, other.seconds) >= _SHORT
+        return _is_near(self.sent, other.sent) or (is_late and _is_near(self.seconds, other.seconds))
 
 
 def scope_of(repository: str, actions: str) -> str:
@@ -48,56 +80,82 @@ def find_blob(channel: Channel, repository: str, digest: Digest, actions: str) -
     return int(length)
 
 
-def check_push(channel: Channel, repository: str) -> None:
-    """Prove that `repository` takes uploads, by beginning one and calling it off. Raises `RegistryError`."""
+def check_push(channel: Channel, repository: str, *, may_be_missing: bool = False) -> None:
+    """Prove that `repository` takes uploads, by beginning one and calling it off. Raises `RegistryError`.
+
+    `may_be_missing` is for repositories that are made when they are pushed to.
+    """
     scopes = (scope_of(repository, "pull,push"),)
     call = Call("POST", f"/v2/{repository}/blobs/uploads/", f"push to {repository}", repository, scopes)
-    session = _session(channel, call, channel.exchange(call))
-    _call_off(channel, session, repository)
+    reply = channel.exchange(call)
+    if not (may_be_missing and _misses_repository(reply)):
+        Session(channel, call, reply).call_off()
 
 
 class Upload:
-    """One blob on its way into one repository. `read` gives its bytes, and is called anew for each attempt."""
+    """One blob on its way into one repository. `read` gives its bytes, and is called anew for each attempt.
+
+    `read_range` gives a part of them, where the source can do that.
+    """
 
     def __init__(
-        self, channel: Channel, repository: str, blob: Descriptor, read: Callable[[], Iterator[bytes]]
+        self,
+        channel: Channel,
+        repository: str,
+        blob: Descriptor,
+        read: Content,
+        terms: UploadTerms,
+        *,
+        read_range: ReadRange | None = None,
     ) -> None:
         self._channel = channel
         self._repository = repository
         self._blob = blob
         self._read = read
+        self._terms = terms
         self._doing = f"upload {blob.digest} to {repository}"
         self._scope = scope_of(repository, "pull,push")
+        self._source = BlobSource(blob, read, read_range)
+        self._last_cut: _Cut | None = None
+        self._chunk: int | None = None  # bytes; set where cuts suggest that only chunks get through
+        self._is_whole_only = False
+        self._is_hopeless = False  # neither whole nor in chunks
+        self._is_believed = True  # the registry, where it says that it has the blob
 
     def run(self, mount_from: str | None, *, force: bool) -> Outcome:
         """Bring the blob there in the cheapest way.
 
         With `force` the registry is not asked whether it has the blob: its word has proved wrong.
         """
-        if not force and self._is_there():
+        self._is_believed = not force
+        if self._is_there():
             return "exists"
         session = self._mount(mount_from) if mount_from is not None else self._begin()
         if session is None:
             return "mounted"
-        for attempt in range(1, UPLOADS):
+        attempt = 1
+        while True:
+            way = self._way()
             try:
                 self._send(session)
             except RegistryError as error:
-                if not error.retryable and not _is_session_lost(error):
+                has_other_way = self._way() != way and not self._is_hopeless
+                if not has_other_way and (attempt == UPLOADS or not (error.retryable or is_session_lost(error))):
                     raise
                 self._channel.back_off(attempt, error)
+                attempt = 1 if has_other_way else attempt + 1
             else:
                 return "uploaded"
-            if not force and self._is_there():
+            if self._is_there():
                 return "uploaded"
             session = self._begin()
-        self._send(session)
-        return "uploaded"
 
     def _is_there(self) -> bool:
+        if not self._is_believed:
+            return False
         return find_blob(self._channel, self._repository, self._blob.digest, "pull,push") == self._blob.size
 
-    def _mount(self, source: str) -> str | None:
+    def _mount(self, source: str) -> Session | None:
         """None where the blob was mounted from `source`, else the session to upload to (§ "Mounting a blob").
 
         Whatever else a registry or its token server says to that wish, a plain upload is the answer.
@@ -112,64 +170,79 @@ class Upload:
             return self._begin()
         if reply.status == httpx.codes.CREATED:
             return None
-        return _session(self._channel, call, reply) if reply.status == httpx.codes.ACCEPTED else self._begin()
+        return Session(self._channel, call, reply) if reply.status == httpx.codes.ACCEPTED else self._begin()
 
-    def _begin(self) -> str:
+    def _begin(self) -> Session:
         call = Call("POST", f"/v2/{self._repository}/blobs/uploads/", self._doing, self._repository, (self._scope,))
-        return _session(self._channel, call, self._channel.exchange(call))
-
-    def _send(self, session: str) -> None:
-        """Put the whole blob, with one attempt: whether to try again depends on what has become of it."""
-        call = Call(
-            "PUT",
-            f"{session}{'&' if '?' in session else '?'}digest={self._blob.digest}",
-            self._doing,
-            self._repository,
-            (self._scope,),
-            headers={"content-type": "application/octet-stream", "content-length": str(self._blob.size)},
-            content=self._read,
-            attempts=1,
-            extra_time=self._blob.size / SLOWEST_COMMIT,
-        )
-        try:
+        reply = self._channel.exchange(call)
+        if self._terms.create is not None and _misses_repository(reply):
+            self._terms.create(self._repository)
             reply = self._channel.exchange(call)
-        except IntegrityError:  # from our own side: what we would send is not the blob
-            _call_off(self._channel, session, self._repository)
+        return Session(self._channel, call, reply)
+
+    def _way(self) -> tuple[int | None, int | None, bool]:
+        """What decides how the blob is sent."""
+        return self._terms.limit.largest, self._chunk, self._is_whole_only
+
+    def _send(self, session: Session) -> None:
+        size = self._blob.size
+        is_cut = self._chunk is not None and not self._is_whole_only
+        if size > SMALLEST_CHUNK and (is_cut or not self._terms.limit.allows(size)):
+            self._send_in_chunks(session)
+        else:
+            self._send_whole(session)
+
+    def _send_in_chunks(self, session: Session) -> None:
+        limit, suggested = self._terms.limit, self._chunk
+        is_needed = not limit.allows(self._blob.size)  # and not only suggested by cuts
+        largest = suggested or limit.chunk
+        upload = ChunkedUpload(self._channel, session, self._source, limit, largest=largest, is_there=self._is_there)
+        try:
+            refusal = upload.send()
+        finally:
+            if upload.largest < largest:
+                self._chunk = upload.largest
+        if refusal is not None:
+            self._is_whole_only, self._is_hopeless = not is_needed, is_needed
+            raise refusal
+        if suggested is not None and not is_needed:
+            limit.lower(upload.largest)
+
+    def _send_whole(self, session: Session) -> None:
+        """Put the whole blob, with one attempt: whether to try again depends on what has become of it."""
+        cut = _Cut(self._terms.clock.now())
+        try:
+            session.put(self._blob, lambda: self._watch(cut), self._blob.size)
+        except RegistryError as error:
+            cut.seconds = self._terms.clock.now() - cut.began
+            if error.status == httpx.codes.REQUEST_ENTITY_TOO_LARGE and self._terms.limit.refuse(self._blob.size):
+                session.call_off()
+            elif error.status in _CUT and error.retryable and cut.sent < self._blob.size and not cut.is_ours:
+                self._compare(cut)
             raise
-        if reply.status not in (httpx.codes.CREATED, httpx.codes.NO_CONTENT):
-            raise self._channel.refusal(call, reply)
-        check_digest(self._channel.host, reply, self._blob.digest)
+
+    def _watch(self, cut: _Cut) -> Iterator[bytes]:
+        cut.sent = 0
+        try:
+            for piece in self._read():
+                cut.sent += len(piece)
+                yield piece
+        except EdgeliftError:
+            cut.is_ours = True
+            raise
+
+    def _compare(self, cut: _Cut) -> None:
+        """Send the blob in chunks where it was cut at about the same place before."""
+        if cut.sent <= SMALLEST_CHUNK:
+            return
+        if self._last_cut is not None and not self._is_whole_only and self._last_cut.is_like(cut):
+            self._chunk = self._terms.limit.chunk_below(cut.sent // 2)  # buffers on the way have taken a part of it
+        self._last_cut = cut
 
 
-def check_digest(host: str, reply: Reply, sent: Digest) -> None:
-    """Raise `IntegrityError` where the registry says that it holds something else than was `sent`.
-
-    Nothing follows from another algorithm: some registries answer with sha256 whatever they were sent.
-    """
-    held = reply.headers.get("docker-content-digest", "")
-    if held.startswith(f"{sent.algorithm}:") and held != sent:
-        raise IntegrityError(f"{host}: {sent} was sent, and the registry says that it holds other content")
+def _is_near(first: float, second: float) -> bool:
+    return abs(first - second) <= max(first, second) / 10
 
 
-def _session(channel: Channel, call: Call, reply: Reply) -> str:
-    """The URL of the upload that `reply` has opened."""
-    if reply.status != httpx.codes.ACCEPTED:
-        hint = (
-            "some registries want repositories to be created first" if reply.status == httpx.codes.NOT_FOUND else None
-        )
-        raise channel.refusal(call, reply, hint)
-    location = reply.headers.get("location", "")
-    if not location:
-        raise RegistryError(f"{channel.host}: cannot {call.doing}: the answer does not say where to")
-    return channel.gate.admit(location, "upload location", base=str(reply.url)).url
-
-
-def _call_off(channel: Channel, session: str, repository: str) -> None:
-    scopes = (scope_of(repository, "pull,push"),)
-    with suppress(RegistryError):  # registries clear what is left behind; some do not let us
-        channel.exchange(Call("DELETE", session, "call an upload off", repository, scopes, attempts=1))
-
-
-def _is_session_lost(error: RegistryError) -> bool:
-    gone = (httpx.codes.NOT_FOUND, httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE)
-    return error.code in _SESSION_LOST or (error.status in gone and error.code is None)
+def _misses_repository(reply: Reply) -> bool:
+    return reply.status == httpx.codes.NOT_FOUND and reply.problem.code == "NAME_UNKNOWN"

@@ -7,13 +7,16 @@ from dataclasses import dataclass, field
 import httpx
 
 from edgelift.addresses import means
-from edgelift.errors import RegistryError
+from edgelift.errors import RegistryError, UnreachableError
+from edgelift.oci.budget import Allowance
 from edgelift.oci.failures import RETRYABLE, Problem, parse_problem, refusal, secrets_of, tells_tls, unreachable
 from edgelift.oci.pacing import Clock, Pause, parse_retry_after
+from edgelift.oci.slots import STRAIN, Slots
 from edgelift.transport import TransportSettings, host_and_port, open_client
 
 ATTEMPTS = 8  # of one request; with full jitter they last about half a minute
 ANSWER_SECONDS = 600.0  # for one answer that is read whole, however steadily it trickles
+LONGEST_WAIT = 21600.0  # seconds for one answer, beyond the usual; a size of 2**62 bytes is only a claim
 SMALL = 64 * 1024  # bytes; the most that is read of a token or an error
 
 
@@ -36,6 +39,11 @@ class Call:
     attempts: int = ATTEMPTS
     extra_time: float = 0.0
 
+    @property
+    def size(self) -> int:
+        """The bytes that a body is announced to have."""
+        return int(self.headers.get("content-length", "0"))
+
 
 @dataclass(frozen=True)
 class Reply:
@@ -56,19 +64,24 @@ class Wire:
         self.api_host = api_host
         self.settings = settings
         self.clock = clock
-        self.pause = Pause(host, clock)
+        self.pause = Pause(host, clock, settings.longest_pause)
+        self.allowance = Allowance(host, clock)
+        self.slots = Slots(settings.parallel)
         self._client = open_client(settings, api_host)
 
     def send(self, call: Call, url: str, authorization: str | None = None) -> httpx.Response:
         """The answer to `call` at `url`, its body still unread; raises `UnreachableError`."""
         headers = dict(call.headers) | ({"authorization": authorization} if authorization else {})
         content = call.content() if callable(call.content) else call.content
-        timeout = httpx.Timeout(self.settings.idle_timeout + call.extra_time)
+        timeout = httpx.Timeout(self.settings.idle_timeout + min(call.extra_time, LONGEST_WAIT))
         request = self._client.build_request(call.method, url, headers=headers, content=content, timeout=timeout)
         try:
-            return self._client.send(request, stream=True)
+            response = self._client.send(request, stream=True)
         except httpx.HTTPError as error:
-            raise unreachable(self.place(request.url), call.doing, error) from None
+            raise self._broken(call, request.url, error) from None
+        if self._is_home(response.url):
+            self.allowance.note(response.headers)
+        return response
 
     def read(self, call: Call, response: httpx.Response, limit: int = SMALL) -> Reply:
         """The rest of an answer, which may be `limit` bytes where it is a good one.
@@ -80,15 +93,21 @@ class Wire:
             body = read_limited(response, limit if response.is_success else SMALL)
         except httpx.HTTPError as error:
             if response.is_success:
-                raise unreachable(self.place(url), call.doing, error) from None
+                raise self._broken(call, url, error) from None
             body = b""
         if response.is_success and len(body) > limit:
             raise RegistryError(f"{self.place(url)}: cannot {call.doing}: the answer is larger than {limit:,} bytes")
         sent = secrets_of(response.request.headers.get("authorization"))
         problem = parse_problem(b"" if response.is_success else body[:SMALL], (*sent, *call.secrets))
+        if status in STRAIN:
+            self.slots.report_strain()
         if status in RETRYABLE:
-            self.pause.extend(parse_retry_after(response.headers) or 0.0)
+            wanted = parse_retry_after(response.headers)
+            self.pause.extend(wanted or 0.0)
+            if status == httpx.codes.TOO_MANY_REQUESTS and wanted is None and self.allowance.is_spent:
+                raise self.allowance.refusal()
             raise refusal(self.place(url), call.doing, status, problem)
+        self.slots.report_success()
         return Reply(status, response.headers, body, problem, url)
 
     def stream(self, call: Call, response: httpx.Response) -> Iterator[bytes]:
@@ -96,14 +115,23 @@ class Wire:
         try:
             yield from response.iter_raw()
         except httpx.HTTPError as error:
-            raise unreachable(self.place(response.url), call.doing, error) from None
+            raise self._broken(call, response.url, error) from None
+        else:
+            self.slots.report_success()
         finally:
             response.close()
 
+    def _broken(self, call: Call, url: httpx.URL, error: httpx.HTTPError) -> UnreachableError:
+        if isinstance(error, httpx.TimeoutException):
+            self.slots.report_strain()
+        return unreachable(self.place(url), call.doing, error)
+
     def place(self, url: httpx.URL) -> str:
         """The server of `url` for messages: the registry, or where the registry sent us."""
-        is_home = means(self.api_host, *host_and_port(url))
-        return self.host if is_home else f"{url.netloc.decode('ascii')} (where {self.host} sent us)"
+        return self.host if self._is_home(url) else f"{url.netloc.decode('ascii')} (where {self.host} sent us)"
+
+    def _is_home(self, url: httpx.URL) -> bool:
+        return means(self.api_host, *host_and_port(url))
 
     def probe_tls(self) -> bool | None:
         """Whether the registry knows TLS; None where that cannot be told now."""

@@ -18,6 +18,7 @@ from edgelift.oci.manifest import OCI_INDEX
 REF_NAME = "org.opencontainers.image.ref.name"
 CONTAINERD_NAME = "io.containerd.image.name"
 LAYOUT = b'{"imageLayoutVersion":"1.0.0"}\n'
+_VERSION = "1.0.0"
 
 
 def name_descriptor(reference: str, descriptor: Descriptor) -> dict[str, Any]:
@@ -38,32 +39,44 @@ class LayoutIndex:
     def __init__(self, root: Path) -> None:
         self._path = root / "index.json"
         self._lock_path = root / "index.lock"
-        marker = root / "oci-layout"
-        if not marker.exists():
-            write_document(marker, LAYOUT)
+        _mark(root / "oci-layout")
 
     def read(self) -> dict[str, Descriptor]:
         """Every tagged manifest by its full reference; raises `StoreError` where the file is damaged."""
+        named = {_name(entry): Descriptor.model_validate(entry).plain() for entry in self._entries()}
+        return {name: descriptor for name, descriptor in named.items() if name is not None}
+
+    def put(self, reference: str, descriptor: Descriptor) -> None:
+        """Name `descriptor`; nothing is written where it has that name already.
+
+        Entries that we did not write stay as they are: another tool may have put them there.
+        """
+        with self._locked():
+            if self.read().get(reference) == descriptor.plain():
+                return
+            others = [entry for entry in self._entries() if _name(entry) != reference]
+            entries = [*others, name_descriptor(reference, descriptor)]
+            entries.sort(key=lambda entry: (_name(entry) or "", str(entry["digest"])))
+            self._remove_leftovers()
+            write_document(self._path, index_document(entries))
+
+    def _entries(self) -> list[dict[str, Any]]:
         try:
-            document = json.loads(self._path.read_bytes())
-            entries = [Descriptor.model_validate(entry) for entry in document["manifests"]]
+            entries: list[dict[str, Any]] = json.loads(self._path.read_bytes())["manifests"]
+            for entry in entries:
+                Descriptor.model_validate(entry)
         except FileNotFoundError:
-            return {}
+            return []
         except (ValueError, KeyError, TypeError, RecursionError, ValidationError):
             raise StoreError(
                 f"{self._path} is damaged", hint="delete that file: its names come back as images are pulled again"
             ) from None
-        named = ((entry.annotations or {}).get(REF_NAME) for entry in entries)
-        return {name: entry.plain() for name, entry in zip(named, entries, strict=True) if name is not None}
+        return entries
 
-    def put(self, reference: str, descriptor: Descriptor) -> None:
-        """Name `descriptor`; nothing is written where it has that name already."""
-        with self._locked():
-            named = self.read()
-            if named.get(reference) == descriptor.plain():
-                return
-            named[reference] = descriptor.plain()
-            write_document(self._path, index_document([name_descriptor(*item) for item in sorted(named.items())]))
+    def _remove_leftovers(self) -> None:
+        """Remove what killed writers left; who holds the lock is the only one at work."""
+        for each in self._path.parent.glob(f".{self._path.name}.*"):
+            each.unlink(missing_ok=True)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -73,3 +86,22 @@ class LayoutIndex:
             yield
         finally:
             os.close(file)
+
+
+def _name(entry: dict[str, Any]) -> str | None:
+    name: str | None = (entry.get("annotations") or {}).get(REF_NAME)
+    return name
+
+
+def _mark(marker: Path) -> None:
+    """Say that the folder of `marker` is an image layout; raises `StoreError` where it is one that we do not know."""
+    try:
+        version = json.loads(marker.read_bytes())["imageLayoutVersion"]
+    except (FileNotFoundError, ValueError, KeyError, TypeError, RecursionError):  # missing, or torn by a power cut
+        write_document(marker, LAYOUT)
+    else:
+        if version != _VERSION:
+            raise StoreError(
+                f"{marker.parent} holds an image layout of version {str(version)[:32]!r}, not {_VERSION!r}",
+                hint="name another folder, or use the edgelift that made this one",
+            )

@@ -4,6 +4,7 @@ oci-layout, index.json        image-spec image-layout.md; each tagged manifest w
 blobs/<algorithm>/<hex>       complete and verified: nothing unverified gets a name here
 partial/<algorithm>-<hex>     what has arrived so far; locked (flock) by the one task or process that writes it
 quarantine/<algorithm>-<hex>  bytes that turned out wrong, kept for a look
+resolved/<hex>.json           what a reference stood for when it was last planned: a hint, see `resolved.py`
 """
 
 import fcntl
@@ -21,6 +22,7 @@ from edgelift.oci.digest import Digest
 from edgelift.store.disk import disk_errors, remove
 from edgelift.store.layout import LayoutIndex
 from edgelift.store.partial import Partial
+from edgelift.store.resolved import ResolvedNames
 
 
 class LocalStore:
@@ -33,20 +35,22 @@ class LocalStore:
             for folder in ("blobs/sha256", "blobs/sha512", "partial", "quarantine"):
                 (root / folder).mkdir(parents=True, exist_ok=True)
             self._index = LayoutIndex(root)
+        self._resolved = ResolvedNames(root / "resolved")
 
     def path(self, digest: Digest) -> Path:
         """Where the blob of `digest` is, or would be."""
         return self.root / "blobs" / digest.algorithm / digest.hex
 
     def exists(self, descriptor: Descriptor) -> bool:
-        """Whether the content is here with the right size."""
+        """Whether the content is here with the right size, and can be read; what cannot is fetched anew."""
+        path = self.path(descriptor.digest)
         try:
-            found = self.path(descriptor.digest).lstat()
+            found = path.lstat()
         except FileNotFoundError:
             return False
         except OSError as error:
-            raise StoreError(f"cannot look at {self.path(descriptor.digest)}: {error.strerror}") from None
-        return stat.S_ISREG(found.st_mode) and found.st_size == descriptor.size
+            raise StoreError(f"cannot look at {path}: {error.strerror}") from None
+        return stat.S_ISREG(found.st_mode) and found.st_size == descriptor.size and os.access(path, os.R_OK)
 
     def read(self, descriptor: Descriptor) -> Iterator[bytes]:
         """The content in chunks, hashed on the way; wrong content is put into quarantine before `IntegrityError`."""
@@ -107,6 +111,15 @@ class LocalStore:
         """The tagged manifests by full reference."""
         with disk_errors(f"read the index of {self.root}"):
             return self._index.read()
+
+    def recall(self, reference: str) -> Descriptor | None:
+        """What `reference` stood for when it was last planned; None where that is not known."""
+        return self._resolved.recall(reference)
+
+    def remember(self, reference: str, descriptor: Descriptor) -> None:
+        """Keep what `reference` stands for as a hint to the next plan."""
+        with disk_errors(f"write into {self.root / 'resolved'}"):
+            self._resolved.remember(reference, descriptor)
 
     def free_space(self) -> int:
         """Bytes free on the store's disk."""

@@ -8,7 +8,7 @@ from typing import Self
 from edgelift.errors import IntegrityError
 from edgelift.oci.content import CHUNK
 from edgelift.oci.descriptor import Descriptor
-from edgelift.store.disk import remove, sync_folder
+from edgelift.store.disk import remove
 
 
 class Partial:
@@ -80,10 +80,9 @@ class Partial:
                 hint=f"the bytes are kept in {self._quarantine} for a look; a proxy may change content on the way",
                 retryable=True,
             )
-        os.fsync(self._file)
+        os.fsync(self._file)  # the bytes must last before the name does; a name that a crash takes back costs nothing
         self._path.replace(self._destination)
         os.fchmod(self._file, 0o444)  # only now: a partial that cannot be written would end every later attempt
-        sync_folder(self._destination.parent)
 
     def _copy_to_quarantine(self) -> None:
         remove(self._quarantine)

@@ -4,8 +4,17 @@ What it is: TLS, proxies, time-outs, the connection pool, and the guard on the a
 What it is not: retries, credentials and redirects, which belong to the clients that know their protocol.
 """
 
+from edgelift.transport.certificates import ClientCertificate
 from edgelift.transport.client import host_and_port, open_client
 from edgelift.transport.connections import ForbiddenAddressError
+from edgelift.transport.patience import TooSlowError
 from edgelift.transport.settings import TransportSettings
 
-__all__ = ["ForbiddenAddressError", "TransportSettings", "host_and_port", "open_client"]
+__all__ = [
+    "ClientCertificate",
+    "ForbiddenAddressError",
+    "TooSlowError",
+    "TransportSettings",
+    "host_and_port",
+    "open_client",
+]

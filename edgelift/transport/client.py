@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, cast
 
@@ -10,7 +11,9 @@ import httpx
 import urllib3
 
 from edgelift.addresses import DEFAULT_PORTS, is_address, is_listed, is_loopback, means, resolve_addresses
+from edgelift.transport.certificates import HostCertificates
 from edgelift.transport.connections import Guard, Resolve, make_tls_context, open_pool
+from edgelift.transport.patience import Patience
 from edgelift.transport.settings import TransportSettings
 
 READ_SIZE = 256 * 1024  # bytes; larger reads fall out of the processor's cache
@@ -53,7 +56,8 @@ class Transport(httpx.BaseTransport):
         self._settings = settings
         self._host = host
         self._guard = Guard(settings, host, resolve)
-        self._pools: dict[tuple[str, bool, bool], urllib3.PoolManager] = {}
+        self._pools: dict[tuple[str, bool, bool, HostCertificates], urllib3.PoolManager] = {}
+        self._known: dict[tuple[str, int], HostCertificates] = {}
         self._lock = threading.Lock()
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
@@ -81,7 +85,7 @@ class Transport(httpx.BaseTransport):
             raise httpx.DecodingError(f"a compressed answer ({encoding[:40]!r}), which was not asked for")
         # As bytes, since they need not be ASCII: what `urllib3` read as Latin-1 goes back into it.
         headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers.items()]
-        return httpx.Response(response.status, headers=headers, stream=_Body(response))
+        return httpx.Response(response.status, headers=headers, stream=_Body(response, Patience(settings)))
 
     def close(self) -> None:
         """Close the connections that are not in use."""
@@ -96,13 +100,25 @@ class Transport(httpx.BaseTransport):
         proxied = self._settings.proxy is not None and not is_direct
         if proxied and is_address(name):
             self._guard.check(name, port, [name])  # a name is resolved by the proxy, where we cannot see it
-        key = (url.scheme, verified, proxied)
         with self._lock:
+            is_tls = url.scheme == "https"
+            own = self._certificates(name, port) if is_tls else HostCertificates()
+            key = (url.scheme, verified, proxied, own)
             if key not in self._pools:
-                context = make_tls_context(self._settings.ca_cert, verified=verified) if url.scheme == "https" else None
+                context = make_tls_context(self._settings.ca_cert, own, verified=verified) if is_tls else None
                 self._pools[key] = open_pool(self._settings.proxy if proxied else None, context)
                 self._pools[key].pool_classes_by_scheme = self._guard.pool_classes()
             return self._pools[key]
+
+    def _certificates(self, name: str, port: int) -> HostCertificates:
+        """What is to be trusted and shown at that host, and at no other."""
+        if (name, port) not in self._known:
+            folder, shown = self._settings.certs_dir, self._settings.client_certificate
+            found = HostCertificates.find(folder, name, port) if folder is not None else HostCertificates()
+            if shown is not None and means(self._host, name, port):
+                found = replace(found, clients=(*found.clients, shown))
+            self._known[name, port] = found
+        return self._known[name, port]
 
     def _is_insecure(self, name: str, port: int) -> bool:
         hosts = {*self._settings.insecure_hosts, *({self._host} if self._settings.insecure else ())}
@@ -126,15 +142,19 @@ def _pieces(request: httpx.Request) -> Iterator[bytes | memoryview]:
 class _Body(httpx.SyncByteStream):
     """A body in chunks as they arrive: what came before a reset is given before the reset is raised."""
 
-    def __init__(self, response: urllib3.BaseHTTPResponse) -> None:
+    def __init__(self, response: urllib3.BaseHTTPResponse, patience: Patience) -> None:
         self._response = response
+        self._patience = patience
 
     def __iter__(self) -> Iterator[bytes]:
         try:
-            while chunk := self._response.read1(READ_SIZE, decode_content=False):
+            while chunk := self._patience.measure(self._read):
                 yield chunk
         except urllib3.exceptions.HTTPError as error:
             raise _translate(error) from error
+
+    def _read(self) -> bytes:
+        return self._response.read1(READ_SIZE, decode_content=False)
 
     def close(self) -> None:
         if self._response.length_remaining == 0:
@@ -165,8 +185,17 @@ _TRANSLATIONS: dict[type[Exception], type[httpx.TransportError]] = {
 
 
 def _hide_queries(record: logging.LogRecord) -> bool:
-    """Both libraries log whole URLs, and queries hold signatures and upload states."""
+    """Both libraries log whole URLs, and queries hold signatures and upload states.
+
+    So do the headers of an answer, which `urllib3` logs, with a traceback, from the first that it cannot read.
+    """
     if isinstance(record.args, tuple):
-        shown = (str(each) if isinstance(each, httpx.URL) else each for each in record.args)
-        record.args = tuple(each.partition("?")[0] if isinstance(each, str) else each for each in shown)
+        record.args = tuple(_without_query(each) for each in record.args)
+    record.exc_info = None
     return True
+
+
+def _without_query(logged: object) -> object:
+    if isinstance(logged, BaseException):
+        return type(logged).__name__
+    return str(logged).partition("?")[0] if isinstance(logged, str | httpx.URL) else logged

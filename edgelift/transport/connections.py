@@ -13,6 +13,7 @@ from urllib3.util.connection import create_connection
 
 from edgelift.addresses import DEFAULT_PORTS, may_send, means, split_host
 from edgelift.errors import ConfigurationError
+from edgelift.transport.certificates import HostCertificates
 from edgelift.transport.settings import TransportSettings
 
 _KEPT = 64  # connections to one host; more are made, and closed after use, when more threads ask
@@ -103,17 +104,27 @@ def open_pool(proxy: str | None, context: ssl.SSLContext | None) -> urllib3.Pool
     return urllib3.ProxyManager(bare, proxy_headers=login, maxsize=_KEPT, ssl_context=context)
 
 
-def make_tls_context(ca_cert: Path | None, *, verified: bool) -> ssl.SSLContext:
-    """TLS as the system trusts it, and `ca_cert` besides; raises `ConfigurationError` where that is unusable."""
+def make_tls_context(ca_cert: Path | None, own: HostCertificates, *, verified: bool) -> ssl.SSLContext:
+    """TLS as the system trusts it, and `ca_cert` besides, with what is the host's `own`.
+
+    Raises `ConfigurationError` where one of the files is unusable.
+    """
     context = ssl.create_default_context()
     if not verified:
         urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)  # it was asked for
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    elif ca_cert is not None:
-        try:
-            context.load_verify_locations(ca_cert)
-        except ssl.SSLError:
-            raise ConfigurationError(f"{ca_cert} holds no certificate in PEM form") from None
-        except OSError as error:
-            raise ConfigurationError(f"cannot read {ca_cert}: {error.strerror}") from None
+    else:
+        for authority in (*filter(None, [ca_cert]), *own.authorities):
+            _trust(context, authority)
+    for client in own.clients:
+        client.load_into(context)
     return context
+
+
+def _trust(context: ssl.SSLContext, authority: Path) -> None:
+    try:
+        context.load_verify_locations(authority)
+    except ssl.SSLError:
+        raise ConfigurationError(f"{authority} holds no certificate in PEM form") from None
+    except OSError as error:
+        raise ConfigurationError(f"cannot read {authority}: {error.strerror}") from None

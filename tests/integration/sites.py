@@ -30,13 +30,15 @@ class Site:
     target: RegistrySimulator
     images: Sequence[SampleImage]
 
-    def settings(self, *, on_conflict: str = "fail", registries: tuple[str, ...] = (), **source: Any) -> EdgeSite:
+    def settings(
+        self, *, on_conflict: str = "fail", registries: tuple[str, ...] = (), parallel: int = 8, **source: Any
+    ) -> EdgeSite:
         """The site as a flow takes it; all images are asked for by name unless `source` says what."""
         return EdgeSite(
             name=NAME,
             source=ContentSource(**{"images": tuple(map(self.reference, self.images)), **source}),
             target=TargetSettings.model_validate({"registry": f"{self.target.host}/edge", "on_conflict": on_conflict}),
-            access=RegistryAccess(docker_config=False, registries=registries),
+            access=RegistryAccess(docker_config=False, registries=registries, parallel=parallel),
         )
 
     def reference(self, image: SampleImage) -> str:

@@ -193,7 +193,7 @@ def test_no_more_images_are_pulled_at_a_time_than_there_are_workers(prefect: Pre
     with site_in(tmp_path, 8, multi_arch=0) as site:
         site.source.stall("GET", "/blobs/", after_bytes=None, times=None)
         attempts: list[Attempt] = []
-        running = threading.Thread(target=lambda: attempts.append(sync(prefect, site)))
+        running = threading.Thread(target=lambda: attempts.append(sync(prefect, site, parallel=32)))
         running.start()
         deadline = time.monotonic() + 30
         while len(pulling(site)) < WORKERS and time.monotonic() < deadline:

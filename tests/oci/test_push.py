@@ -315,3 +315,28 @@ def damage(store: LocalStore, blob: Descriptor) -> None:
     content[len(content) // 2] ^= 1
     path.chmod(0o644)
     path.write_bytes(content)
+
+
+# What stands already
+
+
+def test_a_tag_that_stands_with_the_right_digest_costs_one_request(sim: RegistrySimulator, source: LocalStore) -> None:
+    """A registry takes no manifest whose content it misses: its word on the tag is enough."""
+    push(source, sim.host)
+    sim.forget_requests()
+    push(source, sim.host)
+
+    assert [(each.method, each.path) for each in sim.requests] == [("HEAD", f"/v2/{PLACE}/manifests/1.0")]
+
+
+def test_force_heals_an_image_whose_blob_the_registry_has_lost(sim: RegistrySimulator, source: LocalStore) -> None:
+    """Neither the tag nor what HEAD says of blobs is believed then."""
+    push(source, sim.host)
+    lost = APP.blobs[0]
+    sim.head_lies(lost.digest, lost.size)
+    registry = Registry(sim.host, TransportSettings(), Credentials(), clock=Hands().clock)
+    content = ImageContent(APP.manifests, APP.blobs)
+    transfer = push_content(source, content, registry, Place(), known=KnownBlobs(), force=True)
+
+    assert transfer == Transfer(moved=len(APP.blobs), moved_bytes=sum(blob.size for blob in APP.blobs))
+    assert (served(sim, APP), tagged(sim)) == (dict(APP.contents), APP.root.digest)

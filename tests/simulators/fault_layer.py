@@ -131,7 +131,8 @@ class FaultLayer:
         query = scope["query_string"].decode("latin-1")
         exchange = Exchange(f"{server}:{port}", scope["method"], scope["path"], query, headers)
         self.exchanges.append(exchange)
-        call = Call(exchange, Connection(send), scope, _counting(exchange, receive), _noting(exchange, send))
+        connection = Connection(send)
+        call = Call(exchange, connection, scope, _counting(exchange, receive), _noting(exchange, send, connection))
         await self._apply(tuple(self.rules), call)
 
     async def _apply(self, rules: tuple[Rule, ...], call: Call) -> None:
@@ -151,11 +152,11 @@ def _counting(exchange: Exchange, receive: Receive) -> Receive:
     return counting
 
 
-def _noting(exchange: Exchange, send: Send) -> Send:
+def _noting(exchange: Exchange, send: Send, connection: Connection) -> Send:
     async def noting(message: Message) -> None:
         if message["type"] == "http.response.start":
             exchange.status = message["status"]
-        elif exchange.method != "HEAD":
+        elif exchange.method != "HEAD" and not connection.is_closed:  # what is sent to nobody was not sent
             exchange.sent += len(message.get("body", b""))
         await send(message)
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -20,6 +20,18 @@ def answer(status: int, headers: Mapping[str, str], body: bytes) -> Fault:
         if not rule.strike():
             return await rest(call)
         return await Response(body, status, headers)(call.scope, call.receive, call.send)
+
+    return fault
+
+
+def refuse_larger(largest: int) -> Fault:
+    """Answers 413, as a proxy does, to requests with more than `largest` bytes."""
+
+    async def fault(rule: Rule, call: Call, rest: Rest) -> None:
+        if int(call.exchange.headers.get("content-length", "0")) <= largest or not rule.strike():
+            return await rest(call)
+        page = Response("<html><h1>413 Request Entity Too Large</h1></html>", 413, {"Content-Type": "text/html"})
+        return await page(call.scope, call.receive, call.send)
 
     return fault
 
@@ -82,6 +94,61 @@ def stall(after: int | None, seconds: float | None, is_released: Callable[[], bo
                 await wait(call)
             return await rest(call)
         return await rest(replace(call, send=_pausing(rule, call, after, wait)))
+
+    return fault
+
+
+def drip(after: int, piece: int, pause: float, is_released: Callable[[], bool]) -> Fault:
+    """After so many bytes of the body sends the rest in pieces of `piece` bytes with `pause` seconds between them."""
+
+    async def fault(rule: Rule, call: Call, rest: Rest) -> None:
+        if not rule.strike():
+            return await rest(call)
+        position = 0
+
+        async def send(message: Message) -> None:
+            nonlocal position
+            body = message.get("body", b"")
+            for part in _parts(body, after - position, piece):
+                await call.send({**message, "body": part, "more_body": True})
+                position += len(part)
+                if position > after and not is_released():
+                    await asyncio.sleep(pause)
+                if call.connection.is_closed:
+                    return
+            if not body or not message.get("more_body", False):
+                await call.send({**message, "body": b""} if body else message)
+
+        return await rest(replace(call, send=send))
+
+    return fault
+
+
+def _parts(body: bytes, whole: int, piece: int) -> Iterator[bytes]:
+    """`body` in pieces, after the first `whole` bytes at once."""
+    begin = min(max(whole, 0), len(body))
+    if begin:
+        yield body[:begin]
+    yield from (body[start : start + piece] for start in range(begin, len(body), piece))
+
+
+def hold_answer(is_released: Callable[[], bool]) -> Fault:
+    """Lets the registry do its work, and keeps the answer until released or the client has gone."""
+
+    async def fault(rule: Rule, call: Call, rest: Rest) -> None:
+        if not rule.strike():
+            return await rest(call)
+        held: list[Message] = []
+
+        async def hold(message: Message) -> None:
+            held.append(message)
+
+        await rest(replace(call, send=hold))
+        while not is_released() and not call.connection.is_closed:
+            await asyncio.sleep(0.005)
+        for message in held:
+            await call.send(message)
+        return None
 
     return fault
 

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from io import BufferedIOBase
+from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
@@ -62,7 +63,7 @@ class Answer:
 class HttpFaults:
     """Serves on `address`, with TLS where it has a certificate.
 
-    `silent` accepts connections and says nothing; `pause` is how many seconds it waits before it reads a body, and
+    `silent` accepts connections and says nothing, `silent_first` does so to the first few; `pause` is how many seconds it waits before it reads a body, and
     `pace` how many it takes for each mebibyte of it.
     """
 
@@ -70,12 +71,16 @@ class HttpFaults:
     certificate: ServerCertificate | None = None
     address: str = "127.0.0.1"
     silent: bool = False
+    silent_first: int = 0
     pause: float = 0.0
     pace: float = 0.0
     port: int = 0
     requests: list[Request] = field(default_factory=list)
     received: int = 0
     connections: int = 0
+    client_authority: Path | None = None  # whose certificates clients may show; asked for where it is set
+    demands_certificate: bool = True
+    shown: list[bool] = field(default_factory=list)  # whether a client showed one, for each TLS connection
 
     def __enter__(self) -> Self:
         self._listener = socket.create_server((self.address, self.port))
@@ -85,6 +90,9 @@ class HttpFaults:
         if self.certificate is not None:
             self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             self._tls.load_cert_chain(self.certificate.cert, self.certificate.key)
+            if self.client_authority is not None:
+                self._tls.load_verify_locations(self.client_authority)
+                self._tls.verify_mode = ssl.CERT_REQUIRED if self.demands_certificate else ssl.CERT_OPTIONAL
         threading.Thread(target=self._accept, daemon=True).start()
         return self
 
@@ -115,10 +123,11 @@ class HttpFaults:
 
     def _serve(self, connection: socket.socket, number: int) -> None:
         with suppress(OSError):
-            if self.silent:
+            if self.silent or number <= self.silent_first:
                 self._stopped.wait(60)
             if self._tls is not None:
                 connection = self._tls.wrap_socket(connection, server_side=True)
+                self.shown.append(bool(connection.getpeercert()))
             reader = connection.makefile("rb")
             while (request := self._read(reader, number)) is not None:
                 self.requests.append(request)

@@ -15,7 +15,8 @@ before. Rules apply in the order in which they are added; `heal` removes them al
 leave it alone. A lost upload session is `fail("PATCH", "/uploads/", status=404, code="BLOB_UPLOAD_UNKNOWN")`.
 
 Who may come in: `login=Login(…)` asks for basic authentication, `tokens=TokenServer(…)` for bearer tokens;
-`certificate=` serves over TLS. Everything is deterministic: no chance, no sleeping but in `stall`.
+`certificate=` serves over TLS, `profile=` makes it one of the registries there are (`tests/simulators/profiles`), with
+its ways of letting people in. Everything is deterministic: no chance, no sleeping but in `stall`.
 """
 
 import json
@@ -34,13 +35,13 @@ from edgelift.demo.content import SampleImage
 from edgelift.demo.servers import fill_registry
 from edgelift.oci.digest import Digest
 from edgelift.serve.access import Login
-from edgelift.serve.directory import DirectoryContent
 from edgelift.serve.registry import create_registry
 from edgelift.serve.server import RunningServer
 from tests.certificates import ServerCertificate
 from tests.simulators import faults
 from tests.simulators.blob_storage import BlobStorage
 from tests.simulators.fault_layer import Exchange, Fault, FaultLayer, Rule
+from tests.simulators.profiles.profile import Profile
 from tests.simulators.token_server import RequireToken, TokenServer
 
 _CODES = {401: "UNAUTHORIZED", 403: "DENIED", 404: "NAME_UNKNOWN", 413: "SIZE_INVALID", 429: "TOOMANYREQUESTS"}
@@ -56,10 +57,12 @@ class RegistrySimulator:
         login: Login | None = None,
         tokens: TokenServer | None = None,
         certificate: ServerCertificate | None = None,
+        profile: Profile | None = None,
         port: int = 0,
     ) -> None:
-        self.content = DirectoryContent(root)
-        registry: ASGIApp = create_registry(self.content, login=login)
+        self._profile = profile or Profile()
+        self.content = self._profile.content(root)
+        registry: ASGIApp = self._profile.wrap(create_registry(self.content, login=login), self.content)
         if tokens is not None:
             registry = RequireToken(registry, tokens)
         self._layer = FaultLayer(registry)
@@ -72,6 +75,8 @@ class RegistrySimulator:
 
     def __enter__(self) -> Self:
         self._servers.enter_context(self._server)
+        if self._profile.redirects_blobs:
+            self.redirect_blobs()
         return self
 
     def __exit__(
@@ -147,6 +152,10 @@ class RegistrySimulator:
         """Answer with exactly this: a proxy's page, a wrong 206, a hostile manifest."""
         self._add(faults.answer(status, headers or {}, body), method, path, times, skip)
 
+    def limit_requests(self, largest: int) -> None:
+        """Answer 413 to what is larger than `largest` bytes, as a proxy in front of a registry does."""
+        self._add(faults.refuse_larger(largest), None, "", None, 0)
+
     # Faults: connections and bodies
 
     def cut(
@@ -184,6 +193,25 @@ class RegistrySimulator:
         """Send nothing more after so many bytes of the body (None: no headers), for `seconds` or until `release`."""
         self._released = False
         self._add(faults.stall(after_bytes, seconds, lambda: self._released), method, path, times, skip)
+
+    def drip(
+        self,
+        path: str = "/blobs/",
+        *,
+        piece: int,
+        pause: float,
+        after_bytes: int = 0,
+        times: int | None = 1,
+        skip: int = 0,
+    ) -> None:
+        """Send a body in pieces of so many bytes with `pause` seconds between them, from `after_bytes` on."""
+        self._released = False
+        self._add(faults.drip(after_bytes, piece, pause, lambda: self._released), "GET", path, times, skip)
+
+    def hold_answer(self, method: str, path: str, *, times: int | None = 1, skip: int = 0) -> None:
+        """Do what is asked, and keep the answer back until `release`, or until the client has gone."""
+        self._released = False
+        self._add(faults.hold_answer(lambda: self._released), method, path, times, skip)
 
     def lose_response(self, method: str, path: str, *, times: int | None = 1, skip: int = 0) -> None:
         """Do what is asked, then reset the connection instead of answering."""

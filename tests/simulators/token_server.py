@@ -18,7 +18,7 @@ _REPOSITORY = re.compile(r"/v2/(?P<name>.+)/(?:manifests|blobs|tags|referrers)/"
 
 @dataclass
 class TokenServer:
-    """Issues tokens at `/token` of the registry's own host, and lets through only what they cover.
+    """Issues tokens at `path` of the registry's own host, and lets through only what they cover.
 
     `login` is who gets tokens; without one, and with `anonymous`, nobody has to say who they are (tokens to pull).
     Tokens end after `expires_in` seconds, told to the client as `announced`, where the two are to differ.
@@ -29,6 +29,7 @@ class TokenServer:
     expires_in: float = 300.0
     announced: int | None = None
     realm: str | None = None  # None: the registry's own host
+    path: str = "/token"
     member: str = "token"  # the other name in use is access_token
     requested: list[list[str]] = field(default_factory=list)  # the scopes of every request for a token
     _tokens: dict[str, tuple[float, frozenset[Access]]] = field(default_factory=dict)
@@ -72,7 +73,7 @@ class TokenServer:
         return any(pattern.search(access[0]) and action == access[1] for pattern, action in self._withheld)
 
     def _challenge(self, request: Request, needed: set[Access], error: str) -> Response:
-        realm = self.realm or f"{request.url.scheme}://{request.url.netloc}/token"
+        realm = self.realm or f"{request.url.scheme}://{request.url.netloc}{self.path}"
         parts = [f'realm="{realm}"', f'service="{SERVICE}"']
         if needed:
             parts.append(f'scope="{" ".join(_write_scopes(needed))}"')
@@ -92,7 +93,7 @@ class RequireToken:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Issue a token, ask for one, or pass the request on."""
         request = Request(scope)
-        if scope["path"] == "/token" and scope["method"] == "GET":
+        if scope["path"] == self._tokens.path and scope["method"] == "GET":
             await self._tokens.issue(request)(scope, receive, send)
             return
         await (self._tokens.refusal(request) or self._app)(scope, receive, send)

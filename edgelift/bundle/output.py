@@ -1,0 +1,116 @@
+"""Writing a large file once: past the page cache where the disk allows it, and hashed on the way.
+
+What is written here is not read again soon, so keeping it in memory would only push out what is: the blobs it is made
+of. Three jobs overlap, each in a thread of its own: the caller fills a buffer, one is hashed, one is written.
+"""
+
+import errno
+import fcntl
+import hashlib
+import mmap
+import os
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
+from typing import Self
+
+from edgelift.oci.digest import Digest
+
+BUFFER = 4 * 2**20  # bytes; enough for a disk to be busy, and a multiple of every disk's block
+_BUFFERS = 3  # one is filled while another is hashed or written
+_BLOCK = 4096  # bytes; what unbuffered writes are aligned to
+_DIRECT: int = getattr(os, "O_DIRECT", 0)  # Linux
+
+
+class OutputFile:
+    """The open, empty file `file`, written from its start to its end. For one thread."""
+
+    def __init__(self, file: int) -> None:
+        self._file = file
+        self._is_direct = _set_direct(file, wanted=True)
+        self._hasher = hashlib.sha256()
+        self._hashing = ThreadPoolExecutor(1, thread_name_prefix="file-digest")
+        self._writing = ThreadPoolExecutor(1, thread_name_prefix="file-write")
+        self._buffers = [mmap.mmap(-1, BUFFER) for _ in range(_BUFFERS)]  # page-aligned, as unbuffered writes demand
+        self._pending: list[list[Future[None]]] = [[] for _ in self._buffers]
+        self._current = 0
+        self._filled = 0  # of the current buffer, bytes
+        self._hashed = 0  # of those
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for pool in (self._hashing, self._writing):
+            pool.shutdown(cancel_futures=True)
+
+    def write(self, parts: Sequence[bytes | memoryview]) -> None:
+        """Append `parts`; raises `OSError`, perhaps for what was given earlier."""
+        for part in parts:
+            rest = memoryview(part)
+            while rest:
+                room = BUFFER - self._filled
+                piece, rest = rest[:room], rest[room:]
+                self._buffers[self._current][self._filled : self._filled + len(piece)] = piece
+                self._filled += len(piece)
+                if self._filled == BUFFER:
+                    self._pass_on()
+
+    def digest(self) -> Digest:
+        """The sha256 of all that was written so far."""
+        self._hash_rest()
+        for futures in self._pending:
+            _settle(futures)
+        return Digest(f"sha256:{self._hasher.hexdigest()}")
+
+    def finish(self) -> None:
+        """Write what is left, and make the file durable."""
+        self._pass_on()
+        for futures in self._pending:
+            _settle(futures)
+        os.fsync(self._file)
+
+    def _hash_rest(self) -> None:
+        if self._filled > self._hashed:
+            span = memoryview(self._buffers[self._current])[self._hashed : self._filled]
+            self._pending[self._current].append(self._hashing.submit(self._hasher.update, span))
+            self._hashed = self._filled
+
+    def _pass_on(self) -> None:
+        """Have the current buffer hashed and written, and go on with the next one once it is free."""
+        self._hash_rest()
+        span = memoryview(self._buffers[self._current])[: self._filled]
+        self._pending[self._current].append(self._writing.submit(self._write, span))
+        self._current = (self._current + 1) % len(self._buffers)
+        self._filled = self._hashed = 0
+        _settle(self._pending[self._current])
+
+    def _write(self, span: memoryview) -> None:
+        while span:
+            if self._is_direct and len(span) % _BLOCK:
+                self._is_direct = _set_direct(self._file, wanted=False)  # the end of the file, or a write cut short
+            try:
+                written = os.write(self._file, span)
+            except OSError as error:
+                if not self._is_direct or error.errno != errno.EINVAL:
+                    raise
+                self._is_direct = _set_direct(self._file, wanted=False)  # a file system with demands of its own
+                continue
+            span = span[written:]
+
+
+def _set_direct(file: int, *, wanted: bool) -> bool:
+    """Have writes to `file` pass the page cache or not; gives whether they do."""
+    flags = fcntl.fcntl(file, fcntl.F_GETFL) & ~_DIRECT
+    try:
+        fcntl.fcntl(file, fcntl.F_SETFL, flags | (_DIRECT if wanted else 0))
+    except OSError:  # the file system knows no such thing
+        return False
+    return wanted and bool(_DIRECT)
+
+
+def _settle(futures: list[Future[None]]) -> None:
+    while futures:
+        futures.pop().result()

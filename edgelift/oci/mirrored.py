@@ -1,0 +1,205 @@
+"""Several places that hold the same content, read as one registry: each is asked in turn until one gives it.
+
+A tag is resolved at the first place that answers, which may have an older one than the original; all else is asked for
+by digest and checked, so that it does not matter where it came from. Only reading goes through here.
+"""
+
+import copy
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from typing import NamedTuple, TypeVar
+
+from edgelift.errors import ConfigurationError, EdgeliftError, IntegrityError, RegistryError, UnreachableError
+from edgelift.oci.descriptor import Descriptor
+from edgelift.oci.digest import Digest
+from edgelift.oci.download import BlobBody
+from edgelift.oci.manifest import Manifest
+from edgelift.oci.mirrors import Place
+from edgelift.oci.pacing import Clock
+from edgelift.oci.registry import Registry
+from edgelift.oci.slots import STRAIN
+
+REST = 300.0  # seconds for which a mirror that does not answer is not asked
+LAST_REST = 20.0  # seconds for the last place, after which there is none to ask
+_log = logging.getLogger(__name__)
+
+Answer = TypeVar("Answer")
+
+
+class Rests:
+    """The registries that are not asked for now, and why; shared by all sources of a run, and by their threads."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._until: dict[str, tuple[float, EdgeliftError]] = {}
+
+    def begin(self, host: str, seconds: float, error: EdgeliftError) -> None:
+        """Leave `host` alone for `seconds`, because of `error`."""
+        self._until[host] = (self._clock.now() + seconds, error)
+
+    def why(self, host: str) -> EdgeliftError | None:
+        """Why `host` is not to be asked now; None where it may be."""
+        resting = self._until.get(host)
+        return resting[1] if resting is not None and resting[0] > self._clock.now() else None
+
+
+@dataclass(frozen=True)
+class PlacedRegistry:
+    """A place, the client for its registry, and how long it is left alone where it does not answer (seconds)."""
+
+    place: Place
+    registry: Registry
+    rest: float = REST
+
+
+class _Candidate(NamedTuple):
+    at: PlacedRegistry
+    repository: str  # as we know it
+    name: str  # as it is called there
+
+
+class MirroredRegistry:
+    """The registry `host`, read at `places` in their order. Implements `oci.source.Source`; safe to share.
+
+    A place that does not answer, has nothing, refuses, or gives wrong bytes is passed over. The last one's word is
+    final.
+    """
+
+    def __init__(self, host: str, places: Sequence[PlacedRegistry], rests: Rests) -> None:
+        self.host = host
+        self._places = tuple(places)
+        self._rests = rests
+        self._lock = threading.Lock()
+        self._lacking: set[tuple[Place, str]] = set()  # a place, and a repository that it last had nothing of
+        self._serving: dict[Digest, PlacedRegistry] = {}  # who gives, or has given, the bytes of a blob
+        self._failed: set[tuple[Place, Digest]] = set()  # whose bytes of a blob stopped coming, or were wrong
+        self._told: set[tuple[Place, str]] = set()
+
+    def log_in(self) -> None:
+        """Prove that one of the places is there and lets us in."""
+
+        def ask(registry: Registry, _: str) -> bool:
+            registry.log_in()
+            return True
+
+        self._ask([_Candidate(each, "", "") for each in self._places], ask)
+
+    def read_manifest(self, repository: str, selector: str) -> Manifest:
+        """The manifest or index of a tag or digest, from the first place that gives it."""
+        candidates = self._candidates(repository, selector)
+        return self._ask(candidates, lambda registry, name: registry.read_manifest(name, selector))
+
+    def peek(self, repository: str, selector: str) -> Descriptor | None:
+        """What a tag or digest stands for at the first place that tells, as a hint; None where none tells."""
+        candidates = self._candidates(repository, selector)
+        return self._ask(candidates, lambda registry, name: registry.peek(name, selector))
+
+    def describe(self, repository: str, selector: str) -> Descriptor | None:
+        """What a tag or digest stands for at the first place that has it; None where none has it."""
+        candidates = self._candidates(repository, selector)
+        return self._ask(candidates, lambda registry, name: registry.describe(name, selector))
+
+    def blob_size(self, repository: str, digest: Digest) -> int | None:
+        """The size of a blob in bytes at the first place that has it; None where none has it."""
+        candidates = self._candidates(repository, digest)
+        return self._ask(candidates, lambda registry, name: registry.blob_size(name, digest))
+
+    def read_blob(self, repository: str, descriptor: Descriptor, offset: int = 0) -> BlobBody:
+        """The bytes of a blob from `offset`, wherever those before it came from."""
+
+        def ask(candidate: _Candidate) -> BlobBody:
+            body = candidate.at.registry.read_blob(candidate.name, descriptor, offset)
+            self._serving[descriptor.digest] = candidate.at
+            return replace(body, place=str(candidate.at.place))
+
+        return self._ask_each(self._candidates(repository, descriptor.digest), ask)
+
+    def body_slot(self, size: int) -> AbstractContextManager[None]:
+        """A slot of the registry that is asked first now."""
+        first = next((each for each in self._places if self._rests.why(each.place.host) is None), self._places[-1])
+        return first.registry.body_slot(size)
+
+    def recover(self, blob: Descriptor, attempt: int, error: UnreachableError | IntegrityError) -> None:
+        """Turn to a place that has not failed with this blob, without waiting; where there is none, wait."""
+        serving = self._serving.get(blob.digest, self._places[-1])
+        with self._lock:
+            self._failed.add((serving.place, blob.digest))
+            is_last = all((each.place, blob.digest) in self._failed for each in self._places)
+        if is_last:
+            serving.registry.recover(blob, attempt, error)
+
+    def _candidates(self, repository: str, selector: str) -> list[_Candidate]:
+        """Whom to ask, in order. What is known by digest is the same everywhere, so likely places come first then."""
+        located = ((each, each.place.locate(repository)) for each in self._places)
+        candidates = [_Candidate(at, repository, name) for at, name in located if name is not None]
+        if not candidates:
+            raise ConfigurationError(
+                f"{self.host}/{repository} can have no name where it is to be found instead",
+                hint="give the mirror or rewrite of this registry another prefix",
+            )
+        if ":" in selector:
+            candidates.sort(key=lambda each: self._is_unlikely(each, selector))
+        return candidates
+
+    def _is_unlikely(self, candidate: _Candidate, digest: str) -> tuple[bool, bool]:
+        place = candidate.at.place
+        return (place, digest) in self._failed, (place, candidate.repository) in self._lacking
+
+    def _ask(self, candidates: Sequence[_Candidate], ask: Callable[[Registry, str], Answer]) -> Answer:
+        return self._ask_each(candidates, lambda candidate: ask(candidate.at.registry, candidate.name))
+
+    def _ask_each(self, candidates: Sequence[_Candidate], ask: Callable[[_Candidate], Answer]) -> Answer:
+        """The first answer; else what the last candidate said: nothing (None), or an error, which is raised."""
+        failures: list[EdgeliftError] = []
+        for candidate in candidates:
+            try:
+                answer = self._ask_one(candidate, ask)
+            except (RegistryError, IntegrityError) as error:
+                failures.append(error)
+                if candidate is candidates[-1]:
+                    raise _all_of(failures) from None
+                continue
+            if answer is not None or candidate is candidates[-1]:
+                return answer
+        raise AssertionError("there is a candidate")
+
+    def _ask_one(self, candidate: _Candidate, ask: Callable[[_Candidate], Answer]) -> Answer:
+        at, key = candidate.at, (candidate.at.place, candidate.repository)
+        error = self._rests.why(at.place.host)
+        if error is not None:
+            raise error
+        try:
+            answer = ask(candidate)
+        except (RegistryError, IntegrityError) as refused:
+            self._note(candidate, refused)
+            raise
+        (self._lacking.add if answer is None else self._lacking.discard)(key)
+        if answer is not None and key not in self._told:
+            self._told.add(key)
+            _log.info("%s/%s comes from %s", self.host, candidate.repository, at.place)
+        return answer
+
+    def _note(self, candidate: _Candidate, error: EdgeliftError) -> None:
+        """Remember a failure, so that the next image does not run into it."""
+        at = candidate.at
+        is_down = isinstance(error, UnreachableError) or getattr(error, "status", None) in STRAIN
+        is_last, is_login = at is self._places[-1], not candidate.repository
+        if is_down or (is_login and not is_last):  # there is no need to have a wrong password refused for every image
+            self._rests.begin(at.place.host, at.rest, error)
+        elif not is_login:
+            self._lacking.add((at.place, candidate.repository))
+        if not is_last:
+            level, rest = (logging.WARNING, f" for {at.rest:.0f} s") if is_down else (logging.INFO, "")
+            _log.log(level, "%s is passed over%s: %s", at.place, rest, error.message)
+
+
+def _all_of(failures: Sequence[EdgeliftError]) -> EdgeliftError:
+    """The last failure, which tells of the others; it is worth another attempt where one of them is."""
+    last = copy.copy(failures[-1])
+    if len(failures) > 1:
+        last.message += f" (before that: {'; '.join(each.message for each in failures[:-1])})"
+    last.retryable = any(each.retryable for each in failures)
+    return last

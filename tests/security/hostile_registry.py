@@ -1,0 +1,101 @@
+"""A registry that is after our login, or has been taken over: it asks for one, then sends who is let in elsewhere."""
+
+import json
+from dataclasses import dataclass
+from typing import Literal
+
+from edgelift.demo.content import SampleImage
+from edgelift.oci.digest import Digest
+from edgelift.oci.manifest import OCI_MANIFEST
+from tests.security.canaries import BASIC, COOKIE, IDENTITY_BASIC, STATE, TOKEN
+from tests.simulators.http_faults import Answer, Request
+
+Kind = Literal["basic", "bearer", "identity"]
+Lure = Literal["token realm", "late realm", "token redirect", "redirect", "upload location", "chunk location", "next page", "layer urls"]
+Headers = tuple[tuple[str, str], ...]
+
+FOREIGN_LAYER = "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip"
+
+
+@dataclass
+class HostileRegistry:
+    """Has one `image`, takes uploads, and asks for a login of the given `kind`.
+
+    `lure` is what it uses to send its clients to `elsewhere`, the base URL of another server.
+    """
+
+    image: SampleImage
+    kind: Kind
+    lure: Lure
+    elsewhere: str = ""
+
+    def respond(self, request: Request) -> Answer:
+        """The answer to one request, always with a cookie to keep."""
+        answer = self._answer(request, request.target.partition("?")[0])
+        return Answer(answer.status, (*answer.headers, ("Set-Cookie", f"session={COOKIE}; Path=/")), answer.body)
+
+    def _answer(self, request: Request, path: str) -> Answer:
+        home = f"http://{request.headers['host']}"
+        if path == "/token":
+            return self._redirect("/token") if self.lure == "token redirect" else Answer(body=_json(token=TOKEN))
+        if self.lure == "token realm":
+            return _challenge(f'Bearer realm="{self.elsewhere}/token",service="x"')
+        if request.headers.get("authorization") not in self._accepted:
+            return _challenge("Basic realm=x" if self.kind == "basic" else f'Bearer realm="{home}/token",service="x"')
+        if self.lure == "late realm":
+            return _challenge(f'Bearer realm="{self.elsewhere}/token",service="x"')
+        if self.lure == "redirect" and path != "/v2/":
+            return self._redirect(request.target)
+        return self._serve(request, path)
+
+    @property
+    def _accepted(self) -> tuple[str, ...]:
+        return (f"Basic {BASIC}", f"Basic {IDENTITY_BASIC}") if self.kind == "basic" else (f"Bearer {TOKEN}",)
+
+    def _redirect(self, target: str) -> Answer:
+        return Answer(307, (("Location", f"{self.elsewhere}{target}"),))
+
+    def _serve(self, request: Request, path: str) -> Answer:
+        if path.endswith(("/tags/list", "/_catalog")):
+            link = f'<{self.elsewhere}{path}?last=x>; rel="next"' if self.lure == "next page" else ""
+            names = ["1.0"] if path.endswith("list") else ["team/app"]
+            return Answer(200, (("Link", link),) if link else (), _json(tags=names, repositories=names))
+        if "/uploads/" in path:
+            return self._upload(request, path)
+        if request.method == "PUT":
+            return Answer(201)
+        return self._content(path.rpartition("/")[2]) if path != "/v2/" else Answer(body=b"{}")
+
+    def _upload(self, request: Request, path: str) -> Answer:
+        if request.method in {"POST", "PATCH"}:
+            is_lured = self.lure == ("upload location" if request.method == "POST" else "chunk location")
+            base = self.elsewhere if is_lured else ""
+            location = f"{base}{path if request.method == 'PATCH' else path + '1'}?_state={STATE}"
+            return Answer(202, (("Location", location), ("Range", f"0-{max(len(request.body) - 1, 0)}")))
+        return Answer({"PUT": 201, "DELETE": 204}.get(request.method, 204))
+
+    def _content(self, selector: str) -> Answer:
+        if self.lure == "layer urls" and selector == self.image.tag:
+            return Answer(200, (("Content-Type", OCI_MANIFEST),), self.manifest_with_urls())
+        digest = self.image.root.digest if selector == self.image.tag else selector
+        content = self.image.contents.get(digest) if digest.startswith("sha256:") else None  # type: ignore[call-overload]
+        if content is None:
+            return Answer(404, body=b'{"errors":[{"code":"MANIFEST_UNKNOWN"}]}')
+        kinds = {str(each.digest): each.media_type for each in self.image.manifests}
+        headers = (("Content-Type", kinds.get(digest, "application/octet-stream")), ("Docker-Content-Digest", digest))
+        return Answer(200, headers, content)
+
+    def manifest_with_urls(self) -> bytes:
+        """A manifest whose only layer is said to lie elsewhere; it is not here."""
+        config = self.image.blobs[0].model_dump(mode="json", by_alias=True, exclude_none=True)
+        absent = {"mediaType": FOREIGN_LAYER, "digest": str(Digest.of(b"elsewhere")), "size": 9}
+        layer = {**absent, "urls": [f"{self.elsewhere}/layer"]}
+        return json.dumps({"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": config, "layers": [layer]}).encode()
+
+
+def _challenge(text: str) -> Answer:
+    return Answer(401, (("WWW-Authenticate", text),), b'{"errors":[{"code":"UNAUTHORIZED"}]}')
+
+
+def _json(**document: object) -> bytes:
+    return json.dumps(document).encode()
