@@ -17,7 +17,7 @@ from edgelift.oci.digest import Digest
 from edgelift.oci.ecr import parse_ecr_host
 from edgelift.oci.reference import canonical_registry, is_registry
 from edgelift.site import RegistryAccess
-from edgelift.transport import TransportSettings
+from edgelift.transport import ClientCertificate, TransportSettings
 
 
 class RegistryCredentials(Block):
@@ -50,6 +50,8 @@ class RegistryCredentials(Block):
     )
     aws_profile: str | None = Field(default=None, description="The AWS profile to use; empty for AWS's own choice.")
     ca_cert: str | None = Field(default=None, description="PEM of the certificate authority of this registry.")
+    client_cert: str | None = Field(default=None, description="PEM of the certificate to show to this registry.")
+    client_key: SecretStr | None = Field(default=None, description="PEM of its private key, without a passphrase.")
     insecure: bool = Field(default=False, description="Do not verify the TLS certificate. For a test network only.")
     plain_http: bool = Field(default=False, description="The registry speaks plain HTTP.")
     largest_request_mib: int | None = Field(
@@ -69,6 +71,8 @@ class RegistryCredentials(Block):
             raise ValueError("give either a password or a service account")
         if self.username is not None and self.password is None:
             raise ValueError("a user name needs a password")
+        if (self.client_cert is None) != (self.client_key is None):
+            raise ValueError("a client certificate needs its key, and a key its certificate")
         if self.aws and (self.service_account is not None or self.password is not None):
             raise ValueError("give either a login or aws")
         if self.aws and (parse_ecr_host(self.host) is None or "/" in self.registry):
@@ -102,10 +106,17 @@ class RegistryCredentials(Block):
         return replace(
             common,
             ca_cert=_as_file(self.ca_cert) if self.ca_cert else common.ca_cert,
+            client_certificate=self._client_certificate(),
             insecure=self.insecure or common.insecure,
             plain_http=common.plain_http | ({self.host} if self.plain_http else frozenset()),
             largest_request=self.largest_request_mib * 2**20 if self.largest_request_mib else common.largest_request,
         )
+
+    def _client_certificate(self) -> ClientCertificate | None:
+        if self.client_cert is None or self.client_key is None:
+            return None
+        key = self.client_key.get_secret_value().encode()
+        return ClientCertificate(f"of the block for {self.registry}", self.client_cert.encode(), key)
 
     def get_client(self) -> Connections:
         """Clients that know this login and no other."""

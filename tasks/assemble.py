@@ -7,7 +7,7 @@ from prefect.cache_policies import NO_CACHE
 from pydantic import BaseModel, ConfigDict
 
 from edgelift.bundle.lock import BundleLock
-from edgelift.bundle.writer import assemble_bundle
+from edgelift.bundle.standing import ensure_bundle
 from edgelift.documents import write_document
 from edgelift.oci.digest import Digest
 from edgelift.sizes import format_size
@@ -31,17 +31,21 @@ class BuiltBundle(BaseModel):
 
 @task(name="assemble", task_run_name="assemble {name}", cache_policy=NO_CACHE, persist_result=False)
 def assemble_content(lock: BundleLock, name: str, store: str | None, output: str) -> BuiltBundle:
-    """Write NAME.tar.zst and NAME.lock.json into `output`; neither is there before it is whole."""
+    """Write NAME.tar.zst and NAME.lock.json into `output`; neither is there before it is whole.
+
+    A bundle of the same lock that stands there is verified, and written anew only where it is wrong.
+    """
     folder = path_of(output)
     lock_path = _lock_path(name, output)
-    summary = assemble_bundle(
+    summary, is_new = ensure_bundle(
         lock,
         open_store(store),
         folder / f"{name}.tar.zst",
         progress=narrate_progress(f"assembling {name}", lock.unique_size),
     )
     write_document(lock_path, lock.to_json())
-    narrate(f"assembled {summary.path}: {format_size(summary.size)}, {summary.digest}")
+    verb = "assembled" if is_new else "nothing to assemble, it stands and is right:"
+    narrate(f"{verb} {summary.path}: {format_size(summary.size)}, {summary.digest}")
     return BuiltBundle(
         name=name,
         path=str(summary.path),

@@ -24,6 +24,7 @@ from edgelift.serve.access import Login
 from edgelift.site import RegistryAccess
 from edgelift.transport import TransportSettings
 from tests.certificates import Authority
+from tests.simulators.amazon import HOST, Amazon
 from tests.simulators.http_faults import Answer, HttpFaults
 from tests.simulators.palette import PaletteSimulator
 from tests.simulators.registry import RegistrySimulator
@@ -119,6 +120,58 @@ def test_a_wrong_password_of_an_earlier_source_decides(tmp_path: Path) -> None:
 
     assert caught.value.message.startswith(f"{sim.host}: cannot log in: 401")
     assert "a wrong password" not in str(caught.value)
+
+
+# AWS
+
+
+@pytest.fixture
+def amazon() -> Iterator[Amazon]:
+    """Amazon's registry behind what passes for a proxy, and AWS credentials in the environment."""
+    with Amazon() as amazon:
+        os.environ |= {
+            "AWS_ACCESS_KEY_ID": "AKIATEST",
+            "AWS_SECRET_ACCESS_KEY": "canary",
+            "AWS_ENDPOINT_URL_ECR": amazon.url,
+            "HTTPS_PROXY": amazon.url,
+        }
+        yield amazon
+
+
+def test_aws_credentials_are_not_used_unasked(amazon: Amazon) -> None:
+    """That they are in the environment is no reason to use them: the error says how to allow it."""
+    with open_registries(RegistryAccess(plain_http=(HOST,))) as connections, pytest.raises(DeniedError) as caught:
+        connections.registry(HOST).log_in()
+
+    assert (amazon.calls, "--aws" in (caught.value.hint or "")) == ([], True)
+
+
+def test_aws_credentials_that_are_allowed_log_in_at_amazon(amazon: Amazon) -> None:
+    """They get us into Amazon's registry, are named, and are nobody else's business."""
+    with open_registries(RegistryAccess(plain_http=(HOST,), aws=True)) as connections:
+        connections.registry(HOST).log_in()
+        sources = [connections.source_of(host, "team/app") for host in (HOST, "registry.example")]
+
+    assert (sources, amazon.names()) == (["AWS", "anonymous"], ["GetAuthorizationToken"])
+
+
+def test_a_login_that_is_named_comes_before_aws(amazon: Amazon, tmp_path: Path) -> None:
+    """Who has logged in at Amazon's registry another way stays logged in that way."""
+    path = write_docker_config(tmp_path / "home" / ".docker", HOST)
+    with open_registries(RegistryAccess(aws=True)) as connections:
+        assert (connections.source_of(HOST, "team/app"), amazon.calls) == (str(path), [])
+
+
+def test_repositories_are_created_with_aws_credentials_that_are_allowed(amazon: Amazon) -> None:
+    """A push to Amazon's registry makes what is missing where it is asked for and allowed, and else says so."""
+    blob = APP.blobs[0]
+    with open_registries(RegistryAccess(plain_http=(HOST,), aws=True)) as connections:
+        registry = connections.target(HOST, create_repositories=True)
+        registry.upload_blob("team/app", blob, lambda: iter([APP.contents[blob.digest]]))
+
+    assert amazon.repositories == {"team/app"}
+    with open_registries(RegistryAccess()) as connections, pytest.raises(ConfigurationError, match="AWS credentials"):
+        connections.target(HOST, create_repositories=True)
 
 
 BROKEN = {"no file": None, "no JSON": "{", "no login": '{"image": [{"endpoint": "x"}]}'}

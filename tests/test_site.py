@@ -81,6 +81,10 @@ REFUSED = {
     "no target": (yaml.safe_dump({"name": "a", "source": {"images": ["hunter2"]}}), ["target: Field required"]),
     "a secret in a wrong place": (changed(access={"password": "hunter2"}), ["access.password"]),
     "an unknown conflict rule": (changed(target=TARGET | {"on_conflict": "hunter2"}), ["target.on_conflict"]),
+    "repositories to be created where that is not done": (
+        changed(target=TARGET | {"create_repositories": True}),
+        ["target", "create_repositories is for Amazon ECR"],
+    ),
     "an unknown architecture": (changed(source={"images": ["a"], "architecture": "hunter2"}), ["source.architecture"]),
     "a list where one is wanted": (changed(name=["hunter2"]), ["name"]),
     "one where a list is wanted": (changed(source={"images": "hunter2"}), ["source.images"]),

@@ -75,7 +75,9 @@ class BundleLock(BaseModel):
 
     def largest_first(self) -> tuple[LockedImage, ...]:
         """The images in the order of their largest blobs, so that no large one is left to travel alone in the end."""
-        return tuple(sorted(self.images, key=lambda image: max((blob.size for blob in image.blobs), default=0), reverse=True))
+        return tuple(
+            sorted(self.images, key=lambda image: max((blob.size for blob in image.blobs), default=0), reverse=True)
+        )
 
     def to_json(self) -> bytes:
         """The canonical bytes: sorted keys, two spaces, no empty members, a newline at the end."""

@@ -1,5 +1,6 @@
 """The entry point: which commands there are, and what an error looks like in a terminal."""
 
+import atexit
 import signal
 import sys
 from typing import Annotated, NoReturn
@@ -7,7 +8,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from edgelift.cli import content, delivery, run
-from edgelift.cli.console import say, say_error
+from edgelift.cli.console import forgive_log, say, say_error
 from edgelift.cli.interruption import INTERRUPTED, TERMINATED, end_in_time, say_interrupted
 from edgelift.errors import EdgeliftError
 
@@ -58,6 +59,7 @@ def main() -> NoReturn:
     """Run the command line; every error of ours becomes one message and its exit code, without a traceback."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
     end_in_time()
+    atexit.register(forgive_log)
     try:
         app()
     except EdgeliftError as error:

@@ -6,7 +6,8 @@ import os
 import signal
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any
+from contextlib import suppress
+from typing import Any, TextIO
 
 # What is shown comes from bundles, profiles and servers of strangers, and may not steer the terminal. JSON stays JSON.
 _CONTROLS = {code: f"\\u{code:04x}" for code in (*range(9), *range(11, 32), *range(127, 160))}
@@ -19,8 +20,12 @@ def say(line: str) -> None:
         sys.stdout.write(f"{line.translate(_CONTROLS)}\n")
         sys.stdout.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it ends
+        _silence(sys.stdout)
         sys.exit(128 + signal.SIGPIPE)
+    except OSError as error:
+        _silence(sys.stdout)
+        say_error(f"cannot write the result: {error.strerror}")
+        sys.exit(1)
 
 
 def say_json(document: Any) -> None:
@@ -29,9 +34,18 @@ def say_json(document: Any) -> None:
 
 
 def tell(line: str) -> None:
-    """What goes on, on standard error."""
-    sys.stderr.write(f"{line.translate(_CONTROLS)}\n")
-    sys.stderr.flush()
+    """What goes on, on standard error; where that cannot be written, the work is done all the same."""
+    with suppress(OSError):
+        sys.stderr.write(f"{line.translate(_CONTROLS)}\n")
+        sys.stderr.flush()
+
+
+def forgive_log() -> None:
+    """Have a log that could not be written forgotten: Python would end with an exit code of its own."""
+    try:
+        sys.stderr.flush()
+    except OSError:
+        _silence(sys.stderr)
 
 
 def say_error(message: str) -> None:
@@ -58,6 +72,11 @@ def set_verbosity(*, verbose: bool, quiet: bool, informative: bool = False) -> N
     logger.setLevel(level)
     if not logger.handlers:
         logger.addHandler(_terminal("%(levelname)s %(name)s: %(message)s" if verbose else "%(message)s"))
+
+
+def _silence(stream: TextIO) -> None:
+    """Send what is still to come, and what Python writes when it ends, nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def show_run_log(*, quiet: bool) -> None:

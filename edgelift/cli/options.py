@@ -131,7 +131,7 @@ MirrorRules = Annotated[
     typer.Option(
         "--mirror",
         metavar="SRC=PLACE",
-        help="Read SRC (docker.io, ghcr.io/team) from PLACE (HOST[:PORT][/PREFIX]) first. Repeatable, tried in order.",
+        help="Read SRC (docker.io, ghcr.io/team) from PLACE (HOST:PORT/PREFIX) first. Repeatable, tried in order.",
         rich_help_panel=SOURCE,
     ),
 ]

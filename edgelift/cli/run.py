@@ -12,7 +12,6 @@ from edgelift.cli.planning import check_locally, rehearse_push
 from edgelift.cli.prefect_api import running_api, start_server
 from edgelift.cli.receipt import show_delivery
 from edgelift.define import check_name
-from edgelift.delivery.target import Target
 from edgelift.documents import read_document
 from edgelift.errors import ConfigurationError, PlanError
 from edgelift.site import ArchiveSettings, ContentSource, EdgeSite, RegistryAccess, TargetSettings

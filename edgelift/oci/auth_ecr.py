@@ -31,7 +31,7 @@ from edgelift.oci.pacing import Clock
 LONGEST_LIFE = 12 * 3600.0  # seconds; what ECR gives
 RENEW_EARLY = 900.0  # seconds, or a tenth of a login's life if that is less: an upload may take a while to begin
 REFUSED_EARLY = 60.0  # seconds; a login that is refused so soon is refused for another reason than its age
-_ATTEMPTS = 4  # of boto3, for what passes
+_ATTEMPTS = 3  # of boto3, for what passes
 
 _log = logging.getLogger(__name__)
 
@@ -131,6 +131,8 @@ class EcrLogin:
             read_timeout=60,
             use_fips_endpoint=place.is_fips or None,
         )
+        logger = logging.getLogger("botocore")
+        logger.setLevel(max(logger.level, logging.INFO))  # below that it logs whole requests and answers
         service = "ecr" if place.account else "ecr-public"
         session: Any = boto3.session.Session(profile_name=self._profile)
         return session.client(service, region_name=place.region, config=settings)

@@ -177,7 +177,7 @@ class MirroredRegistry:
             self._note(candidate, refused)
             raise
         (self._lacking.add if answer is None else self._lacking.discard)(key)
-        if answer is not None and key not in self._told:
+        if answer is not None and candidate.repository and key not in self._told:
             self._told.add(key)
             _log.info("%s/%s comes from %s", self.host, candidate.repository, at.place)
         return answer

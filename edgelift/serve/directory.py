@@ -10,6 +10,7 @@ No component of a repository name begins with an underscore, so these folders st
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from edgelift.documents import write_document
@@ -61,10 +62,11 @@ class DirectoryContent:
         return select_referrers(subject, (each for each in served if each is not None))
 
     def blob_size(self, repository: str, digest: Digest) -> int | None:
-        """The size of a blob that the repository refers to."""
-        with disk_errors(f"look at the blob {digest}"):
-            is_here = self._link(repository, "_blobs", digest).exists()
-            return self._blob(digest).stat().st_size if is_here else None
+        """The size of a blob that the repository refers to; None also where its file is gone."""
+        with disk_errors(f"look at the blob {digest}"), suppress(FileNotFoundError):
+            if self._link(repository, "_blobs", digest).exists():
+                return self._blob(digest).stat().st_size
+        return None
 
     def read_blob_range(
         self,

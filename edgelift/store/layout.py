@@ -43,8 +43,7 @@ class LayoutIndex:
 
     def read(self) -> dict[str, Descriptor]:
         """Every tagged manifest by its full reference; raises `StoreError` where the file is damaged."""
-        named = {_name(entry): Descriptor.model_validate(entry).plain() for entry in self._entries()}
-        return {name: descriptor for name, descriptor in named.items() if name is not None}
+        return {name: descriptor for descriptor, entry in self._entries() if (name := _name(entry)) is not None}
 
     def put(self, reference: str, descriptor: Descriptor) -> None:
         """Name `descriptor`; nothing is written where it has that name already.
@@ -52,26 +51,26 @@ class LayoutIndex:
         Entries that we did not write stay as they are: another tool may have put them there.
         """
         with self._locked():
-            if self.read().get(reference) == descriptor.plain():
+            found = self._entries()
+            if any(_name(entry) == reference and named == descriptor.plain() for named, entry in found):
                 return
-            others = [entry for entry in self._entries() if _name(entry) != reference]
+            others = [entry for _, entry in found if _name(entry) != reference]
             entries = [*others, name_descriptor(reference, descriptor)]
             entries.sort(key=lambda entry: (_name(entry) or "", str(entry["digest"])))
             self._remove_leftovers()
             write_document(self._path, index_document(entries))
 
-    def _entries(self) -> list[dict[str, Any]]:
+    def _entries(self) -> list[tuple[Descriptor, dict[str, Any]]]:
+        """What the file lists: what is described, and the whole entry."""
         try:
-            entries: list[dict[str, Any]] = json.loads(self._path.read_bytes())["manifests"]
-            for entry in entries:
-                Descriptor.model_validate(entry)
+            entries = json.loads(self._path.read_bytes())["manifests"]
+            return [(Descriptor.model_validate(entry).plain(), entry) for entry in entries]
         except FileNotFoundError:
             return []
         except (ValueError, KeyError, TypeError, RecursionError, ValidationError):
             raise StoreError(
                 f"{self._path} is damaged", hint="delete that file: its names come back as images are pulled again"
             ) from None
-        return entries
 
     def _remove_leftovers(self) -> None:
         """Remove what killed writers left; who holds the lock is the only one at work."""

@@ -382,6 +382,20 @@ def bad_mapping(stage: Stage) -> Bad:
     return Bad(arguments, 2, ("leads to the registry other.example, but the target is mirror.example", "→"))
 
 
+def repositories_of_others(stage: Stage) -> Bad:
+    """Repositories to be created at a registry that is not Amazon's."""
+    arguments = ("push", "--file", stage.folder / "b", "--registry", "mirror.example/edge", "--create-repositories")
+    says = ("--create-repositories is for Amazon ECR, and mirror.example is none", "→ leave the option out")
+    return Bad(arguments, 2, says)
+
+
+def repositories_without_credentials(stage: Stage) -> Bad:
+    """Repositories to be created without leave to use the credentials for it."""
+    host = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
+    arguments = ("push", "--file", stage.folder / "b", "--registry", host, "--create-repositories")
+    return Bad(arguments, 2, ("--create-repositories needs AWS credentials", "→ allow yours to be used: --aws"))
+
+
 def no_prefect(stage: Stage) -> Bad:
     """A Prefect server that is not there."""
     environment = {"PREFECT_API_URL": "http://127.0.0.1:1/api"}
@@ -398,7 +412,7 @@ CASES: tuple[Callable[[Stage], Bad], ...] = (
     *(target_with_a_scheme, target_denies, target_conflicts, full_disk, no_folder, long_path),
     *(truncated_bundle, altered_bundle, no_bundle, missing_bundle),
     *(lock_with_an_unknown_key, definition_with_an_unknown_key, site_with_an_unknown_key, no_site),
-    *(bad_setting, bad_mapping, no_prefect),
+    *(bad_setting, bad_mapping, repositories_of_others, repositories_without_credentials, no_prefect),
 )
 
 

@@ -6,6 +6,7 @@
 What is run is what the flows run, image by image: all that can be done is done, and every failure is named.
 """
 
+import encodings.idna  # noqa: F401 - loaded at the first request otherwise, when it may be out of reach
 import json
 import os
 import resource

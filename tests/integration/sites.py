@@ -31,7 +31,13 @@ class Site:
     images: Sequence[SampleImage]
 
     def settings(
-        self, *, on_conflict: str = "fail", registries: tuple[str, ...] = (), parallel: int = 8, **source: Any
+        self,
+        *,
+        on_conflict: str = "fail",
+        registries: tuple[str, ...] = (),
+        parallel: int = 8,
+        direct: bool = False,
+        **source: Any,
     ) -> EdgeSite:
         """The site as a flow takes it; all images are asked for by name unless `source` says what."""
         return EdgeSite(
@@ -39,6 +45,7 @@ class Site:
             source=ContentSource(**{"images": tuple(map(self.reference, self.images)), **source}),
             target=TargetSettings.model_validate({"registry": f"{self.target.host}/edge", "on_conflict": on_conflict}),
             access=RegistryAccess(docker_config=False, registries=registries, parallel=parallel),
+            direct=direct,
         )
 
     def reference(self, image: SampleImage) -> str:
@@ -83,6 +90,10 @@ class Site:
     def lose_tag(self, image: SampleImage) -> None:
         """The target forgets the tag of `image`."""
         (self.folder / "target" / "repositories" / self.repository(image) / "_tags" / image.tag).unlink()
+
+    def lose_blob(self, digest: Digest) -> None:
+        """The target loses a blob, and does not notice: every manifest and tag stands."""
+        (self.folder / "target" / "blobs" / digest.algorithm / digest.hex).unlink()
 
     def delivered(self, image: SampleImage) -> Digest | None:
         """What the target has under the tag of `image`."""

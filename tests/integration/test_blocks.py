@@ -21,6 +21,7 @@ from tests.real_parts import RunningRegistry
 
 PEM = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 KEY = {"type": "service_account", "private_key": "-----BEGIN PRIVATE KEY-----\nmade-up\n"}
+ECR = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
 
 BLOCKS: dict[str, Block] = {
     "palette": PaletteCredentials(endpoint="https://palette.example", api_key="made-up-key", insecure=True),
@@ -29,6 +30,11 @@ BLOCKS: dict[str, Block] = {
     ),
     "registry with a service account": RegistryCredentials(registry="us-docker.pkg.dev", service_account=KEY),
     "open registry": RegistryCredentials(registry="127.0.0.1:5000", plain_http=True),
+    "registry with a client certificate": RegistryCredentials(
+        registry="mirror.example", client_cert=PEM, client_key="-----BEGIN PRIVATE KEY-----\nmade-up\n"
+    ),
+    "registry at AWS": RegistryCredentials(registry=ECR, aws=True, aws_profile="site"),
+    "registry behind a proxy with a limit": RegistryCredentials(registry="mirror.example", largest_request_mib=10),
     "archive": BundleArchive(
         bucket="bundles", prefix="sites/", endpoint="https://s3.example", access_key="made-up-id",
         secret_key="made-up-secret", metadata={"owner": "edge"},
@@ -113,6 +119,11 @@ def test_a_block_that_does_not_fit_is_named_without_its_content(prefect: Prefect
 WRONG_FIELDS: dict[str, dict[str, Any]] = {
     "two logins": {"registry": "a.example", "username": "u", "password": "made-up", "service_account": KEY},
     "a list": {"registry": "a.example", "username": "u", "password": ["made-up"]},
+    "a login and AWS": {"registry": ECR, "username": "u", "password": "made-up", "aws": True},
+    "AWS for another registry": {"registry": "a.example", "aws": True, "aws_profile": "made-up"},
+    "an AWS profile for nothing": {"registry": ECR, "aws_profile": "made-up"},
+    "half a client certificate": {"registry": "a.example", "client_cert": "made-up"},
+    "the other half": {"registry": "a.example", "client_key": "made-up"},
     "no registry": {"username": "u", "password": "made-up"},
 }
 

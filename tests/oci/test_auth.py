@@ -463,3 +463,37 @@ def test_a_login_is_not_shown_to_another_port() -> None:
         open_registry(other.host, login_for(mine.host)).log_in()
 
     assert [("authorization" in each.headers) for each in other.requests] == [False]
+
+
+# Logins of machines
+
+MACHINES = {
+    "a Google key over many lines": ("_json_key", '{\n  "private_key": "-----BEGIN\\nMII+/=:canary",\n  "type": "x"\n}'),
+    "a robot of Harbor": ("robot$edge+courier", "canary: $%2B+/=?&#'\"\\ä"),
+}
+
+
+@pytest.mark.parametrize(("username", "password"), MACHINES.values(), ids=MACHINES)
+@pytest.mark.parametrize("is_token", [False, True], ids=["basic", "token"])
+def test_logins_of_machines_get_in(username: str, password: str, is_token: bool, tmp_path: Path) -> None:
+    """User names and passwords with every kind of character arrive as they are, at a registry or its token server."""
+    login = Login(username, password)
+    who = {"tokens": TokenServer(login)} if is_token else {"login": login}
+    with RegistrySimulator(tmp_path, **who) as sim:  # type: ignore[arg-type]  # one of the two
+        open_registry(sim.host, Credentials.of([(sim.host, username, password)])).check_push("team/app")
+
+
+@pytest.mark.parametrize(("username", "password"), MACHINES.values(), ids=MACHINES)
+def test_logins_of_machines_are_not_repeated_by_messages(username: str, password: str) -> None:
+    """A server that quotes what it was sent does not get it into our errors, whatever characters are in it."""
+
+    def respond(request: Request) -> Answer:
+        if "authorization" not in request.headers:
+            return Answer(401, (("WWW-Authenticate", "Basic realm=x"),))
+        message = f"no entry for {password} ({request.headers['authorization']})"
+        return Answer(403, body=json.dumps({"errors": [{"code": "DENIED", "message": message}]}).encode())
+
+    with HttpFaults(respond) as server, pytest.raises(DeniedError, match="403 DENIED") as caught:
+        open_registry(server.host, Credentials.of([(server.host, username, password)])).log_in()
+
+    assert "canary" not in str(caught.value)

@@ -107,6 +107,38 @@ def test_logins_in_a_docker_configuration(tmp_path: Path) -> None:
     }
 
 
+GOOGLE_KEY = json.dumps(
+    {"type": "service_account", "private_key": "-----BEGIN PRIVATE KEY-----\nMII+/=\n-----END PRIVATE KEY-----\n"},
+    indent=2,
+)
+MACHINES = {
+    "a Google key over many lines": ("_json_key", GOOGLE_KEY),
+    "a Google key in base64": ("_json_key_base64", base64.b64encode(GOOGLE_KEY.encode()).decode()),
+    "a Google access token": ("oauth2accesstoken", "ya29.a0Af_B-yC"),
+    "a robot of Harbor": ("robot$courier", "a: $ecret"),
+    "a robot of one project": ("robot$edge+courier", "Kk%2B+/=?&#'\"\\"),
+    "not ASCII": ("Kurier", "päß wörd \u20ac"),
+}
+
+
+@pytest.mark.parametrize(("username", "password"), MACHINES.values(), ids=MACHINES)
+def test_logins_of_machines_are_read_as_they_are(username: str, password: str, tmp_path: Path) -> None:
+    """Colons, quotes, line ends and other characters come through, in every form in which a login is written."""
+    forms = {
+        "auth.example": {"auth": basic(f"{username}:{password}")},
+        "plain.example": {"username": username, "password": password},
+    }
+    entry = {"endpoint": "edge.example", "username": username, "password": password}
+    credentials = Credentials.merged(
+        Credentials.from_docker_config(write(tmp_path / "config.json", {"auths": forms})),
+        Credentials.from_palette_edge_file(write(tmp_path / "cred.json", {"image": [entry]})),
+    )
+
+    found = [credentials.find(host, "project/app") for host in ("auth.example", "plain.example", "edge.example")]
+
+    assert [each and (each.username, each.password.get_secret_value()) for each in found] == [(username, password)] * 3
+
+
 UNUSABLE = {
     "not JSON": "{canary",
     "not an object": '["canary"]',

@@ -52,7 +52,8 @@ def serves(request: Request) -> Answer:
     """Plays along: a token where one is asked for, an upload that goes on, and else something."""
     host = request.headers.get("host", "")
     if request.method in {"POST", "PATCH"}:
-        return Answer(202, (("Location", f"http://{host}/upload"), ("Range", f"0-{max(len(request.body) - 1, 0)}")))
+        last = request.headers.get("content-range", "0-0").rpartition("-")[2]
+        return Answer(202, (("Location", f"http://{host}/upload"), ("Range", f"0-{last}")))
     return Answer(201 if request.method == "PUT" else 200, body=b'{"token":"theirs","tags":["x"]}')
 
 

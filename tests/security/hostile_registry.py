@@ -1,17 +1,17 @@
 """A registry that is after our login, or has been taken over: it asks for one, then sends who is let in elsewhere."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from edgelift.demo.content import SampleImage
 from edgelift.oci.digest import Digest
 from edgelift.oci.manifest import OCI_MANIFEST
-from tests.security.canaries import BASIC, COOKIE, IDENTITY_BASIC, STATE, TOKEN
+from tests.security.canaries import BASIC, COOKIE, IDENTITY_BASIC, SIGNATURE, STATE, TOKEN
 from tests.simulators.http_faults import Answer, Request
 
 Kind = Literal["basic", "bearer", "identity"]
-Lure = Literal["token realm", "late realm", "token redirect", "redirect", "upload location", "chunk location", "next page", "layer urls"]
+Lure = Literal["token realm", "late realm", "token redirect", "redirect", "upload location", "chunk location", "next page", "layer urls", "none"]
 Headers = tuple[tuple[str, str], ...]
 
 FOREIGN_LAYER = "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip"
@@ -28,6 +28,8 @@ class HostileRegistry:
     kind: Kind
     lure: Lure
     elsewhere: str = ""
+    kept: dict[str, tuple[str, bytes]] = field(default_factory=dict)  # what was brought here, by tag or digest
+    _sent: bytes = b""
 
     def respond(self, request: Request) -> Answer:
         """The answer to one request, always with a cookie to keep."""
@@ -53,7 +55,7 @@ class HostileRegistry:
         return (f"Basic {BASIC}", f"Basic {IDENTITY_BASIC}") if self.kind == "basic" else (f"Bearer {TOKEN}",)
 
     def _redirect(self, target: str) -> Answer:
-        return Answer(307, (("Location", f"{self.elsewhere}{target}"),))
+        return Answer(307, (("Location", f"{self.elsewhere}{target.partition('?')[0]}?X-Amz-Signature={SIGNATURE}"),))
 
     def _serve(self, request: Request, path: str) -> Answer:
         if path.endswith(("/tags/list", "/_catalog")):
@@ -63,6 +65,8 @@ class HostileRegistry:
         if "/uploads/" in path:
             return self._upload(request, path)
         if request.method == "PUT":
+            described = (request.headers["content-type"], request.body)
+            self.kept |= {path.rpartition("/")[2]: described, str(Digest.of(request.body)): described}
             return Answer(201)
         return self._content(path.rpartition("/")[2]) if path != "/v2/" else Answer(body=b"{}")
 
@@ -71,19 +75,26 @@ class HostileRegistry:
             is_lured = self.lure == ("upload location" if request.method == "POST" else "chunk location")
             base = self.elsewhere if is_lured else ""
             location = f"{base}{path if request.method == 'PATCH' else path + '1'}?_state={STATE}"
-            return Answer(202, (("Location", location), ("Range", f"0-{max(len(request.body) - 1, 0)}")))
-        return Answer({"PUT": 201, "DELETE": 204}.get(request.method, 204))
+            self._sent = self._sent + request.body if request.method == "PATCH" else b""
+            return Answer(202, (("Location", location), ("Range", f"0-{max(len(self._sent) - 1, 0)}")))
+        if request.method == "PUT":
+            digest = request.target.rpartition("digest=")[2]
+            self.kept[digest] = ("application/octet-stream", self._sent + request.body)
+            return Answer(201)
+        return Answer(204)
 
     def _content(self, selector: str) -> Answer:
         if self.lure == "layer urls" and selector == self.image.tag:
             return Answer(200, (("Content-Type", OCI_MANIFEST),), self.manifest_with_urls())
-        digest = self.image.root.digest if selector == self.image.tag else selector
-        content = self.image.contents.get(digest) if digest.startswith("sha256:") else None  # type: ignore[call-overload]
-        if content is None:
-            return Answer(404, body=b'{"errors":[{"code":"MANIFEST_UNKNOWN"}]}')
         kinds = {str(each.digest): each.media_type for each in self.image.manifests}
-        headers = (("Content-Type", kinds.get(digest, "application/octet-stream")), ("Docker-Content-Digest", digest))
-        return Answer(200, headers, content)
+        own = {
+            str(digest): (kinds.get(digest, "application/octet-stream"), content)
+            for digest, content in self.image.contents.items()
+        }
+        found = (own | self.kept).get(self.image.root.digest if selector == self.image.tag else selector)
+        if found is None:
+            return Answer(404, body=b'{"errors":[{"code":"MANIFEST_UNKNOWN"}]}')
+        return Answer(200, (("Content-Type", found[0]), ("Docker-Content-Digest", str(Digest.of(found[1])))), found[1])
 
     def manifest_with_urls(self) -> bytes:
         """A manifest whose only layer is said to lie elsewhere; it is not here."""

@@ -33,8 +33,8 @@ LARGE = Descriptor(media_type="application/octet-stream", digest=Digest.of(bytes
 class Place:
     """A destination."""
 
-    repository: str = "team/pushed"
-    tag: str = "1.0"
+    repository: str
+    tag: str = "new"
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def _pull_pinned(desk: Desk) -> None:
 
 def _copy(desk: Desk) -> None:
     origin = Origin(desk.registry, "team/app", desk.full)
-    copy_content(origin, content_of(THERE), desk.registry, Place(), known=KnownBlobs())
+    copy_content(origin, content_of(THERE), desk.registry, Place("team/copied"), known=KnownBlobs())
 
 
 _BLOB = THERE.blobs[-1]
@@ -108,7 +108,7 @@ OPERATIONS: dict[str, Callable[[Desk], object]] = {
     "pull an image": lambda desk: pull_content(desk.registry, "team/app", content_of(THERE), desk.new_store()),
     "pin and pull an image": _pull_pinned,
     "push an image": lambda desk: push_content(
-        desk.full, content_of(OURS), desk.registry, Place(), known=KnownBlobs()
+        desk.full, content_of(OURS), desk.registry, Place("team/pushed"), known=KnownBlobs()
     ),
     "copy an image": _copy,
     "push an artifact": _push_artifact,
@@ -128,6 +128,7 @@ def open_registry(host: str, login: Credential | None, *, ca_cert: Path | None =
         ca_cert=ca_cert,
         plain_http=frozenset() if tls else frozenset({host}),
         idle_timeout=10,
+        attempts=3,
         largest_request=MIB,
     )
     credentials = Credentials(lambda asked, _: login if asked == host else None)
