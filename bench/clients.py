@@ -243,7 +243,7 @@ def flow(name: str, remark: str, environment: Mapping[str, str]) -> Client:
 """,
             "push": '"$EDGELIFT" push --quiet --file "$BUNDLE" --registry "$TARGET" --output "$FOLDER/delivery"',
             "copy": """
-{ printf 'name: bench\\ntarget: {registry: "%s"}\\nsource:\\n  images:\\n' "$TARGET"
+{ printf 'name: bench\\ndirect: true\\ntarget: {registry: "%s"}\\nsource:\\n  images:\\n' "$TARGET"
   sed 's/.*/  - &/' "$REFERENCES"; } > "$FOLDER/site.yaml"
 "$EDGELIFT" sync --quiet "$FOLDER/site.yaml" --store "$LAYOUT.copy" --output "$FOLDER/site"
 """,

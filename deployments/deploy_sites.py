@@ -16,10 +16,9 @@ from prefect.client.schemas.schedules import CronSchedule
 from prefect.deployments.runner import RunnerDeployment
 from prefect.exceptions import ObjectNotFound
 from prefect.schedules import Cron, Schedule
-from prefect.settings import PREFECT_API_URL
 from prefect.types.entrypoint import EntrypointType
 
-from deployments.server import require_server
+from deployments.server import explain_failure, require_server, server_address
 from edgelift.documents import read_document
 from edgelift.errors import ConfigurationError, EdgeliftError
 from edgelift.site import EdgeSite
@@ -85,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(error.exit_code)
     except httpx.HTTPError as error:
-        sys.stderr.write(f"error: cannot deploy with Prefect at {PREFECT_API_URL.value()}: {error}\n")
+        sys.stderr.write(f"error: cannot deploy with Prefect at {server_address()}: {explain_failure(error)}\n")
         sys.exit(1)
 
 

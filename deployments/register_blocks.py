@@ -21,7 +21,7 @@ from prefect.blocks.core import Block
 from pydantic import SecretStr, ValidationError
 
 from blocks import BundleArchive, PaletteCredentials, RegistryCredentials
-from deployments.server import require_server
+from deployments.server import explain_failure, require_server, server_address
 from edgelift.documents import read_document
 from edgelift.errors import ConfigurationError, EdgeliftError
 from edgelift.explain import explain
@@ -35,7 +35,7 @@ def main() -> None:
     ).parse_args()
     try:
         blocks = blocks_from(os.environ)
-        server = require_server()
+        require_server()
         for kind in (PaletteCredentials, RegistryCredentials, BundleArchive):
             kind.register_type_and_schema()
             sys.stdout.write(f"registered {kind.get_block_type_slug()}\n")
@@ -46,7 +46,7 @@ def main() -> None:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(error.exit_code)
     except httpx.HTTPError as error:
-        sys.stderr.write(f"error: cannot reach Prefect at {server}: {error}\n")
+        sys.stderr.write(f"error: cannot reach Prefect at {server_address()}: {explain_failure(error)}\n")
         sys.exit(1)
 
 

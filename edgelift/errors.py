@@ -144,8 +144,10 @@ class IntegrityError(EdgeliftError):
 class ManyError(EdgeliftError):
     """Work on many things failed in several places; `failures` holds one line for each."""
 
-    def __init__(self, message: str, failures: Sequence[str], *, hint: str | None = None) -> None:
-        super().__init__(message, hint=hint)
+    def __init__(
+        self, message: str, failures: Sequence[str], *, hint: str | None = None, retryable: bool | None = None
+    ) -> None:
+        super().__init__(message, hint=hint, retryable=retryable)
         self.failures = tuple(failures)
 
     def __str__(self) -> str:

@@ -65,7 +65,7 @@ class RegistryAccess(_Settings):
     )
     mirrors: tuple[str, ...] = Field(
         (),
-        description="Further places to read from, SOURCE=HOST[:PORT][/PREFIX], asked in this order before the original.",
+        description="Further places to read from, SOURCE=HOST[:PORT][/PREFIX], asked in order before the original.",
     )
     rewrites: tuple[str, ...] = Field(
         (), description="Places to read from instead, SOURCE=HOST[:PORT][/PREFIX]; the original is never asked."

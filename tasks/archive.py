@@ -11,6 +11,7 @@ from blocks.load import load_block
 from edgelift.archive.artifact import ArtifactArchive
 from edgelift.archive.directory import DirectoryArchive
 from edgelift.archive.place import Archive
+from edgelift.documents import read_document
 from edgelift.oci.digest import Digest
 from edgelift.site import ArchiveSettings, RegistryAccess
 from edgelift.sizes import format_size
@@ -38,7 +39,7 @@ def check_archive(archive: ArchiveSettings, access: RegistryAccess) -> None:
 def archive_bundle(bundle: BuiltBundle, archive: ArchiveSettings, access: RegistryAccess) -> BuiltBundle:
     """Keep the bundle in S3, in a directory, or as an artifact in a registry; nothing is visible unless whole."""
     place, lock = _open_archive(archive, access), Path(bundle.lock_path)
-    place.store(lock, digest=Digest.of(lock.read_bytes()))
+    place.store(lock, digest=Digest.of(read_document(lock)))
     progress = narrate_progress(f"archiving {bundle.name}", bundle.size)
     kept = place.store(Path(bundle.path), digest=bundle.digest, progress=progress)
     narrate(f"archived {bundle.name}: {kept.url}, {format_size(kept.size)}")

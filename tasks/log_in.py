@@ -28,21 +28,28 @@ class RegistryLogin(BaseModel):
 def log_in(
     definition: BundleDefinition | None, access: RegistryAccess, target: TargetSettings | None = None
 ) -> tuple[RegistryLogin, ...]:
-    """Log in to every registry of the definition, and to the target, once; raises `PlanError` naming all refusals."""
+    """Log in to every registry of the definition, and to the target, once; raises `PlanError` naming all refusals.
+
+    It is `retryable` where all of them may pass: a registry that is busy or wants to be left alone has refused nobody.
+    """
     connections = connect(access)
-    logins, failures = [], []
+    logins, failures, is_lasting = [], [], False
     for client, places in sorted(_clients(connections, definition, target).items(), key=lambda item: item[1]):
         try:
             client.log_in()
         except RegistryError as error:
-            failures.append(str(error))
+            failures.append(f"{error.message} (this may pass)" if error.retryable else str(error))
+            is_lasting = is_lasting or not error.retryable
             continue
         source = connections.source_of(places[0].host, places[0].path)
         login = RegistryLogin(registry=" or ".join(dict.fromkeys(place.host for place in places)), source=source)
         logins.append(login)
         narrate(f"logged in to {login.registry}: {login.source}")
-    if failures:
+    if failures and is_lasting:
         raise PlanError("not every registry lets us in; nothing was moved", failures)
+    if failures:
+        hint = "run the same again later: no registry has refused the login itself"
+        raise PlanError("not every registry answers now; nothing was moved", failures, hint=hint, retryable=True)
     return tuple(logins)
 
 

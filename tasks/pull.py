@@ -42,16 +42,17 @@ class PulledImage(BaseModel):
 def pull_image(image: LockedImage, access: RegistryAccess, store: str | None) -> PulledImage:
     """Bring one image into the store."""
     reference = ImageReference.parse(image.reference)
-    content = open_store(store)
+    content, source = open_store(store), connect(access).source(reference.registry, reference.repository)
     transfer = pull_content(
-        connect(access).source(reference.registry, reference.repository),
+        source,
         reference.repository,
         image.content,
         content,
         progress=narrate_progress(f"pulling {image.reference}", image.size),
     )
     content.tag(image.reference, image.descriptor)
-    narrate(f"pulled {image.reference}: {describe(transfer)}")
+    places = source.served_by(reference.repository)
+    narrate(f"pulled {image.reference}{' from ' if places else ''}{' and '.join(places)}: {describe(transfer)}")
     return PulledImage(reference=image.reference, digest=image.descriptor.digest, transfer=transfer)
 
 

@@ -193,11 +193,19 @@ def test_a_broken_credentials_file_is_named(text: str | None, tmp_path: Path) ->
 def test_settings_reach_the_transport() -> None:
     """Every setting of the access is one of the transport."""
     access = RegistryAccess(
-        ca_cert="ca.pem", insecure=True, plain_http=("a:80",), trusted_realms=("auth.example",), docker_config=False
+        ca_cert="ca.pem",
+        insecure=True,
+        insecure_hosts=("b:5000",),
+        certs_dir="certs.d",
+        plain_http=("a:80",),
+        trusted_realms=("auth.example",),
+        docker_config=False,
     )
     expected = TransportSettings(
         ca_cert=Path("ca.pem"),
         insecure=True,
+        insecure_hosts=frozenset({"b:5000"}),
+        certs_dir=Path("certs.d"),
         plain_http=frozenset({"a:80"}),
         trusted_realms=frozenset({"auth.example"}),
     )
@@ -229,6 +237,28 @@ def test_single_hosts_have_settings_of_their_own(tmp_path: Path) -> None:
             seen = [sim.count("GET", "^/v2/$", 200) for sim in (tls, open_one)]
 
     assert seen == [1, 1]
+
+
+def test_mirrors_and_rewrites_are_where_content_is_read_from(tmp_path: Path) -> None:
+    """The rules of the access decide what a source asks, and in which order."""
+    access = RegistryAccess(
+        docker_config=False,
+        mirrors=("docker.io=one.example/hub", "docker.io=two.example"),
+        rewrites=("docker.io/team=three.example",),
+    )
+    with open_registries(access) as connections:
+        places = {name: connections.places("docker.io", name) for name in ("library/nginx", "team/app")}
+
+    assert {name: [str(place) for place in asked] for name, asked in places.items()} == {
+        "library/nginx": ["one.example/hub/library/nginx", "two.example/library/nginx", "docker.io/library/nginx"],
+        "team/app": ["one.example/hub/team/app", "two.example/team/app", "three.example/app"],
+    }
+
+
+def test_a_mirror_that_is_none_is_told_before_anything_is_opened() -> None:
+    """A rule that means nothing is a mistake in the settings."""
+    with pytest.raises(ConfigurationError, match="names no mirror"):
+        open_registries(RegistryAccess(docker_config=False, mirrors=("docker.io",)))
 
 
 # Palette

@@ -38,7 +38,11 @@ access:
   docker_config: false
   ca_cert: ca.pem
   insecure: true
+  insecure_hosts: ["lab.example:5000"]
+  certs_dir: /etc/docker/certs.d
   plain_http: ["127.0.0.1:5000"]
+  mirrors: [docker.io=mirror.example:5000/hub, docker.io=other.example]
+  rewrites: [ghcr.io/team=mirror.example:5000/team]
 archive: {directory: /srv/bundles}
 deep: true
 schedule: {cron: 15 2 * * *, timezone: Europe/Berlin, active: false}

@@ -19,6 +19,7 @@ from edgelift.oci.reference import DOCKER_HUB, canonical_registry
 _IDENTITY_TOKEN_USER = "<token>"  # noqa: S105 - the user name that helpers give beside an identity token
 _HELPER_PATIENCE = 60.0  # seconds; the helper of a desktop may ask its user
 _FILE_LIMIT = 4 * 2**20  # bytes
+_EDGE_LOGIN = '{"endpoint": "…", "username": "…", "password": "…"}'
 _DOCKER_HUB_KEY = "https://index.docker.io/v1/"  # how Docker's own tools write Docker Hub
 
 
@@ -97,13 +98,23 @@ class Credentials:
         """
         document = _read_json(path)
         try:
-            logins = [login for kind in ("image", "helm") for login in document.get(kind) or ()]
-            return cls.of((login["endpoint"], login["username"], _password(login["password"])) for login in logins)
+            entries = [entry for kind in ("image", "helm") for entry in document.get(kind) or ()]
+            logins = [(entry["endpoint"], entry["username"], _password(entry["password"])) for entry in entries]
+            credentials = cls.of(logins)
         except (KeyError, TypeError, AttributeError, ValueError, ConfigurationError):
             raise ConfigurationError(
                 f"{path} holds an entry that is no login",
-                hint='entries of "image" and "helm" are {"endpoint": "…", "username": "…", "password": "…"}',
+                hint=f'entries of "image" and "helm" are {_EDGE_LOGIN}',
             ) from None
+        if not logins:
+            like_docker = any(name in document for name in ("auths", "credHelpers", "credsStore"))
+            raise ConfigurationError(
+                f"{path} holds no login",
+                hint="this is a configuration of Docker's: put it where DOCKER_CONFIG points to"
+                if like_docker
+                else f'it was expected to be {{"image": [{_EDGE_LOGIN}], "helm": […]}}',
+            )
+        return credentials
 
 
 class _Logins:

@@ -17,14 +17,10 @@ _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19}|\*)
 
 @dataclass(frozen=True)
 class BlobBody:
-    """Bytes of a blob from `offset` to its end, not checked against the digest; `chunks` can be read once.
-
-    `place` is where they come from, if there was a choice.
-    """
+    """Bytes of a blob from `offset` to its end, not checked against the digest; `chunks` can be read once."""
 
     offset: int
     chunks: Iterator[bytes]
-    place: str = ""
 
 
 def read_blob(channel: Channel, repository: str, blob: Descriptor, offset: int) -> BlobBody:

@@ -9,7 +9,7 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
 from edgelift.errors import ConfigurationError, EdgeliftError, IntegrityError, RegistryError, UnreachableError
@@ -76,7 +76,7 @@ class MirroredRegistry:
         self._lacking: set[tuple[Place, str]] = set()  # a place, and a repository that it last had nothing of
         self._serving: dict[Digest, PlacedRegistry] = {}  # who gives, or has given, the bytes of a blob
         self._failed: set[tuple[Place, Digest]] = set()  # whose bytes of a blob stopped coming, or were wrong
-        self._told: set[tuple[Place, str]] = set()
+        self._gave: set[tuple[Place, str]] = set()  # a place, and a repository that it gave something of
 
     def log_in(self) -> None:
         """Prove that one of the places is there and lets us in."""
@@ -113,9 +113,13 @@ class MirroredRegistry:
         def ask(candidate: _Candidate) -> BlobBody:
             body = candidate.at.registry.read_blob(candidate.name, descriptor, offset)
             self._serving[descriptor.digest] = candidate.at
-            return replace(body, place=str(candidate.at.place))
+            return body
 
         return self._ask_each(self._candidates(repository, descriptor.digest), ask)
+
+    def served_by(self, repository: str) -> tuple[str, ...]:
+        """The places that have given something of `repository` so far, in their order."""
+        return tuple(str(each.place) for each in self._places if (each.place, repository) in self._gave)
 
     def body_slot(self, size: int) -> AbstractContextManager[None]:
         """A slot of the registry that is asked first now."""
@@ -177,8 +181,8 @@ class MirroredRegistry:
             self._note(candidate, refused)
             raise
         (self._lacking.add if answer is None else self._lacking.discard)(key)
-        if answer is not None and candidate.repository and key not in self._told:
-            self._told.add(key)
+        if answer is not None and candidate.repository and key not in self._gave:
+            self._gave.add(key)
             _log.info("%s/%s comes from %s", self.host, candidate.repository, at.place)
         return answer
 

@@ -179,6 +179,10 @@ class Registry:
         if isinstance(error, UnreachableError):
             self._channel.back_off(attempt, error)
 
+    def served_by(self, repository: str) -> tuple[str, ...]:  # noqa: ARG002 - for sources that have a choice
+        """Nothing: what is read from here comes from here."""
+        return ()
+
     def body_slot(self, size: int) -> AbstractContextManager[None]:
         """Wait for the turn of a body of `size` bytes that is to be read, and hold it: see `Slots`."""
         return self._channel.slots.body(size)

@@ -35,6 +35,9 @@ class Source(Protocol):
     def read_blob(self, repository: str, descriptor: Descriptor, offset: int = 0) -> BlobBody:
         """The bytes of a blob from `offset`, or from 0: see `BlobBody.offset`."""
 
+    def served_by(self, repository: str) -> tuple[str, ...]:
+        """Where the content of `repository` has come from so far; nothing where there is no choice."""
+
     def body_slot(self, size: int) -> AbstractContextManager[None]:
         """Wait for the turn of a body of `size` bytes that is to be read, and hold it."""
 

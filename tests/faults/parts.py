@@ -1,20 +1,22 @@
 """What the tests of the fault matrix do again and again: lock, pull, push, and look whether everything is whole."""
 
 import hashlib
-from collections.abc import Mapping
+import json
+import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from edgelift.bundle.definition import BundleDefinition, RequestedImage
 from edgelift.bundle.lock import BundleLock
-from edgelift.demo.content import SampleImage
+from edgelift.demo.content import OCI_CONFIG, SampleImage
 from edgelift.oci.content import ImageContent
 from edgelift.oci.credentials import Credentials
 from edgelift.oci.descriptor import Descriptor
-from edgelift.oci.manifest import parse_manifest
+from edgelift.oci.digest import Digest
+from edgelift.oci.manifest import OCI_MANIFEST, parse_manifest
 from edgelift.oci.pull import pull_content
 from edgelift.oci.push import KnownBlobs, push_content
-from edgelift.oci.reference import ImageReference
 from edgelift.oci.registries import Registries
 from edgelift.oci.registry import Registry
 from edgelift.oci.transfer import Transfer
@@ -24,6 +26,8 @@ from edgelift.transport import TransportSettings
 from tests.oci.clocks import Hands
 from tests.simulators.registry import RegistrySimulator
 
+LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar"
+
 
 @dataclass(frozen=True)
 class Place:
@@ -31,6 +35,24 @@ class Place:
 
     repository: str = "edge/app"
     tag: str = "1.0"
+
+
+def make_bulk(name: str, sizes: Sequence[int]) -> SampleImage:
+    """An image with layers of so many MiB, each with bytes of its own; made faster than `make_image` does it."""
+    block = random.Random(1).randbytes(2**20 - 64)
+    blobs, contents = [], {}
+    for number, size in enumerate(sizes):
+        content = b"".join(f"{name} {number} {at}".encode().ljust(64) + block for at in range(size))
+        blobs.append(Descriptor(media_type=LAYER_TYPE, digest=Digest.of(content), size=len(content)))
+        contents[blobs[-1].digest] = content
+    config = json.dumps({"architecture": "amd64", "os": "linux", "name": name}).encode()
+    blobs.insert(0, Descriptor(media_type=OCI_CONFIG, digest=Digest.of(config), size=len(config)))
+    contents[blobs[0].digest] = config
+    named = [each.model_dump(mode="json", by_alias=True, exclude_none=True) for each in blobs]
+    raw = json.dumps({"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": named[0], "layers": named[1:]}).encode()
+    root = Descriptor(media_type=OCI_MANIFEST, digest=Digest.of(raw), size=len(raw))
+    contents[root.digest] = raw
+    return SampleImage(name, "1.0", root, (root,), tuple(blobs), contents)
 
 
 def content_of(image: SampleImage) -> ImageContent:
@@ -149,11 +171,15 @@ def leftovers(store: LocalStore) -> set[str]:
     return {path.name for path in store.root.iterdir() if not path.is_dir()} - known
 
 
-def assert_tags_are_whole(sim: RegistrySimulator) -> None:
-    """Every tag of the registry leads to manifests and blobs that are all there with the right bytes (I7)."""
+def assert_tags_are_whole(sim: RegistrySimulator, below: str = "") -> list[str]:
+    """Every tag of the repositories below a path leads to what is all there with the right bytes (I7); their names."""
+    names: list[str] = []
     for repository in sim.content.repositories():
-        for tag in sim.content.tags(repository) or ():
-            _assert_tree(sim, repository, tag)
+        if repository.startswith(below):
+            for tag in sim.content.tags(repository) or ():
+                _assert_tree(sim, repository, tag)
+                names.append(f"{repository}:{tag}")
+    return names
 
 
 def _assert_tree(sim: RegistrySimulator, repository: str, selector: str) -> None:
@@ -172,16 +198,3 @@ def tagged(sim: RegistrySimulator, image: SampleImage, place: Place = Place()) -
     """Whether the tag at `place` stands for `image`."""
     served = sim.content.resolve(place.repository, place.tag)
     return served is not None and served[0].digest == image.root.digest
-
-
-def served_as(sim: RegistrySimulator, repository: str, image: SampleImage) -> Mapping[str, bytes]:
-    """The blobs of `image` as the registry has them in `repository`."""
-    return {
-        each.digest: b"".join(sim.content.read_blob_range(repository, each.digest, 0, each.size))
-        for each in image.blobs
-    }
-
-
-def host_of(reference: str) -> str:
-    """The registry of a reference."""
-    return ImageReference.parse(reference).registry

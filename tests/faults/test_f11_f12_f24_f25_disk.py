@@ -281,7 +281,7 @@ def _rewrite(path: Path, content: bytes) -> None:
 
 
 def _make_link(path: Path) -> None:
-    elsewhere = path.parent.parent.parent / "elsewhere"
+    elsewhere = path.parents[3] / "elsewhere"
     path.replace(elsewhere)
     path.symlink_to(elsewhere)
 

@@ -11,17 +11,21 @@ from pydantic import SecretStr, ValidationError
 
 from blocks import BundleArchive, PaletteCredentials, RegistryCredentials
 from blocks.load import load_block
-from blocks.registry import load_registries
+from blocks.registry import load_registries, open_with_blocks
 from deployments.register_blocks import blocks_from
 from edgelift.errors import ConfigurationError, DeniedError
+from edgelift.oci.descriptor import Descriptor
+from edgelift.oci.digest import Digest
 from edgelift.site import RegistryAccess
 from edgelift.transport import TransportSettings
 from tests.integration.prefect_server import PrefectServer
 from tests.real_parts import RunningRegistry
+from tests.simulators.amazon import Amazon
 
 PEM = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 KEY = {"type": "service_account", "private_key": "-----BEGIN PRIVATE KEY-----\nmade-up\n"}
 ECR = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
+BLOB = Descriptor(media_type="application/octet-stream", digest=Digest.of(b"{}"), size=2)
 
 BLOCKS: dict[str, Block] = {
     "palette": PaletteCredentials(endpoint="https://palette.example", api_key="made-up-key", insecure=True),
@@ -114,6 +118,28 @@ def test_a_block_that_does_not_fit_is_named_without_its_content(prefect: Prefect
     assert raised.value.message == (
         "the block registry-credentials/wrong cannot be used: document: Value error, a user name needs a password"
     )
+
+
+def test_a_block_for_aws_logs_in_and_creates_repositories(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It allows the worker's AWS credentials for its own registry, and no other."""
+    block = RegistryCredentials(registry=ECR, aws=True, plain_http=True)
+    with Amazon() as amazon:
+        environment = {"AWS_ACCESS_KEY_ID": "made-up", "AWS_SECRET_ACCESS_KEY": "made-up", "HTTPS_PROXY": amazon.url}
+        for name, value in (environment | {"AWS_ENDPOINT_URL_ECR": amazon.url}).items():
+            monkeypatch.setenv(name, value)
+        with open_with_blocks(RegistryAccess(docker_config=False), {"site": block}) as connections:
+            registry = connections.target(ECR, create_repositories=True)
+            registry.upload_blob("team/app", BLOB, lambda: iter([b"{}"]))
+            sources = [connections.source_of(host, "team/app") for host in (ECR, ECR.replace("1.ama", "2.ama"))]
+
+    assert (sources, amazon.repositories) == (["block site", "anonymous"], {"team/app"})
+
+
+def test_a_block_tells_what_its_proxy_lets_through() -> None:
+    """In MiB, as people and proxies write it."""
+    block = RegistryCredentials(registry="mirror.example", largest_request_mib=10)
+
+    assert block.transport_settings(TransportSettings()).largest_request == 10 * 2**20
 
 
 WRONG_FIELDS: dict[str, dict[str, Any]] = {

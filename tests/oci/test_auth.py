@@ -468,7 +468,10 @@ def test_a_login_is_not_shown_to_another_port() -> None:
 # Logins of machines
 
 MACHINES = {
-    "a Google key over many lines": ("_json_key", '{\n  "private_key": "-----BEGIN\\nMII+/=:canary",\n  "type": "x"\n}'),
+    "a Google key over many lines": (
+        "_json_key",
+        '{\n  "private_key": "-----BEGIN\\nMII+/=:canary",\n  "type": "x"\n}',
+    ),
     "a robot of Harbor": ("robot$edge+courier", "canary: $%2B+/=?&#'\"\\ä"),
 }
 

@@ -4,18 +4,24 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
+from edgelift.demo.content import SampleLayer, make_image
 from edgelift.errors import IntegrityError, RefusedError, RegistryError, UnreachableError
 from edgelift.oci.chunked import CHUNK_SIZE, SMALLEST_CHUNK, BlobSource, RequestLimit
+from edgelift.oci.content import ImageContent
 from edgelift.oci.credentials import Credentials
 from edgelift.oci.descriptor import Descriptor
 from edgelift.oci.digest import Digest
+from edgelift.oci.push import KnownBlobs, push_content
 from edgelift.oci.registry import Registry
 from edgelift.oci.upload import UPLOADS
 from edgelift.serve.access import Login
+from edgelift.store.local import LocalStore
 from edgelift.transport import TransportSettings
 from tests.oci.clocks import Hands
 from tests.real_parts import RestartableRegistry, RunningRegistry
@@ -44,6 +50,14 @@ def describe(content: bytes) -> Descriptor:
 SMALL = make_content(5 * MIB + 1)
 LARGE = make_content(12 * MIB, seed=1)
 HUGE = make_content(28 * MIB, seed=2)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A destination."""
+
+    repository: str
+    tag: str
 
 
 class Source:
@@ -638,6 +652,29 @@ def test_a_source_is_read_on_where_it_stands_and_anew_to_go_back() -> None:
     assert parts == [SMALL[:1000], SMALL[1000:300_001], SMALL[500:501], SMALL[501:]]
     assert source.begun == [0, 500]
     blob.check()
+
+
+def test_a_push_from_a_store_goes_back_by_ranges(sim: RegistrySimulator, tmp_path: Path) -> None:
+    """A store gives any part of its content: what a cut chunk needs again is all that is read twice."""
+
+    class CountingStore(LocalStore):
+        begun: ClassVar[list[int]] = []
+
+        def read_range(self, descriptor: Descriptor, start: int, stop: int) -> Iterator[bytes]:
+            """Note where it begins."""
+            self.begun.append(start)
+            return super().read_range(descriptor, start, stop)
+
+    image = make_image(REPOSITORY, layers=(SampleLayer("tar", 5 * MIB),))
+    store = CountingStore(tmp_path / "store")
+    for descriptor in (*image.blobs, *image.manifests):
+        store.write(descriptor, image.contents[descriptor.digest])
+    sim.cut("PATCH", SESSION, after_bytes=MIB, skip=1)
+    content = ImageContent(image.manifests, image.blobs)
+    push_content(store, content, in_chunks(sim), Place(REPOSITORY, "1.0"), known=KnownBlobs())
+
+    assert CountingStore.begun == [3 * MIB]
+    assert in_chunks(sim).describe(REPOSITORY, "1.0") == image.root
 
 
 # The real thing

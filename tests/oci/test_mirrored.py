@@ -109,6 +109,7 @@ def test_a_mirror_serves_the_whole_image(site: Site, store: LocalStore, caplog: 
 
     assert (manifest.descriptor, source.host) == (APP.root, site.original.host)
     assert (is_whole(store), transfer.moved, site.original.requests) == (True, len(APP.blobs), [])
+    assert source.served_by("team/app") == (site.hub,)
     assert [f"{site.original.host}/team/app comes from {site.hub}"] == [
         record.getMessage() for record in caplog.records
     ]
@@ -245,8 +246,7 @@ def test_a_blob_is_continued_at_the_next_place_at_the_same_byte(site: Site, stor
     site.mirror.fail("GET", BLOB.digest, status=502, times=None, skip=1)
     transfer = pull_blob(site.source(site.hub), "team/app", BLOB, store)
 
-    assert ranges(site.original) == ["bytes=250000-"]
-    assert transfer.moved_bytes == BLOB.size
+    assert (ranges(site.original), transfer.moved_bytes) == (["bytes=250000-"], BLOB.size)
     assert b"".join(store.read(BLOB)) == APP.contents[BLOB.digest]
 
 

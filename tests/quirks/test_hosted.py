@@ -8,6 +8,7 @@ import pytest
 
 from edgelift.demo.content import make_image
 from edgelift.errors import RefusedError, RegistryError
+from edgelift.oci.budget import Budget
 from edgelift.oci.push import KnownBlobs
 from edgelift.oci.reference import ImageReference
 from edgelift.serve.access import Login
@@ -15,7 +16,7 @@ from tests.images import make_artifact
 from tests.quirks.sites import FIRST, PASSWORD, SECOND, USER, Site, site_of
 from tests.simulators.profiles import Ghcr, Hub, Quay
 
-LARGE = hashlib.shake_256(b"a blob for everybody").digest(5 * 2**20 + 1)
+LARGE = hashlib.shake_256(b"a blob for everybody").digest(9 * 2**20)
 LOGIN = Login(USER, PASSWORD)
 
 
@@ -46,6 +47,15 @@ def test_looking_is_free_and_reading_counts(tmp_path: Path) -> None:
         assert hub.left == 10
         site.pull(SECOND)
         assert hub.left == 10 - len(SECOND.manifests)
+
+
+def test_what_is_left_is_known_without_a_pull(tmp_path: Path) -> None:
+    """§1.10 `ratelimit-limit: 100;w=21600` and `ratelimit-remaining`: read from the answer to HEAD already."""
+    with site_of(tmp_path, Hub(LOGIN, pulls=100), USER, PASSWORD) as site:
+        site.sim.put_image(FIRST)
+        site.registry.describe(FIRST.repository, "1.0")
+
+        assert site.registry.budget == Budget(remaining=100, limit=100, window=21600, counted="192.0.2.1")
 
 
 def test_what_is_in_the_store_is_not_pulled_again(tmp_path: Path) -> None:
@@ -148,8 +158,8 @@ def test_chunks_become_small_enough(ghcr: Site) -> None:
 
     assert ghcr.upload(LARGE) == "uploaded"
     assert ghcr.holds(LARGE)
-    taken = [each for each in ghcr.sim.requests if each.method == "PATCH" and each.status == 202]
-    assert max(int(each.headers["content-length"]) for each in taken) <= 4 * 2**20
+    sizes = [(int(each.headers["content-length"]), each.status) for each in ghcr.sim.requests if each.method == "PATCH"]
+    assert sizes == [(8 * 2**20, 416), (4 * 2**20, 202), (4 * 2**20, 202), (2**20, 202)]
 
 
 # Quay

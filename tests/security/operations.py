@@ -79,7 +79,7 @@ def _pull_pinned(desk: Desk) -> None:
 
 def _copy(desk: Desk) -> None:
     origin = Origin(desk.registry, "team/app", desk.full)
-    copy_content(origin, content_of(THERE), desk.registry, Place("team/copied"), known=KnownBlobs())
+    copy_content(origin, content_of(THERE), desk.registry, Place("team/copied", "copied"), known=KnownBlobs())
 
 
 _BLOB = THERE.blobs[-1]
