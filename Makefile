@@ -3,13 +3,17 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check format lock clean
+.PHONY: demo test bench check format lock clean
 
 demo: $(VENV)/.ready
 	$(BIN)/edgelift demo
 
 test: $(VENV)/.ready
 	$(BIN)/python -m pytest
+
+# Options after ARGS=, for example: make bench ARGS="--scale 0.1 --rounds 2"
+bench: $(VENV)/.ready
+	$(BIN)/python -m bench $(ARGS)
 
 check: $(VENV)/.ready
 	$(BIN)/ruff check

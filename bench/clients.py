@@ -82,7 +82,7 @@ PEERS = (
         program="skopeo",
         version="skopeo --version",
         install="Debian package skopeo",
-        remark="`skopeo copy` × N; one OCI layout for each image over one shared blob folder; "
+        remark="N `skopeo copy` side by side; one OCI layout for each image over one shared blob folder; "
         "registry to registry also as `skopeo sync` (N = 1)",
         parallel={"pull": CANDIDATES, "push": CANDIDATES, "copy": (1, *CANDIDATES)},
         scripts={
@@ -119,7 +119,7 @@ xargs -P "$PARALLEL" -a "$NAMES" -I@ skopeo --insecure-policy copy -q --all --pr
         program="crane",
         version="echo crane $(crane version)",
         install="go install github.com/google/go-containerregistry/cmd/crane@latest",
-        remark="one `crane pull --format=oci` for all images; `crane push` and `crane copy` × N",
+        remark="one `crane pull --format=oci` for all images; N `crane push` or `crane copy` side by side",
         parallel={"push": CANDIDATES, "copy": CANDIDATES},
         scripts={
             "pull": """
@@ -141,7 +141,7 @@ xargs -P "$PARALLEL" -a "$NAMES" -I@ bash -c 'name=@; crane push "$UNPACKED/imag
         program="regctl",
         version="echo regctl $(regctl version --format '{{.VCSTag}}')",
         install="go install github.com/regclient/regclient/cmd/regctl@latest",
-        remark="`regctl image copy` × N; one at a time into the OCI layout, which takes no two writers",
+        remark="N `regctl image copy` side by side; one at a time into the OCI layout, which takes no two writers",
         parallel={"push": CANDIDATES, "copy": CANDIDATES},
         scripts={
             "pull": """

@@ -79,9 +79,7 @@ def pin(connections: Connections, references: list[str], store: LocalStore) -> B
     return plan.lock
 
 
-def send(
-    connections: Connections, lock: BundleLock, content: ContentReader, target: str, *, direct: bool
-) -> None:
+def send(connections: Connections, lock: BundleLock, content: ContentReader, target: str, *, direct: bool) -> None:
     """Bring every image under the name that it gets at `target`; with `direct` its blobs come from its registry."""
     destination, known = Target.parse(target), KnownBlobs()
     registry = connections.target(destination.registry, create_repositories=False)

@@ -234,8 +234,8 @@ def _pool() -> _Pool:
 def _piece(chance: random.Random, words: Sequence[bytes]) -> bytes:
     """Text and noise by turns, as files of both kinds lie in a layer."""
     text = b"".join(map(words.__getitem__, chance.randbytes(_TEXT // 5)))[:_TEXT]
-    parts = []
-    while sum(map(len, parts)) < _PIECE:
+    parts: list[bytes] = []
+    while sum(len(part) for part in parts) < _PIECE:
         start = chance.randrange(_TEXT - 16384)
         parts += [text[start : start + 16384], chance.randbytes(9830)]
     return b"".join(parts)[:_PIECE]

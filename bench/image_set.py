@@ -60,7 +60,7 @@ class Image:
 
 
 def plan_images(seed: int = 1, scale: float = 1.0) -> list[Image]:
-    """`IMAGES` images whose layers, each counted once, have `UNIQUE` × `scale` bytes (nearly)."""
+    """`IMAGES` images whose layers, each counted once, have `UNIQUE` times `scale` bytes (nearly)."""
     chance = random.Random(seed)  # noqa: S311 - a made-up image set, no secret
     huge = {number: Layer(f"{seed} huge {number}", kind, size * MIB) for number, kind, size in _HUGE}
     lower = [(*shared, *((huge[number],) if number in huge else ())) for number, shared in enumerate(_shared(seed))]

@@ -40,30 +40,14 @@ COMMAND = "from edgelift.cli import main; main()"
 LIBRARY = """
 import sys
 from pathlib import Path
+from bench.engine import pull, push
 from edgelift.access import open_registries
-from edgelift.bundle.definition import BundleDefinition, RequestedImage
-from edgelift.bundle.reader import BundleReader
-from edgelift.bundle.writer import assemble_bundle
-from edgelift.oci.pull import pull_content
-from edgelift.oci.push import KnownBlobs, push_content
-from edgelift.oci.reference import ImageReference
-from edgelift.delivery.target import TargetName
-from edgelift.plan import plan_bundle
 from edgelift.site import RegistryAccess
-from edgelift.store.local import LocalStore
 
 reference, target, folder = sys.argv[1], sys.argv[2], Path(sys.argv[3])
-definition = BundleDefinition(images=(RequestedImage(reference=reference),))
-store, parsed = LocalStore(folder / "store"), ImageReference.parse(reference)
 with open_registries(RegistryAccess(docker_config=False)) as connections:
-    plan = plan_bundle(definition, connections.registries, store)
-    plan.raise_for_errors()
-    image = plan.lock.images[0]
-    pull_content(connections.registry(parsed.registry), parsed.repository, image.content, store)
-    bundle = assemble_bundle(plan.lock, store, folder / "bundle.tar.zst")
-    name = TargetName("copy", "1")
-    with BundleReader.open(bundle.path) as reader:
-        push_content(reader, image.content, connections.registry(target), name, known=KnownBlobs())
+    pull(connections, [reference], folder / "store", folder / "bundle.tar.zst")
+    push(connections, folder / "bundle.tar.zst", target)
 """
 
 

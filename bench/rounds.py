@@ -136,7 +136,10 @@ class Course:
     @contextmanager
     def _targets(self) -> Iterator[dict[Kind, str]]:
         """The hosts of empty registries to push and to copy to; all is removed at the end, the client's folder too."""
-        storages: dict[Kind, Path] = {kind: self._folder.with_name(f"target-{kind}") for kind in ("push", "copy")}
+        storages: dict[Kind, Path] = {
+            "push": self._folder.with_name("target-push"),
+            "copy": self._folder.with_name("target-copy"),
+        }
         places = (self._folder, *storages.values())
         for place in places:
             shutil.rmtree(place, ignore_errors=True)
@@ -164,11 +167,20 @@ class Course:
         references.write_text("".join(f"{source}/{name}\n" for name in self._names))
         kept = {name: value for name, value in os.environ.items() if name in ("PATH", "LANG", "LC_ALL", "TZ")}
         return kept | {
-            **{"HOME": str(home), "XDG_CACHE_HOME": str(home / ".cache"), "XDG_DATA_HOME": str(home / ".data")},
-            **{"SOURCE": source, "TARGET": target, "NAMES": str(names), "REFERENCES": str(references)},
-            **{"FOLDER": str(self._folder), "LAYOUT": str(self._folder / "layout"), "BUNDLE": str(self._bundle)},
-            **{"UNPACKED": str(self._folder / "unpacked"), "PARALLEL": str(self._parallel.get(work.kind, 1))},
-            **{"TMPDIR": str(self._folder), "PYTHON": sys.executable},
+            "HOME": str(home),
+            "XDG_CACHE_HOME": str(home / ".cache"),
+            "XDG_DATA_HOME": str(home / ".data"),
+            "TMPDIR": str(self._folder),
+            "SOURCE": source,
+            "TARGET": target,
+            "NAMES": str(names),
+            "REFERENCES": str(references),
+            "FOLDER": str(self._folder),
+            "LAYOUT": str(self._folder / "layout"),
+            "UNPACKED": str(self._folder / "unpacked"),
+            "BUNDLE": str(self._bundle),
+            "PARALLEL": str(self._parallel.get(work.kind, 1)),
+            "PYTHON": sys.executable,
             "EDGELIFT": str(Path(sys.executable).with_name("edgelift")),
             **self._client.environment,
         }

@@ -119,9 +119,7 @@ class _Body:
 class _Messages:
     """Tells the heads and bodies of messages in one direction apart."""
 
-    def __init__(
-        self, on_head: Callable[[str, dict[str, str]], _Body], on_body: Callable[[int], None]
-    ) -> None:
+    def __init__(self, on_head: Callable[[str, dict[str, str]], _Body], on_body: Callable[[int], None]) -> None:
         self._on_head = on_head
         self._on_body = on_body
         self._head = b""

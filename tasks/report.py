@@ -13,6 +13,9 @@ from edgelift.site import TargetSettings
 from tasks.connect import path_of, target_of
 from tasks.narrate import narrate
 
+SHOWN = 100  # lines of one kind in the artifact; the receipt has all of them
+LONGEST = 500  # characters of a name or a reason there
+
 
 class DeliveryReport(BaseModel):
     """Where the receipt and the site-side settings were written, and whether the delivery is whole."""
@@ -68,7 +71,7 @@ def _rows(receipt: DeliveryReceipt) -> list[dict[str, str]]:
             "verdict": proof.verdict,
             "target": proof.target,
             "digest": proof.expected,
-            "reason": proof.reason,
+            "reason": _code(proof.reason),
         }
         for proof in problems_first
     ]
@@ -77,17 +80,35 @@ def _rows(receipt: DeliveryReceipt) -> list[dict[str, str]]:
 def _markdown(receipt: DeliveryReceipt, settings: str) -> str:
     verdict = "Every reference is proved." if receipt.is_whole else "**The delivery is not whole.**"
     problems = [
-        f"- `{proof.target}`: {proof.verdict}. {proof.reason}" for proof in receipt.proofs if proof.verdict != "ok"
+        f"- {_code(proof.target)}: {proof.verdict}. {_code(proof.reason)}"
+        for proof in receipt.proofs
+        if proof.verdict != "ok"
     ]
-    extras = [f"- `{tag}`" for tag in receipt.extras.tags] + [f"- `{name}`" for name in receipt.extras.repositories]
-    listed = [f"- {reason}" for reason in receipt.extras.not_checkable]
+    extras = [f"- {_code(name)}" for name in (*receipt.extras.tags, *receipt.extras.repositories)]
+    listed = [f"- {_code(reason)}" for reason in receipt.extras.not_checkable]
     sections = [
         f"# {receipt.bundle} at {receipt.registry}",
         f"{verdict} {_headline(receipt)}; {_depth(receipt)}.",
-        *(["## Not proved", *problems] if problems else []),
-        *(["## Also at the target", *extras] if extras else []),
-        *(["## Could not be listed", *listed] if listed else []),
+        *(["## Not proved", *_first(problems)] if problems else []),
+        *(["## Also at the target", *_first(extras)] if extras else []),
+        *(["## Could not be listed", *_first(listed)] if listed else []),
         "## Settings for the edge hosts",
         f"```yaml\n{settings}```",
     ]
     return "\n\n".join(sections)
+
+
+def _first(lines: list[str]) -> list[str]:
+    """As many of `lines` as somebody may read, and how many there are besides."""
+    rest = len(lines) - SHOWN
+    return [*lines[:SHOWN], f"- and {rest:,} more: see the receipt"] if rest > 0 else lines
+
+
+def _code(text: str) -> str:
+    """`text` on one line as code, in which nothing is markup: names and reasons are partly what a registry says.
+
+    Prefect's pages take the cells of a table for markup as well.
+    """
+    line = " ".join(text.replace("`", "'").split())
+    line = line if len(line) <= LONGEST else line[: LONGEST - 1] + "…"
+    return f"`{line}`" if line else ""

@@ -9,7 +9,7 @@ import fcntl
 import hashlib
 import mmap
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Self
@@ -46,8 +46,8 @@ class OutputFile:
         for pool in (self._hashing, self._writing):
             pool.shutdown(cancel_futures=True)
 
-    def write(self, parts: Sequence[bytes | memoryview]) -> None:
-        """Append `parts`; raises `OSError`, perhaps for what was given earlier."""
+    def write(self, parts: Iterable[bytes | memoryview]) -> None:
+        """Append `parts`, which are copied as they come; raises `OSError`, perhaps for what was given earlier."""
         for part in parts:
             rest = memoryview(part)
             while rest:

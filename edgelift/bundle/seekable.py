@@ -4,7 +4,7 @@ Two kinds are made (RFC 8878): compressed frames, and frames of raw blocks for c
 Both carry their content's size and XXH64. Nothing here knows what the content is.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
 import xxhash
@@ -34,19 +34,25 @@ class FrameEncoder:
         self._compressor = zstandard.ZstdCompressor(level=LEVEL, write_checksum=True, write_content_size=True)
         self._entries = bytearray()
 
-    def encode(self, pieces: Sequence[memoryview], *, is_raw: bool) -> list[bytes | memoryview]:
-        """The frame of what `pieces` hold together, in parts to be written in this order."""
-        checksum = content_checksum(pieces)
-        frame = _raw_frame(pieces, checksum) if is_raw else self._compressed_frame(pieces)
-        self._entries += table_entry(sum(map(len, frame)), sum(map(len, pieces)), checksum)
-        return frame
+    def encode(self, pieces: Iterable[memoryview], size: int, *, is_raw: bool) -> Iterator[bytes | memoryview]:
+        """The frame of the `size` bytes that `pieces` hold together, in parts to be written in this order.
+
+        Raw parts are given as `pieces` come, so that no frame is ever in memory as a whole.
+        """
+        hasher, stored = xxhash.xxh64(), 0
+        parts = _raw_frame(pieces, size, hasher) if is_raw else [self._compress(b"".join(pieces), hasher)]
+        for part in parts:
+            stored += len(part)
+            yield part
+        self._entries += table_entry(stored, size, hasher.intdigest())
 
     def closing(self, digest: Digest) -> bytes:
         """What ends the file, given the sha256 of all frames made."""
         return closing(self._entries, digest)
 
-    def _compressed_frame(self, pieces: Sequence[memoryview]) -> list[bytes | memoryview]:
-        return [self._compressor.compress(b"".join(pieces))]
+    def _compress(self, content: bytes, hasher: xxhash.xxh64) -> bytes:
+        hasher.update(content)
+        return self._compressor.compress(content)
 
 
 class SeekableFile:
@@ -151,27 +157,36 @@ def content_checksum(pieces: Iterable[memoryview | bytes]) -> int:
     return int(hasher.intdigest())
 
 
-def split(chunks: Iterable[bytes | memoryview], sizes: Iterable[int]) -> Iterator[list[memoryview]]:
-    """The bytes of `chunks` in pieces that together have the given sizes, without copying them."""
+def split(chunks: Iterable[bytes | memoryview], sizes: Iterable[int]) -> Iterator[Iterator[memoryview]]:
+    """The bytes of `chunks`, without copying them, in pieces that together have the given sizes.
+
+    The pieces of one size are to be taken before those of the next are asked for.
+    """
     source, rest = iter(chunks), memoryview(b"")
-    for size in sizes:
-        pieces, missing = [], size
+
+    def take(missing: int) -> Iterator[memoryview]:
+        nonlocal rest
         while missing:
             if not rest:
                 rest = memoryview(next(source))
-            pieces.append(rest[:missing])
-            missing -= len(pieces[-1])
-            rest = rest[len(pieces[-1]) :]
-        yield pieces
+            piece, rest = rest[:missing], rest[missing:]
+            missing -= len(piece)
+            yield piece
+
+    for size in sizes:
+        yield take(size)
 
 
-def _raw_frame(pieces: Sequence[memoryview], checksum: int) -> list[bytes | memoryview]:
-    size = sum(map(len, pieces))
+def _raw_frame(pieces: Iterable[memoryview], size: int, hasher: xxhash.xxh64) -> Iterator[bytes | memoryview]:
+    """A frame of raw blocks, ended by the checksum that `hasher` has come to."""
+    yield frame_header(size, is_raw=True)
     lengths = _block_lengths(size)
-    frame: list[bytes | memoryview] = [frame_header(size, is_raw=True)]
     for number, (length, block) in enumerate(zip(lengths, split(pieces, lengths), strict=True), 1):
-        frame += [_block_header(length, is_last=number == len(lengths)), *block]
-    return [*frame, _checksum_field(checksum)]
+        yield _block_header(length, is_last=number == len(lengths))
+        for piece in block:
+            hasher.update(piece)
+            yield piece
+    yield _checksum_field(hasher.intdigest())
 
 
 def _block_lengths(size: int) -> list[int]:

@@ -1,6 +1,6 @@
 """Assemble: a lock and the content it names become one bundle. The same lock gives the same bytes, always.
 
-Content streams through in frames of at most 8 MiB; two of them are in memory at a time, whatever the size of a blob.
+Content streams through in pieces: three buffers of 4 MiB are in memory, and at most 1 MiB that is to be compressed.
 """
 
 import errno
@@ -117,7 +117,7 @@ def _write_frames(container: Container, tar: Iterator[bytes], output: OutputFile
     encoder = FrameEncoder()
     sizes = (span.stop - span.start for span in container.frames())
     for span, pieces in zip(container.frames(), split(tar, sizes), strict=True):
-        output.write(encoder.encode(pieces, is_raw=span.is_raw))
+        output.write(encoder.encode(pieces, span.stop - span.start, is_raw=span.is_raw))
     output.write([encoder.closing(output.digest())])
 
 

@@ -20,6 +20,7 @@ from edgelift.oci.reference import ImageReference
 from edgelift.oci.registry import Registry
 
 PARALLEL_REFERENCES = 8
+MAX_EXTRAS = 1000  # tags, and repositories, that a receipt names
 _GRAVEST_FIRST: tuple[Verdict, ...] = ("missing", "differs", "not-checkable")
 ProofDone = Callable[[Proof], None]
 
@@ -51,17 +52,26 @@ def validate_lock(
 
 
 def find_extras(expected: set[TargetName], target: Target, registry: Registry) -> Extras:
-    """Tags beside the `expected` ones in their repositories, and repositories beside theirs below the target's base."""
+    """Tags beside the `expected` ones in their repositories, and repositories beside theirs below the target's base.
+
+    At most `MAX_EXTRAS` of each: they inform, and a registry can name millions.
+    """
     repositories = sorted({name.repository for name in expected})
     tags: list[str] = []
     not_checkable: list[str] = []
+    more = 0
     for repository in repositories:
         try:
             listed = registry.list_tags(repository)
         except EdgeliftError as error:
             not_checkable.append(f"tags of {repository}: {error.message}")
             continue
-        tags += sorted(f"{repository}:{tag}" for tag in listed if TargetName(repository, tag) not in expected)
+        beside = sorted(f"{repository}:{tag}" for tag in listed if TargetName(repository, tag) not in expected)
+        room = MAX_EXTRAS - len(tags)
+        tags += beside[:room]
+        more += len(beside[room:])
+    if more:
+        not_checkable.append(f"tags: there are {more:,} more than the first {MAX_EXTRAS:,}")
     extra: tuple[str, ...] = ()
     try:
         catalog = registry.list_repositories()
@@ -69,7 +79,9 @@ def find_extras(expected: set[TargetName], target: Target, registry: Registry) -
         extra = tuple(sorted(name for name in catalog if name.startswith(below) and name not in repositories))
     except EdgeliftError as error:
         not_checkable.append(f"repositories: {error.message}")
-    return Extras(tags=tuple(tags), repositories=extra, not_checkable=tuple(not_checkable))
+    if len(extra) > MAX_EXTRAS:
+        not_checkable.append(f"repositories: there are {len(extra) - MAX_EXTRAS:,} more than the first {MAX_EXTRAS:,}")
+    return Extras(tags=tuple(tags), repositories=extra[:MAX_EXTRAS], not_checkable=tuple(not_checkable))
 
 
 class _Hashing:

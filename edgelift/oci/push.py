@@ -88,7 +88,7 @@ def push_content(
         return Transfer(present=len(content.blobs))
     transfer = copy_in_parallel(push.blob, content.blobs)
     try:
-        push.manifests(content.manifests)
+        push.manifests_patiently(content.manifests, is_all_sent=transfer.present == 0)
     except RegistryError as error:
         if not error.says_blob_unknown:
             raise
@@ -128,6 +128,16 @@ class _Push:
         transfer = self._upload(descriptor, force=False)
         self.count(descriptor.size)
         return transfer
+
+    def manifests_patiently(self, manifests: Sequence[Descriptor], *, is_all_sent: bool) -> None:
+        """As `manifests`; a registry that misses what it has just taken gets a moment to find it."""
+        try:
+            self.manifests(manifests)
+        except RegistryError as error:
+            if not (is_all_sent and error.says_blob_unknown):
+                raise
+            self._registry.channel.back_off(1, error)
+            self.manifests(manifests)
 
     def all_again(self, content: ImageContent) -> Transfer:
         """Send every blob and manifest, whatever the registry says it has."""

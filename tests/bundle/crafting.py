@@ -57,7 +57,7 @@ def frames_of(tar: bytes, spans: Iterable[Span] | None = None) -> bytes:
     """A sealed file in the seekable format that holds `tar`."""
     cut, encoder, file = list(spans or plain_spans(len(tar))), FrameEncoder(), bytearray()
     for span, pieces in zip(cut, split([tar], [span.stop - span.start for span in cut]), strict=True):
-        file += b"".join(encoder.encode(pieces, is_raw=span.is_raw))
+        file += b"".join(encoder.encode(pieces, span.stop - span.start, is_raw=span.is_raw))
     return bytes(file + encoder.closing(Digest.of(bytes(file))))
 
 

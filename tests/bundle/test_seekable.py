@@ -20,14 +20,14 @@ SIZES = (1, 2, 255, 256, 257, 128 * KIB - 1, 128 * KIB, 128 * KIB + 1, 65_791, 6
 
 
 def _frame(content: bytes, *, is_raw: bool) -> bytes:
-    return b"".join(FrameEncoder().encode([memoryview(content)], is_raw=is_raw))
+    return b"".join(FrameEncoder().encode([memoryview(content)], len(content), is_raw=is_raw))
 
 
 def _file(*contents: bytes) -> bytes:
     """A file with these frames, raw and compressed by turns."""
     encoder = FrameEncoder()
     frames = b"".join(
-        b"".join(encoder.encode([memoryview(content)], is_raw=bool(number % 2)))
+        b"".join(encoder.encode([memoryview(content)], len(content), is_raw=bool(number % 2)))
         for number, content in enumerate(contents)
     )
     return frames + encoder.closing(Digest.of(frames))

@@ -81,3 +81,11 @@ def children() -> Iterator[Children]:
     """A process that has everything loaded, and forks one that works for each job."""
     with Children() as parent:
         yield parent
+
+
+@pytest.fixture(scope="session")
+def api(prefect_api: None) -> str:
+    """The address of a Prefect server."""
+    from prefect.settings import PREFECT_API_URL  # noqa: PLC0415 - the environment of the tests comes first
+
+    return str(PREFECT_API_URL.value())

@@ -18,9 +18,11 @@ from edgelift.oci.descriptor import Descriptor
 from edgelift.oci.digest import Digest
 from edgelift.site import RegistryAccess
 from edgelift.transport import TransportSettings
+from tests.certificates import Authority
 from tests.integration.prefect_server import PrefectServer
 from tests.real_parts import RunningRegistry
 from tests.simulators.amazon import Amazon
+from tests.simulators.http_faults import HttpFaults
 
 PEM = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 KEY = {"type": "service_account", "private_key": "-----BEGIN PRIVATE KEY-----\nmade-up\n"}
@@ -140,6 +142,24 @@ def test_a_block_tells_what_its_proxy_lets_through() -> None:
     block = RegistryCredentials(registry="mirror.example", largest_request_mib=10)
 
     assert block.transport_settings(TransportSettings()).largest_request == 10 * 2**20
+
+
+def test_a_block_shows_its_client_certificate(tmp_path: Path) -> None:
+    """Certificate and key from the block get us in where one is demanded, and leave no file behind."""
+    authority = Authority(tmp_path)
+    issued = authority.issue("courier")
+    with HttpFaults(certificate=authority.issue("127.0.0.1"), client_authority=authority.ca_cert) as server:
+        block = RegistryCredentials(
+            registry=server.host,
+            ca_cert=authority.ca_cert.read_text(),
+            client_cert=issued.cert.read_text(),
+            client_key=issued.key.read_text(),
+        )
+        with block.get_client() as connections:
+            connections.registry(server.host).log_in()
+
+    assert set(server.shown) == {True}
+    assert "PRIVATE KEY" not in repr(block)
 
 
 WRONG_FIELDS: dict[str, dict[str, Any]] = {

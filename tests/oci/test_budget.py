@@ -77,7 +77,7 @@ def test_what_is_spent_is_refused_with_the_way_on() -> None:
     allowance = Allowance("docker.io", Hands().clock)
     tell(allowance, 0)
     with (
-        pytest.raises(RateLimitError, match="docker.io: 0 of 100 pulls remain for the next 6 h") as caught,
+        pytest.raises(RateLimitError, match=r"docker\.io: 0 of 100 pulls remain for the next 6 h") as caught,
         allowance.spend(),
     ):
         pytest.fail("nothing is left to spend")
@@ -157,7 +157,7 @@ def test_a_refusal_without_a_date_is_not_insisted_upon(tmp_path: Path) -> None:
         with pytest.raises(RateLimitError, match="0 of 0 pulls remain"):
             registry.read_manifest("team/app", APP.tag)
 
-        assert (sim.count("GET", "/manifests/"), hands.slept) == (1, [])
+        assert (sim.count("GET", "/manifests/", 429), hands.slept) == (1, [])
 
 
 def test_a_refusal_for_seconds_is_waited_out(tmp_path: Path) -> None:
@@ -169,7 +169,7 @@ def test_a_refusal_for_seconds_is_waited_out(tmp_path: Path) -> None:
         with pytest.raises(RegistryError, match="429"):
             registry.read_manifest("team/app", APP.tag)
 
-        assert (sim.count("GET", "/manifests/"), sum(hands.slept) >= 5) == (2, True)
+        assert (sim.count("GET", "/manifests/", 429), sum(hands.slept) >= 5) == (2, True)
 
 
 def test_only_the_registry_itself_speaks_of_its_budget(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ SIGNED = "application/vnd.docker.distribution.manifest.v1+prettyjws"
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _STATE = re.compile(r"_state=[^&]*")
 _TIMEOUT = 20  # seconds
-_SETTLING = 0.3  # seconds until a server has seen the end of a connection, and put away what had arrived
+_SETTLING = 0.5  # seconds until a server has seen the end of a connection, and put away what had arrived
 
 
 @dataclass(frozen=True)

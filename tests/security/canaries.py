@@ -40,4 +40,6 @@ def found_in(text: str, secrets: tuple[str, ...] = SECRETS) -> list[str]:
 
 
 def _forms(secrets: tuple[str, ...]) -> set[bytes]:
-    return {form.encode() for each in secrets for form in (each, quote(each, safe=""), quote_plus(each), repr(each)[1:-1])}
+    return {
+        form.encode() for each in secrets for form in (each, quote(each, safe=""), quote_plus(each), repr(each)[1:-1])
+    }

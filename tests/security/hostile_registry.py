@@ -11,7 +11,17 @@ from tests.security.canaries import BASIC, COOKIE, IDENTITY_BASIC, SIGNATURE, ST
 from tests.simulators.http_faults import Answer, Request
 
 Kind = Literal["basic", "bearer", "identity"]
-Lure = Literal["token realm", "late realm", "token redirect", "redirect", "upload location", "chunk location", "next page", "layer urls", "none"]
+Lure = Literal[
+    "token realm",
+    "late realm",
+    "token redirect",
+    "redirect",
+    "upload location",
+    "chunk location",
+    "next page",
+    "layer urls",
+    "none",
+]
 Headers = tuple[tuple[str, str], ...]
 
 FOREIGN_LAYER = "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip"

@@ -95,7 +95,9 @@ OPERATIONS: dict[str, Callable[[Desk], object]] = {
     "read a blob": lambda desk: list(desk.registry.read_blob("team/app", _BLOB).chunks),
     "read the rest of a blob": lambda desk: list(desk.registry.read_blob("team/app", _BLOB, 9).chunks),
     "upload a blob": lambda desk: desk.registry.upload_blob("team/new", _OUR_BLOB, lambda: iter([_OUR_BYTES])),
-    "upload a blob in chunks": lambda desk: desk.registry.upload_blob("team/new", LARGE, lambda: iter([bytes(2 * MIB)])),
+    "upload a blob in chunks": lambda desk: desk.registry.upload_blob(
+        "team/new", LARGE, lambda: iter([bytes(2 * MIB)])
+    ),
     "mount a blob": lambda desk: desk.registry.upload_blob(
         "team/new", _OUR_BLOB, lambda: iter([_OUR_BYTES]), mount_from="team/app"
     ),

@@ -5,7 +5,7 @@ addresses the one that may least decides; it is reached on loopback all the same
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -54,7 +54,11 @@ def name_server(monkeypatch: pytest.MonkeyPatch) -> Callable[[Mapping[str, list[
 @pytest.fixture
 def public_home(name_server: Callable[[Mapping[str, list[str]]], None]) -> Iterator[Listener]:
     """A registry that counts as public; `inside.corp.example` is a name for this machine, `auth` too."""
-    local = {"inside.corp.example": ["127.0.0.1"], "mapped.corp.example": ["::ffff:127.0.0.1"], "2130706433": ["127.0.0.1"]}
+    local = {
+        "inside.corp.example": ["127.0.0.1"],
+        "mapped.corp.example": ["::ffff:127.0.0.1"],
+        "2130706433": ["127.0.0.1"],
+    }
     name_server({HOME: ["127.0.0.1", PUBLIC], **local, "twofold.corp.example": [PUBLIC, "127.0.0.1"]})
     with Listener() as home:
         yield home
@@ -218,9 +222,7 @@ FOLLOWED: dict[str, tuple[Say, Callable[[Registry], object]]] = {
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.0.0.2"], ids=["another port", "another host"])
 @pytest.mark.parametrize(("say", "ask"), FOLLOWED.values(), ids=FOLLOWED)
-def test_elsewhere_is_asked_without_login_and_cookie(
-    say: Say, ask: Callable[[Registry], object], address: str
-) -> None:
+def test_elsewhere_is_asked_without_login_and_cookie(say: Say, ask: Callable[[Registry], object], address: str) -> None:
     """Storage elsewhere gets the request and nothing that lets one in, not even when it asks for it."""
     with Listener(asks, address=address) as other, Listener() as home:
         home.respond = say(f"{other.url}/bucket/x?_state={STATE}")
@@ -228,7 +230,9 @@ def test_elsewhere_is_asked_without_login_and_cookie(
             ask(client_of(home.host))
 
         assert other.requests
-        assert [{"authorization", "cookie"} & set(each.headers) for each in other.requests] == [set()] * len(other.requests)
+        assert [{"authorization", "cookie"} & set(each.headers) for each in other.requests] == [set()] * len(
+            other.requests
+        )
         assert all(STATE in each.target for each in other.requests)
 
 
@@ -246,7 +250,9 @@ def test_an_artifact_is_uploaded_elsewhere_without_login(tmp_path: Path) -> None
             push_artifact(
                 client_of(home.host), "site", "june", path, digest=Digest.of(b"a bundle"), media_type="application/zstd"
             )
-        asked = [(each.method, each.target) for each in other.requests if b"a bundle" == each.body or each.method == "PUT"]
+        asked = [
+            (each.method, each.target) for each in other.requests if each.body == b"a bundle" or each.method == "PUT"
+        ]
 
     assert credential_bytes(bytes(other.heard)) == 0
     assert ("PATCH", f"/upload/1?{query}") in asked
@@ -328,9 +334,8 @@ def test_a_login_is_for_its_host_and_port(
         other.respond = respond or bearer_home(other)
         credentials = Credentials.of([(mine, USERNAME, PASSWORD)])
         registry = client_of(theirs, credentials=credentials, plain_http=frozenset({theirs}))
-        with pytest.raises(RegistryError):
+        with suppress(RegistryError):  # the one with a token server lets anyone in
             registry.list_tags("evil/a")
-            raise DeniedError("anonymous tokens are given to anyone")
 
         assert other.requests
         headers = {each.headers.get("authorization", "") for each in other.requests}

@@ -273,7 +273,9 @@ def test_no_body_is_unfolded(respond: Callable[[str], Callable[[Request], Answer
 
 def test_a_transfer_coding_is_not_unfolded_either(tmp_path: Path) -> None:
     """`Transfer-Encoding: gzip` is no way around it: what comes is taken as it is, and is no manifest."""
-    raw = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n" + b"%x\r\n" % len(BOMB) + BOMB + b"\r\n0\r\n\r\n"
+    raw = (
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n" + b"%x\r\n" % len(BOMB) + BOMB + b"\r\n0\r\n\r\n"
+    )
     with (
         HttpFaults(lambda _: Answer(raw=raw, ending="close")) as server,
         memory_below(16 * MIB),

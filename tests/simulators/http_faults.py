@@ -126,7 +126,7 @@ class HttpFaults:
             if self.silent or number <= self.silent_first:
                 self._stopped.wait(60)
             if self._tls is not None:
-                connection = self._tls.wrap_socket(connection, server_side=True)
+                connection = self._greet(connection, self._tls)
                 self.shown.append(bool(connection.getpeercert()))
             reader = connection.makefile("rb")
             while (request := self._read(reader, number)) is not None:
@@ -137,6 +137,18 @@ class HttpFaults:
                     self._end(connection, answer.ending)
                     break
         connection.close()
+
+    def _greet(self, connection: socket.socket, tls: ssl.SSLContext) -> ssl.SSLSocket:
+        """The connection over TLS; a client that is refused hears why, however much it has sent already."""
+        with connection.dup() as plain:
+            try:
+                return tls.wrap_socket(connection, server_side=True)
+            except ssl.SSLError:
+                plain.settimeout(2)
+                plain.shutdown(socket.SHUT_WR)
+                while plain.recv(65536):  # to close with something unread would reset the connection
+                    pass
+                raise
 
     def _read(self, reader: BufferedIOBase, number: int) -> Request | None:
         first = reader.readline(65536)
