@@ -46,9 +46,10 @@ class Problem:
 
 
 def parse_problem(body: bytes, secrets: Sequence[str] = ()) -> Problem:
-    """The first error in `body`, cleaned; `secrets` is what we sent and must not come back in it."""
+    """The first error in `body` that says something, cleaned; `secrets` were sent and must not come back in it."""
     try:
-        error = json.loads(body)["errors"][0]
+        errors = json.loads(body)["errors"]
+        error = next((each for each in errors if each["code"] != "UNKNOWN"), errors[0])
         code, message = str(error["code"]), str(error.get("message") or "")
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         text = body.decode(errors="replace")

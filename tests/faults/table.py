@@ -14,7 +14,8 @@ connection, a full disk, a killed process and so on. This page is written by a r
 *Bytes re-transferred* is what went over the wire beyond what had to: bodies as the registry sent or received them,
 less the size of what was missing. A dash means that the row moves no content. After every row the tests also hold
 that nothing with wrong bytes has a final name, that no tag at the target leads to something incomplete, and that the
-same command, run again without the fault, completes.
+same command, run again without the fault, completes. What a registry had sent when a client died counts as sent, though
+the client never read it. Waits are taken by a clock that the test moves, except where it says "as delivered".
 
 | row | injected | outcome | bytes re-transferred |
 |---|---|---|---|
@@ -39,8 +40,7 @@ class Line:
         if self.moved is None or self.needed is None:
             return "-"
         again = self.moved - self.needed
-        share = f" ({again / self.needed:.2%})" if self.needed else ""
-        return f"{again:,} of {self.needed:,}{share}"
+        return f"{again:,} of {self.needed:,} ({again / self.needed:.2%})" if self.needed else f"{again:,}"
 
 
 @dataclass

@@ -42,6 +42,7 @@ LAYERS = (  # MiB, image by image: one GiB
 MEMORY = 150 * MIB
 SIGKILL = -signal.SIGKILL
 APP = make_image("team/app", layers=(SampleLayer("tar", 300_000), SampleLayer("gzip", 20_000)))
+TINY = make_image("team/tiny", layers=(SampleLayer("tar", 300_000),))
 
 
 @pytest.fixture
@@ -145,8 +146,8 @@ def test_f13_a_kill_before_every_change_of_the_disk(
 
     The child's interpreter is told to kill itself before the n-th call that changes a disk; n grows until none is left.
     """
-    sim.put_image(APP)
-    lock = write_lock(tmp_path / "lock.json", sim.host, APP)
+    sim.put_image(TINY)
+    lock = write_lock(tmp_path / "lock.json", sim.host, TINY)
     sim.forget_requests()
     count, twice = 1, 0
     while True:
@@ -169,17 +170,17 @@ def test_f13_a_kill_before_every_change_of_the_disk(
         verify_bundle(folder / "site.tar.zst")
         assert len(assert_tags_are_whole(target, base)) == 1
         moved = sent_blobs(sim)
-        twice = max(twice, moved - size_of(APP))
+        twice = max(twice, moved - size_of(TINY))
         sim.forget_requests()
         count += 1
 
     assert count > 30
-    assert twice <= size_of(APP)
+    assert twice <= size_of(TINY)
     note(
         f"a kill before each of the {count - 1} changes of the disk in pull, assemble and push",
         "nothing wrong has a name, the bundle's name only when whole, every re-run completes; the worst of them",
-        moved=size_of(APP) + twice,
-        needed=size_of(APP),
+        moved=size_of(TINY) + twice,
+        needed=size_of(TINY),
     )
 
 

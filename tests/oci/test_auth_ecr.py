@@ -225,6 +225,18 @@ def test_the_public_registry_gives_bearer_tokens_for_the_login(amazon: Amazon) -
     assert all("/us-east-1/ecr-public/aws4_request" in call.headers["authorization"] for call in amazon.calls)
 
 
+def test_the_public_registry_gives_bearer_tokens_for_the_login_of_the_day(amazon: Amazon) -> None:
+    """A bearer token that has ended is replaced with the login as it is then, and not with the one it began with."""
+    hands = Hands()
+    registry = amazon.open_registry(credentials_of(EcrLogin(clock=hands.clock)), hands.clock, PUBLIC)
+    registry.log_in()
+    hands.time += LONGEST_LIFE
+    registry.log_in()
+
+    assert [each.target for each in amazon.asked].count(f"http://{PUBLIC}/token/?service={PUBLIC}") == 2
+    assert amazon.tokens == 2
+
+
 def test_the_public_registry_needs_no_login(amazon: Amazon, caplog: pytest.LogCaptureFixture) -> None:
     """Who has no right to a login there comes as anybody does; it is said once, and not asked for again."""
     amazon.refuse = {"GetAuthorizationToken": problem("AccessDeniedException")}

@@ -12,7 +12,7 @@ import pytest
 
 from edgelift.demo.content import SampleLayer, make_image
 from edgelift.errors import IntegrityError, RefusedError, RegistryError, UnreachableError
-from edgelift.oci.chunked import CHUNK_SIZE, SMALLEST_CHUNK, BlobSource, RequestLimit
+from edgelift.oci.chunked import CHUNK_SIZE, LARGEST_DEMAND, SMALLEST_CHUNK, BlobSource, RequestLimit
 from edgelift.oci.content import ImageContent
 from edgelift.oci.credentials import Credentials
 from edgelift.oci.descriptor import Descriptor
@@ -139,7 +139,7 @@ def test_a_blob_that_is_too_large_for_one_request_goes_in_chunks(sim: RegistrySi
     assert upload(registry, source) == "uploaded"
     assert ranges_of(patches(sim)) == ["0-2097151", "2097152-4194303", f"4194304-{len(SMALL) - 1}"]
     assert [each.headers["content-length"] for each in patches(sim)] == ["2097152", "2097152", "1048577"]
-    assert sim.count("PUT", SESSION, status=201) == 1
+    assert (sim.count("PUT", SESSION, status=201), sim.count("DELETE", SESSION, status=204)) == (1, 1)
     assert holds(registry, SMALL)
 
 
@@ -529,6 +529,33 @@ def test_an_absurd_demand_does_no_harm(demand: str, sim: RegistrySimulator) -> N
     sim.set_headers({"OCI-Chunk-Min-Length": demand}, "POST")
 
     assert upload(in_chunks(sim), Source(SMALL)) == "uploaded"
+
+
+def test_a_demand_has_an_end(sim: RegistrySimulator) -> None:
+    """However much a registry asks for, no request is larger than what is bearable to send again."""
+    sim.set_headers({"OCI-Chunk-Min-Length": str(2**62)}, "POST")
+    sim.fail("PATCH", status=405, code="UNSUPPORTED")
+    blob = Descriptor(media_type="application/octet-stream", digest=Digest.of(b"endless"), size=2**31)
+
+    with pytest.raises(RefusedError):
+        in_chunks(sim).upload_blob(REPOSITORY, blob, lambda: (bytes(PIECE) for _ in range(2**31 // PIECE)))
+
+    assert ranges_of(patches(sim, 405)) == [f"0-{LARGEST_DEMAND - 1}"]
+
+
+def test_a_registry_that_claims_more_than_it_was_sent_is_not_believed() -> None:
+    """Where an upload stands beyond what went out, it is another one's: it is not gone on with."""
+
+    def respond(request: Request) -> Answer:
+        if request.method == "GET":
+            return Answer(204, (("Range", f"0-{4 * MIB}"),))
+        place = ("Location", "/v2/team/app/blobs/uploads/1")
+        return Answer({"POST": 202, "PATCH": 500}.get(request.method, 404), (place,))
+
+    with HttpFaults(respond) as server, pytest.raises(RegistryError, match="cannot be continued"):
+        upload(open_registry(server.host, largest_request=2 * MIB), Source(SMALL))
+
+    assert [each.method for each in server.requests].count("POST") == UPLOADS
 
 
 class MovingRegistry:

@@ -20,6 +20,11 @@ def error_body(message: object, code: object = "DENIED") -> bytes:
 
 PROBLEMS = {
     "an error of the specification": (error_body("requested access is denied"), "DENIED (requested access is denied)"),
+    "the one that says something": (
+        b'{"errors":[{"code":"UNKNOWN"},{"code":"MANIFEST_BLOB_UNKNOWN","message":"gone"}]}',
+        "MANIFEST_BLOB_UNKNOWN (gone)",
+    ),
+    "UNKNOWN alone": (b'{"errors":[{"code":"UNKNOWN","message":"oops"}]}', "UNKNOWN (oops)"),
     "a code alone": (b'{"errors":[{"code":"MANIFEST_UNKNOWN"}]}', "MANIFEST_UNKNOWN"),
     "plain text": (
         b"Client sent an HTTP request to an HTTPS server.\n",

@@ -4,16 +4,19 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 from edgelift.demo.content import SampleImage, SampleLayer, make_image
 from edgelift.errors import DeniedError, IntegrityError, NotFoundError, RegistryError, UnreachableError
 from edgelift.oci.content import ImageContent
+from edgelift.oci.copy import Origin, copy_content
 from edgelift.oci.credentials import Credentials
 from edgelift.oci.mirrored import REST
 from edgelift.oci.mirrors import Mirrors
 from edgelift.oci.pull import pull_blob, pull_content
+from edgelift.oci.push import KnownBlobs
 from edgelift.oci.registries import Registries
 from edgelift.oci.registry import Registry
 from edgelift.oci.source import Source
@@ -303,6 +306,54 @@ def test_wrong_bytes_everywhere_are_an_error(site: Site, store: LocalStore) -> N
     site.original.flip(BLOB.digest, times=None)
     with pytest.raises(IntegrityError, match="twice"):
         pull_blob(site.source(site.hub), "team/app", BLOB, store)
+
+
+# From registry to registry
+
+
+class Home(NamedTuple):
+    """Where a copy goes."""
+
+    repository: str = "edge/app"
+    tag: str = "1.0"
+
+
+DIRECT: dict[str, Callable[[Site], None]] = {
+    "is whole": lambda site: None,
+    "dies in the middle": lambda site: (
+        site.mirror.cut("GET", BLOB.digest, after_bytes=250_000),
+        site.mirror.fail("GET", BLOB.digest, status=502, times=None, skip=1),
+    ),
+    "has wrong bytes": lambda site: site.mirror.flip(BLOB.digest, at_byte=1000, times=None),
+}
+
+
+@pytest.mark.parametrize("fail", DIRECT.values(), ids=DIRECT)
+def test_a_direct_copy_reads_from_a_mirror_that(fail: Callable[[Site], None], site: Site, store: LocalStore) -> None:
+    """Without a store in between, too, a blob goes on at the next place, and wrong bytes do not stand at the target."""
+    for manifest in APP.manifests:
+        store.write(manifest, APP.contents[manifest.digest])
+    fail(site)
+    target = site.start()
+    registry = Registry(target.host, TransportSettings(), Credentials(), clock=site.hands.clock)
+    origin = Origin(site.source(site.hub), "team/app", store)
+    copy_content(origin, CONTENT, registry, Home(), known=KnownBlobs())
+
+    assert registry.read_manifest("edge/app", "1.0").descriptor == APP.root
+    assert b"".join(registry.read_blob("edge/app", BLOB).chunks) == APP.contents[BLOB.digest]
+
+
+def test_a_registry_that_is_rewritten_to_the_target_is_copied_inside_it(site: Site, store: LocalStore) -> None:
+    """What is read from the place that is pushed to does not wait for itself, be there one slot only."""
+    for manifest in APP.manifests:
+        store.write(manifest, APP.contents[manifest.digest])
+    rules = Mirrors.parse([], [f"{site.original.host}={site.hub}"])
+    settings = TransportSettings(parallel=1)
+    with Registries(settings, Credentials(), mirrors=rules, clock=site.hands.clock) as registries:
+        origin = Origin(registries.source(site.original.host, "team/app"), "team/app", store)
+        copy_content(origin, CONTENT, registries.registry(site.mirror.host), Home(), known=KnownBlobs())
+
+        assert registries.registry(site.mirror.host).read_manifest("edge/app", "1.0").descriptor == APP.root
 
 
 # The last word
