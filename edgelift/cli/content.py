@@ -65,6 +65,7 @@ def plan(
     plain_http: options.PlainHttp = [],  # noqa: B006
     trusted_realm: options.TrustedRealms = [],  # noqa: B006
     aws: options.Aws = False,
+    parallel: options.Parallel = 8,
     as_json: options.Json = False,
     verbose: options.Verbose = False,
     quiet: options.Quiet = False,
@@ -95,6 +96,7 @@ def plan(
             mirrors=mirror,
             rewrites=rewrite,
             aws=aws,
+            parallel=parallel,
         ),
         options.target_settings(registry, maps=maps, aliases=hub_aliases, conflict=on_conflict) if registry else None,
         store,

@@ -45,6 +45,7 @@ def validate(
     plain_http: options.PlainHttp = [],  # noqa: B006
     trusted_realm: options.TrustedRealms = [],  # noqa: B006
     aws: options.Aws = False,
+    parallel: options.Parallel = 8,
     as_json: options.Json = False,
     verbose: options.Verbose = False,
     quiet: options.Quiet = False,
@@ -64,6 +65,7 @@ def validate(
         insecure_registries=insecure_registry,
         cert_dir=cert_dir,
         aws=aws,
+        parallel=parallel,
     )
     expected = _read_lock(file, lock)
     with open_registries(access) as registries:

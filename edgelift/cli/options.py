@@ -154,6 +154,12 @@ CreateRepositories = Annotated[
         "--create-repositories", help="Make repositories that are missing; Amazon ECR only.", rich_help_panel=TARGET
     ),
 ]
+Parallel = Annotated[
+    int,
+    typer.Option(
+        "--parallel", min=1, max=64, help="At most so many requests at once to a registry.", rich_help_panel=ACCESS
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="JSON on standard output.", rich_help_panel=OUTPUT)]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Every request and decision.", rich_help_panel=OUTPUT)]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Errors only.", rich_help_panel=OUTPUT)]
@@ -197,6 +203,7 @@ def access_of(
     plain_http: list[str],
     trusted_realms: list[str],
     aws: bool,
+    parallel: int,
     insecure_registries: Sequence[str] = (),
     cert_dir: Path | None = None,
     mirrors: Sequence[str] = (),
@@ -220,6 +227,7 @@ def access_of(
         mirrors=tuple(mirrors),
         rewrites=tuple(rewrites),
         aws=aws,
+        parallel=parallel,
     )
 
 

@@ -57,6 +57,7 @@ def build(
     plain_http: options.PlainHttp = [],  # noqa: B006
     trusted_realm: options.TrustedRealms = [],  # noqa: B006
     aws: options.Aws = False,
+    parallel: options.Parallel = 8,
     as_json: options.Json = False,
     verbose: options.Verbose = False,
     quiet: options.Quiet = False,
@@ -77,6 +78,7 @@ def build(
         mirrors=mirror,
         rewrites=rewrite,
         aws=aws,
+        parallel=parallel,
     )
     check_name(name)
     archive = _archive(archive_directory, archive_block, archive_artifact)
@@ -122,6 +124,7 @@ def push(
     plain_http: options.PlainHttp = [],  # noqa: B006
     trusted_realm: options.TrustedRealms = [],  # noqa: B006
     aws: options.Aws = False,
+    parallel: options.Parallel = 8,
     as_json: options.Json = False,
     verbose: options.Verbose = False,
     quiet: options.Quiet = False,
@@ -143,6 +146,7 @@ def push(
         insecure_registries=insecure_registry,
         cert_dir=cert_dir,
         aws=aws,
+        parallel=parallel,
     )
     if create_repositories and not aws:
         raise ConfigurationError("--create-repositories needs AWS credentials", hint="allow yours to be used: --aws")
