@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ from bench.rounds import WORKS, Account, Course, Failure, Sample, Source, Work, 
 ROOT = Path(__file__).parents[1]
 LAYERS = (64 * MIB, 512 * MIB)  # between which memory must not grow
 TOOLS = {"docker-registry": "Debian package docker-registry", "zstd": "Debian package zstd", "tar": "tar"}
+_STARTED = time.monotonic()
 FLOWS = ("with Prefect running", "with an embedded Prefect")
 
 
@@ -46,6 +48,7 @@ class Measured:
             tell(f"{outcome.client}, {outcome.work}: FAILED: {outcome.message}")
         elif isinstance(outcome, Account):
             self.accounts.append(outcome)
+            tell(f"{outcome.client}, {outcome.work}: counted")
         else:
             self.samples.append(outcome)
             usage = outcome.usage
@@ -250,8 +253,9 @@ def _own_peak() -> int:
 
 
 def tell(line: str) -> None:
-    """One line of progress."""
-    sys.stdout.write(f"{line}\n")
+    """One line of progress, with the time since the start."""
+    minutes, seconds = divmod(int(time.monotonic() - _STARTED), 60)
+    sys.stdout.write(f"{minutes:02}:{seconds:02}  {line}\n")
     sys.stdout.flush()
 
 

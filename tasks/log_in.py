@@ -38,7 +38,7 @@ def log_in(
         try:
             client.log_in()
         except RegistryError as error:
-            failures.append(f"{error.message} (this may pass)" if error.retryable else str(error))
+            failures.append(str(error))
             is_lasting = is_lasting or not error.retryable
             continue
         source = connections.source_of(places[0].host, places[0].path)
@@ -48,7 +48,7 @@ def log_in(
     if failures and is_lasting:
         raise PlanError("not every registry lets us in; nothing was moved", failures)
     if failures:
-        hint = "run the same again later: no registry has refused the login itself"
+        hint = "this may pass: no registry has refused the login itself; run the same again later"
         raise PlanError("not every registry answers now; nothing was moved", failures, hint=hint, retryable=True)
     return tuple(logins)
 

@@ -152,7 +152,9 @@ class LocalStore:
                 raise _absent(descriptor, self.root, "what stands there is no plain file")
             yield file
         except OSError as error:
-            raise StoreError(f"cannot read {path}: {error.strerror}") from None
+            raise StoreError(
+                f"cannot read {path}: {error.strerror}", hint="look at the state of that disk, or use another store"
+            ) from None
         finally:
             os.close(file)
 

@@ -63,8 +63,8 @@ class Answer:
 class HttpFaults:
     """Serves on `address`, with TLS where it has a certificate.
 
-    `silent` accepts connections and says nothing, `silent_first` does so to the first few; `pause` is how many seconds it waits before it reads a body, and
-    `pace` how many it takes for each mebibyte of it.
+    `silent` accepts connections and says nothing, `silent_first` does so to the first few; `pause` is how many seconds
+    it waits before it reads a body, and `pace` how many it takes for each mebibyte of it.
     """
 
     respond: Callable[[Request], Answer] = lambda request: Answer()
