@@ -5,6 +5,7 @@ import os
 import platform
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -28,7 +29,7 @@ ROOT = Path(__file__).parents[1]
 LAYERS = (64 * MIB, 512 * MIB)  # between which memory must not grow
 TOOLS = {"docker-registry": "Debian package docker-registry", "zstd": "Debian package zstd", "tar": "tar"}
 _STARTED = time.monotonic()
-FLOWS = ("with Prefect running", "with an embedded Prefect")
+FLOWS = ("command, Prefect running", "command, Prefect embedded")
 
 
 @dataclass
@@ -61,6 +62,7 @@ class Measured:
 def main() -> None:
     """Measure, print, and write the results."""
     options = _options()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # leave through every `finally`
     find_go_tools()
     missing_tools = [f"{name} ({package})" for name, package in TOOLS.items() if not shutil.which(name)]
     if missing_tools:
@@ -83,7 +85,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1, help="another seed, other sizes")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="runs of each work (default: %(default)s)")
     parser.add_argument(
-        "--only", default="", metavar="NAME,…", help="only these clients (edgelift, skopeo, …, flows) or works"
+        "--only",
+        default="",
+        metavar="NAME,…",
+        help="only these clients (edgelift, skopeo, crane, regctl, regsync, hauler, flows) or works (pull, push, copy)",
     )
     parser.add_argument("--parallel", type=int, help="peers run so many side by side, instead of the best of 2, 4, 8")
     parser.add_argument("--folder", type=Path, help="work here, and keep the image set (default: a temporary folder)")
@@ -107,7 +112,7 @@ def _measure(options: argparse.Namespace, folder: Path, measured: Measured) -> t
             measured.parallel[client.name], measured.tried[client.name] = _settle(client, options, source, folder)
         for number in range(options.rounds):
             tell(f"round {number + 1} of {options.rounds}")
-            for client in in_turn([*clients, *flows], number):
+            for client in in_turn([*clients, *(flows if number % 2 == 0 else ())], number):
                 for outcome in _course(client, source, folder, measured).timed(_works(client, kinds)):
                     measured.add(outcome)
         tell("counting bytes and requests, without a clock")
@@ -178,9 +183,9 @@ def _source(options: argparse.Namespace, folder: Path) -> Iterator[Source]:
 def _flows(stack: ExitStack, folder: Path) -> Iterator[Client]:
     tell("starting Prefect")
     running = stack.enter_context(running_server(folder / "work" / "prefect"))
-    yield flow(f"edgelift, {FLOWS[0]}", "the whole command, with a Prefect server that runs already", running)
+    yield flow(FLOWS[0], "the whole command, with a Prefect server that runs already", running)
     embedded = embedded_server(folder / "work" / "prefect-embedded")
-    yield flow(f"edgelift, {FLOWS[1]}", "the whole command, which starts Prefect's server itself", embedded)
+    yield flow(FLOWS[1], "the whole command, which starts Prefect's server itself", embedded)
 
 
 @contextmanager

@@ -168,7 +168,7 @@ xargs -P "$PARALLEL" -a "$NAMES" -I@ \\
         version="echo regsync $(regsync version --format '{{.VCSTag}}')",
         install="go install github.com/regclient/regclient/cmd/regsync@latest",
         remark="`regsync once` with `parallel: N`, one process for all images",
-        parallel=dict.fromkeys(KINDS, CANDIDATES),
+        parallel=dict.fromkeys(KINDS, (1, *CANDIDATES)),
         scripts={
             "pull": """
 { printf 'version: 1\\ndefaults: {parallel: %s, fastCheck: true, skipDockerConfig: true}\\n' "$PARALLEL"

@@ -22,10 +22,10 @@ _MULTI_ARCH = 4  # of the images, the last ones, are indexes of two architecture
 
 # How many images stand on a base, its layers, and the runtimes on it: of how many images, and their layer.
 _BASES: tuple[tuple[int, tuple[tuple[LayerKind, int], ...], tuple[tuple[int, LayerKind, int], ...]], ...] = (
-    (26, (("gzip", 31), ("gzip", 7)), ((9, "gzip", 46), (5, "zstd", 21))),
-    (16, (("gzip", 54),), ((6, "gzip", 88),)),
-    (9, (("zstd", 78), ("tar", 22)), ((4, "tar", 35),)),
-    (5, (("gzip", 112),), ()),
+    (26, (("gzip", 9), ("gzip", 2)), ((9, "gzip", 46), (5, "zstd", 21))),
+    (16, (("gzip", 28),), ((6, "gzip", 60),)),
+    (9, (("zstd", 68), ("tar", 11)), ((4, "tar", 35),)),
+    (5, (("gzip", 44),), ()),
     (4, (), ()),
 )
 _HUGE: tuple[tuple[int, LayerKind, int], ...] = ((7, "gzip", 168), (27, "zstd", 131), (47, "tar", 104))  # image, MiB

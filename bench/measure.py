@@ -30,7 +30,7 @@ class Usage:
 
 @dataclass(frozen=True)
 class Peaks:
-    """The most that was seen at any one moment, in bytes: memory of all processes together, and files in the folder."""
+    """The most seen at any one moment, in bytes: memory of all processes together, and growth of the folder."""
 
     memory: int
     disk: int
@@ -42,6 +42,7 @@ class Watch:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._group = 0
+        self._before = 0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._look_again_and_again)
         self.peaks = Peaks(0, 0)
@@ -49,6 +50,7 @@ class Watch:
     def begin(self, group: int) -> None:
         """Look at the process group `group` from now on."""
         self._group = group
+        self._before = size_of(self._folder)
         self._thread.start()
 
     def end(self) -> None:
@@ -62,7 +64,7 @@ class Watch:
             self._look()
 
     def _look(self) -> None:
-        memory, disk = _memory_of(self._group), size_of(self._folder)
+        memory, disk = _memory_of(self._group), size_of(self._folder) - self._before
         self.peaks = Peaks(max(self.peaks.memory, memory), max(self.peaks.disk, disk))
 
 

@@ -7,17 +7,16 @@ from bench.clients import ENGINE, KINDS, STATES
 from bench.figures import TITLES, Figures, Results
 from bench.rounds import Work
 
-_WIDTH, _LEFT, _RIGHT = 860, 150, 90  # px; names stand to the left of the bars, figures to the right
+_WIDTH, _LEFT, _RIGHT = 860, 170, 70  # px; names stand to the left of the bars, figures to the right
 _BAR, _GAP, _HEAD = 15, 14, 34  # px
 _STYLE = """
-svg { font: 12px system-ui, sans-serif; }
-svg { --page: #ffffff; --ink: #1f2328; --soft: #59636e; --ours: #0a6c5b; --peer: #9aa4ae; }
+text { font: 12px system-ui, sans-serif; fill: #1f2328; } .head { font-weight: 600; font-size: 14px; }
+.end { text-anchor: end; } .soft { fill: #59636e; }
+.page { fill: #ffffff; } .ours { fill: #0a6c5b; } .peer { fill: #9aa4ae; } .spread { stroke: #1f2328; }
 @media (prefers-color-scheme: dark) {
-  svg { --page: #0d1117; --ink: #e6edf3; --soft: #9198a1; --ours: #3fb8a0; --peer: #57606a; }
+  text { fill: #e6edf3; } .soft { fill: #9198a1; }
+  .page { fill: #0d1117; } .ours { fill: #3fb8a0; } .peer { fill: #57606a; } .spread { stroke: #e6edf3; }
 }
-.page { fill: var(--page); } .ours { fill: var(--ours); } .peer { fill: var(--peer); } text { fill: var(--ink); }
-.soft { fill: var(--soft); } .head { font-weight: 600; font-size: 14px; } .end { text-anchor: end; }
-.spread { stroke: var(--ink); stroke-width: 1; }
 """
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.clients import ENGINE, KINDS, STATES, Client, Kind
-from bench.figures import GIB, MIB, TITLES, Figures, Results, Spread, blob_bytes, bounds
+from bench.figures import GIB, MIB, TITLES, Results, Spread, blob_bytes, bounds
 from bench.rounds import Failure, Work
 
 _STATES = {"first": "from nothing", "again": "again, with nothing to do", "changed": "with 5 % of the images changed"}
@@ -45,8 +45,8 @@ def to_markdown(results: Results, setting: Setting, failures: Sequence[Failure])
         *_figures(results, setting.clients),
         "## What was moved",
         "From one more run without a clock, through forwarders that count. Bytes are those of the connections, heads "
-        "included; requests leave out the `GET /v2/` that a login begins with. Memory is that of all processes of the "
-        "client at one moment; disk is the most that was in its folder, for a push with the bundle it begins with.",
+        "included; requests leave out the `GET /v2/` that a login begins with. Memory is the peak of all processes of "
+        "the client together; disk is by how much its folder grew at most.",
         *_accounts(results, setting.clients),
         "## How it was measured",
         _method(results, setting),
@@ -76,15 +76,13 @@ def _figures(results: Results, clients: Sequence[Client]) -> Iterator[str]:
         for client in clients:
             figures = results.figures(client.name, work)
             if figures is not None:
-                rows.append((client.name, *_row(figures, results), _ratio(results, client.name, work).strip(" ()")))
+                per_gib = f"{figures.cpu.median * GIB / results.unique:.2f}" if work.state == "first" else ""
+                ratio = _ratio(results, client.name, work).strip(" ()")
+                memory = f"{figures.memory.high / MIB:.0f}"
+                rows.append((client.name, _spread(figures.wall), ratio, _spread(figures.cpu), per_gib, memory))
         if rows:
             yield f"### {TITLES[work.kind].capitalize()}, {_STATES[work.state]}"
-            yield _table(("client", "wall, s", "cpu, s", "cpu, s/GiB", "memory, MiB", "ratio"), rows)
-
-
-def _row(figures: Figures, results: Results) -> tuple[str, ...]:
-    per_gib = figures.cpu.median * GIB / results.unique
-    return _spread(figures.wall), _spread(figures.cpu), f"{per_gib:.2f}", f"{figures.memory.high / MIB:.0f}"
+            yield _table(("client", "wall, s", "ratio", "cpu, s", "cpu, s/GiB", "memory, MiB"), rows)
 
 
 def _spread(values: Spread) -> str:

@@ -69,7 +69,7 @@ class Account:
     client: str
     work: Work
     peaks: Peaks
-    source: Mapping[str, Any]  # a `wire.Tally`
+    source: Mapping[str, Any]  # a `wire.Tally`, as `target`; empty where the work has no such side
     target: Mapping[str, Any]
     bundle: int  # bytes
 
@@ -121,7 +121,7 @@ class Course:
                 watch = Watch(self._folder)
                 try:
                     self._run(work, source.host, target.host if target else "", watch)
-                    tallies = source.take(), target.take() if target else {}
+                    tallies = source.take() if work.kind != "push" else {}, target.take() if target else {}
                     self._check(work, source.host, targets.get(work.kind, ""))
                 except RunError as error:
                     yield Failure(self._client.name, work, str(error))

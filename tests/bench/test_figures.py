@@ -8,13 +8,13 @@ import pytest
 
 from bench.__main__ import in_turn
 from bench.clients import ENGINE_ALONE, KINDS, PEERS, STATES
-from bench.figures import GIB, MIB, Bound, Results, Spread, bounds, requests_of
+from bench.figures import FLOW_COMMANDS, GIB, MIB, Bound, Results, Spread, bounds, requests_of
 from bench.measure import Peaks, Usage
 from bench.plot import to_svg
 from bench.report import Setting, to_markdown, to_text
 from bench.rounds import WORKS, Account, Failure, Sample, Work
 
-RUNNING, EMBEDDED = "edgelift, running", "edgelift, embedded"
+RUNNING, EMBEDDED = "Prefect running", "Prefect embedded"
 
 
 def make_results(
@@ -69,8 +69,13 @@ def test_the_middle_and_the_outermost_values() -> None:
 
 
 def test_an_engine_that_keeps_all_promises() -> None:
-    """Every line says so."""
-    assert [bound for bound in bounds(make_results()) if bound.verdict != "met"] == []
+    """Every line says so; what is only told has no bound."""
+    verdicts = {bound.subject: bound.verdict for bound in bounds(make_results())}
+
+    assert {subject for subject, verdict in verdicts.items() if verdict == "told"} == {
+        f"{command}, {EMBEDDED}" for command in FLOW_COMMANDS.values()
+    }
+    assert {*verdicts.values()} == {"met", "told"}
 
 
 @pytest.mark.parametrize(
@@ -79,7 +84,7 @@ def test_an_engine_that_keeps_all_promises() -> None:
         (make_results(ours=1.5), {"pull into a bundle, wall time", "push from a bundle, wall time"}),
         (make_results(cpu=1.6), {"processor seconds per GiB pulled"}),
         (make_results(memory=151 * MIB), {"peak memory, any work"}),
-        (make_results(flow=4.3), {"edgelift build, edgelift, running", "edgelift push, edgelift, running"}),
+        (make_results(flow=4.3), {"edgelift build, Prefect running", "edgelift push, Prefect running"}),
         (replace(make_results(), rounds=4), {"what was measured"}),
         (replace(make_results(), peers=("skopeo", "crane")), {"what was measured"}),
         (replace(make_results(), layer_memory={1: 70.0 * MIB, 2: 90.0 * MIB}), {"peak memory and the size of a layer"}),
@@ -128,13 +133,23 @@ def test_logins_and_signatures_are_counted_apart() -> None:
     assert requests_of(tally, signatures=True) == 7
 
 
+def test_the_ratio_names_the_peers_that_are_asked_for_too() -> None:
+    """Where another peer is quicker than all of them, the line tells both ratios and is held against the smaller."""
+    results = make_results(ours=1.0, peer=2.0)
+    others = [Sample("regsync", each.work, Usage(1.25, 1.0, MIB)) for each in results.samples if each.client == "crane"]
+    more = replace(results, samples=[*results.samples, *others], peers=(*results.peers, "regsync"))
+    told = {bound.subject: bound for bound in bounds(more)}["pull into a bundle, wall time"]
+
+    assert (told.figure, told.verdict) == ("0.80 of regsync; 0.50 of crane", "NOT met")
+
+
 def test_the_document_names_promises_peers_and_what_is_missing() -> None:
     """Computed verdicts, ratios to the best peer, the settings, missing peers and failures are all in it."""
     failure = Failure("crane", Work("push", "changed"), "exit code 1:\nno such host")
     text = to_markdown(make_results(ours=1.5), make_setting(), [failure])
 
     assert "| pull into a bundle, wall time | ≤ 0.7 of the best peer | 0.75 of crane | **NOT met** |" in text
-    assert "| edgelift | 1.50 (1.40 to 1.80) | 1.00 (1.00 to 1.00) | 1.00 | 80 | 0.75 |" in text
+    assert "| edgelift | 1.50 (1.40 to 1.80) | 0.75 | 1.00 (1.00 to 1.00) | 1.00 | 80 |" in text
     assert "**missing: hauler**" in text
     assert "N = 4 for push (2: 3.0 s, 4: 2.0 s)" in text
     assert "- crane, push, changed: exit code 1: no such host" in text

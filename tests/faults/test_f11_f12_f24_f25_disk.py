@@ -375,7 +375,14 @@ TORN = {
 
 @pytest.mark.parametrize(("what", "tear"), TORN.items(), ids=TORN)
 def test_f25_a_torn_index(
-    *, children: Children, what: str, tear: Callable[[bytes], bytes], store: LocalStore, lock: Path, note: Notes
+    *,
+    sim: RegistrySimulator,
+    children: Children,
+    what: str,
+    tear: Callable[[bytes], bytes],
+    store: LocalStore,
+    lock: Path,
+    note: Notes,
 ) -> None:
     """A torn index is refused with the way out, never taken for an empty one; taking the advice brings all back."""
     job = Job(("pull",), str(lock), str(store.root))
