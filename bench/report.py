@@ -148,7 +148,7 @@ def _client_line(client: Client, setting: Setting) -> str:
         if kind in chosen:
             walls = ", ".join(f"{each}: {wall:.1f} s" for each, wall in tried.get(kind, {}).items())
             told.append(f"N = {chosen[kind]} for {kind}{f' ({walls})' if walls else ''}")
-    settings = f" {'; '.join(told)}; tried once, with a third of the images." if tried else ""
+    settings = f" {'; '.join(told)}; tried once, with a sixth of the images." if tried else ""
     return f"- {client.name}: {client.remark}.{settings}"
 
 

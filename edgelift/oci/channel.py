@@ -6,7 +6,7 @@ Retrying happens here and, where a lost answer has to be looked into first, in `
 import logging
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import TypeVar
 from urllib.parse import urljoin
 
@@ -130,6 +130,8 @@ class Channel:
         return self._wire.probe_tls() if is_loopback(name) else True
 
     def _slot(self, call: Call) -> AbstractContextManager[None]:
+        if call.has_slot:
+            return nullcontext()
         return self.slots.body(call.size) if callable(call.content) else self.slots.small()
 
     def _insist(self, call: Call, attempt: Callable[[], Result]) -> Result:
@@ -178,7 +180,7 @@ class Channel:
         raise RegistryError(f"{self.host}: cannot {call.doing}: redirected more than {_MAX_REDIRECTS} times")
 
     def _is_home(self, url: httpx.URL) -> bool:
-        return is_same_origin(url, httpx.URL(self.gate.origin))
+        return is_same_origin(url, self.gate.home)
 
     def _ask_for_challenges(self) -> tuple[Challenge, ...]:
         """What the API's root asks for: some registries answer 401 elsewhere without saying what they want."""

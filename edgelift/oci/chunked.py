@@ -91,6 +91,10 @@ class BlobSource:
             self._hashed = max(self._hashed, self.position)
             yield part
 
+    def close(self) -> None:
+        """Let go of what is being read, and what that holds; the next `take` begins anew."""
+        self._pieces, self._rest = None, b""
+
     def check(self) -> None:
         """Raise `IntegrityError` where all that was given is not the blob."""
         if self._hasher.hexdigest() == self.blob.digest.hex:

@@ -5,6 +5,7 @@ made (`transport`); here it is schemes, origins and credentials.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 from urllib.parse import urljoin
 
@@ -55,13 +56,18 @@ class UrlGate:
     origin: str
     trusted_realms: frozenset[str] = frozenset()
 
+    @cached_property
+    def home(self) -> httpx.URL:
+        """The registry's own scheme, host and port."""
+        return httpx.URL(self.origin)
+
     def admit(self, url: str, kind: UrlKind, *, base: str) -> Passage:
         """The absolute URL that `url` means beside `base`; raises `RegistryError` where we do not go there.
 
         No change from TLS to plain text, no user information in the URL; a next page only at the registry itself.
         Credentials go to the registry's own scheme, host and port, and to token realms that belong to it.
         """
-        home = httpx.URL(self.origin)
+        home = self.home
         target = self._parse(url.partition("#")[0], base, kind)
         if target.scheme == "http" and target.host == home.host and home.scheme == "https" and kind != "token realm":
             # Behind a TLS proxy registries often write http://; going on with TLS is what they mean, and safe.
@@ -89,13 +95,12 @@ class UrlGate:
             target = httpx.URL(urljoin(base, url))
             _ = target.host  # decoded when it is asked for; xn-- may be followed by anything
         except (httpx.InvalidURL, ValueError):
-            raise RegistryError(f"{httpx.URL(self.origin).host} gave a {kind} that is no URL") from None
+            raise RegistryError(f"{self.home.host} gave a {kind} that is no URL") from None
         return target
 
     def _refused(self, target: httpx.URL, kind: UrlKind, why: str) -> RegistryError:
-        home = httpx.URL(self.origin)
         return RegistryError(
-            f"{home.netloc.decode()} gave a {kind} that {why}: {show(target)}",
+            f"{self.home.netloc.decode()} gave a {kind} that {why}: {show(target)}",
             hint="the registry, or a proxy in front of it, is set up wrongly or has been tampered with",
         )
 

@@ -28,6 +28,8 @@ _LOST = frozenset({"BLOB_UPLOAD_UNKNOWN", "BLOB_UPLOAD_INVALID"})
 class Session:
     """The session that `reply`, to `call`, has opened; it moves with the registry's answers.
 
+    Whoever sends content holds a slot at the registry (`Slots.body`).
+
     Raises `RegistryError` where none was opened, or where it lies at a place that we do not go to.
     """
 
@@ -105,6 +107,7 @@ class Session:
             content=content,
             attempts=1,
             extra_time=size / SLOWEST_COMMIT,
+            has_slot=True,
         )
 
     def _move(self, call: Call, reply: Reply) -> None:

@@ -35,7 +35,7 @@ class Slots:
         with self._changed:
             self._waiting.append(size)
             try:
-                self._changed.wait_for(lambda: self._bodies < max(1, self._limit - 1) and size == max(self._waiting))
+                self._changed.wait_for(lambda: self._has_room() and size == max(self._waiting))
                 self._bodies += 1
             finally:
                 self._waiting.remove(size)
@@ -59,6 +59,10 @@ class Slots:
             with self._changed:
                 self._small -= 1
                 self._changed.notify_all()
+
+    def _has_room(self) -> bool:
+        """Whether another body may begin."""
+        return self._bodies < max(1, self._limit - 1) and self._bodies + self._small < max(2, self._limit)
 
     def report_strain(self) -> None:
         """The registry could not cope: halve the limit, once for all requests that were on their way together."""

@@ -137,7 +137,10 @@ class Upload:
         while True:
             way = self._way()
             try:
-                self._send(session)
+                # One slot for all of it, chunks too: content that is read from another registry holds a slot there
+                # from chunk to chunk, and two uploads must not wait for each other's.
+                with self._channel.slots.body(self._blob.size):
+                    self._send(session)
             except RegistryError as error:
                 has_other_way = self._way() != way and not self._is_hopeless
                 if not has_other_way and (attempt == UPLOADS or not (error.retryable or is_session_lost(error))):
@@ -200,6 +203,7 @@ class Upload:
         try:
             refusal = upload.send()
         finally:
+            self._source.close()
             if upload.largest < largest:
                 self._chunk = upload.largest
         if refusal is not None:

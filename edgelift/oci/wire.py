@@ -1,7 +1,7 @@
 """Single requests on behalf of one registry: sent once, read with a limit, failures put into words."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import httpx
@@ -25,7 +25,7 @@ class Call:
     """One request. `doing` completes "cannot …" in messages; `url` may be relative to the registry.
 
     `content` is called anew for every attempt; `secrets` are in it and must not show up in messages. The answer may
-    take `extra_time` seconds beyond the usual.
+    take `extra_time` seconds beyond the usual. With `has_slot` it takes no turn at the registry: the caller holds one.
     """
 
     method: str
@@ -38,6 +38,7 @@ class Call:
     secrets: tuple[str, ...] = field(default=(), repr=False)
     attempts: int = ATTEMPTS
     extra_time: float = 0.0
+    has_slot: bool = False
 
     @property
     def size(self) -> int:
@@ -79,6 +80,11 @@ class Wire:
             response = self._client.send(request, stream=True)
         except httpx.HTTPError as error:
             raise self._broken(call, request.url, error) from None
+        finally:
+            # What was not sent is not wanted: httpx keeps it until the next garbage collection, and with it a file, or
+            # the turn at another registry, that it is read from.
+            if isinstance(content, Generator):
+                content.close()
         if self._is_home(response.url):
             self.allowance.note(response.headers)
         return response

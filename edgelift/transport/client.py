@@ -57,7 +57,7 @@ class Transport(httpx.BaseTransport):
         self._host = host
         self._guard = Guard(settings, host, resolve)
         self._pools: dict[tuple[str, bool, bool, HostCertificates], urllib3.PoolManager] = {}
-        self._known: dict[tuple[str, int], HostCertificates] = {}
+        self._routes: dict[tuple[str, str, int], urllib3.PoolManager] = {}
         self._lock = threading.Lock()
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
@@ -93,32 +93,36 @@ class Transport(httpx.BaseTransport):
             pools.clear()
 
     def _pool(self, url: httpx.URL) -> urllib3.PoolManager:
-        """The connections for `url`: with TLS verified or not, through the proxy or not."""
-        name, port = host_and_port(url)
+        """The connections for `url`; what is to be thought of is thought of once for each place."""
+        place = (url.scheme, *host_and_port(url))
+        with self._lock:
+            if place not in self._routes:
+                self._routes[place] = self._route(*place)
+            return self._routes[place]
+
+    def _route(self, scheme: str, name: str, port: int) -> urllib3.PoolManager:
+        """The connections for a place: with TLS verified or not, through the proxy or not."""
         verified = not self._is_insecure(name, port)
         is_direct = is_loopback(name) or is_listed(name, port, self._settings.no_proxy)
         proxied = self._settings.proxy is not None and not is_direct
         if proxied and is_address(name):
             self._guard.check(name, port, [name])  # a name is resolved by the proxy, where we cannot see it
-        with self._lock:
-            is_tls = url.scheme == "https"
-            own = self._certificates(name, port) if is_tls else HostCertificates()
-            key = (url.scheme, verified, proxied, own)
-            if key not in self._pools:
-                context = make_tls_context(self._settings.ca_cert, own, verified=verified) if is_tls else None
-                self._pools[key] = open_pool(self._settings.proxy if proxied else None, context)
-                self._pools[key].pool_classes_by_scheme = self._guard.pool_classes()
-            return self._pools[key]
+        own = self._certificates(name, port) if scheme == "https" else HostCertificates()
+        key = (scheme, verified, proxied, own)
+        if key not in self._pools:
+            is_tls = scheme == "https"
+            context = make_tls_context(self._settings.ca_cert, own, verified=verified) if is_tls else None
+            self._pools[key] = open_pool(self._settings.proxy if proxied else None, context)
+            self._pools[key].pool_classes_by_scheme = self._guard.pool_classes()
+        return self._pools[key]
 
     def _certificates(self, name: str, port: int) -> HostCertificates:
         """What is to be trusted and shown at that host, and at no other."""
-        if (name, port) not in self._known:
-            folder, shown = self._settings.certs_dir, self._settings.client_certificate
-            found = HostCertificates.find(folder, name, port) if folder is not None else HostCertificates()
-            if shown is not None and means(self._host, name, port):
-                found = replace(found, clients=(*found.clients, shown))
-            self._known[name, port] = found
-        return self._known[name, port]
+        folder, shown = self._settings.certs_dir, self._settings.client_certificate
+        found = HostCertificates.find(folder, name, port) if folder is not None else HostCertificates()
+        if shown is not None and means(self._host, name, port):
+            found = replace(found, clients=(*found.clients, shown))
+        return found
 
     def _is_insecure(self, name: str, port: int) -> bool:
         hosts = {*self._settings.insecure_hosts, *({self._host} if self._settings.insecure else ())}
