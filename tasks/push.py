@@ -97,6 +97,7 @@ def push_images(
 ) -> list[PushedImage]:
     """Push every image of the lock, each as a task of its own; raises `IncompleteError` naming all that failed."""
     open_content(content)  # before the tasks, which share it
+    known_blobs(target)  # likewise
     inputs = _Inputs(content, access, target, direct)
     images = lock.largest_first()
     settled = _push(images, inputs)

@@ -6,7 +6,6 @@ retry every failure for minutes and read the environment. Our channel carries th
 """
 
 import json
-import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +17,11 @@ import oras.defaults
 import oras.oci
 import oras.provider
 
-from edgelift.errors import BundleError, IntegrityError, RegistryError, StoreError, UnreachableError
+from edgelift.errors import BundleError, IntegrityError, RegistryError, StoreError
 from edgelift.oci.descriptor import Descriptor
 from edgelift.oci.digest import Digest
 from edgelift.oci.manifest import OCI_MANIFEST, ImageManifest
+from edgelift.oci.pull import BlobStream
 from edgelift.oci.registry import Registry
 from edgelift.oci.session import SLOWEST_COMMIT, session_of, with_digest
 from edgelift.oci.transfer import Progress
@@ -32,9 +32,7 @@ ARTIFACT_TYPE = "application/vnd.edgelift.archive.v1"
 _EMPTY = "application/vnd.oci.empty.v1+json"  # image-spec manifest.md, "Guidance for an Empty Descriptor"
 _CHUNK = 16 * 2**20  # bytes of one request; Amazon's registry takes none below 5 MiB,
 _SMALL_CHUNKS = {"ghcr.io": 4 * 2**20 - 1}  # and GitHub's none of 4 MiB and more
-_READ_ATTEMPTS = 6  # in a row without one new byte
 _SESSION_LOST = frozenset({"BLOB_UPLOAD_UNKNOWN", "BLOB_UPLOAD_INVALID"})
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -93,25 +91,8 @@ def find_artifact(registry: Registry, repository: str, tag: str) -> Artifact:
 
 
 def read_artifact(registry: Registry, repository: str, artifact: Artifact) -> Iterator[bytes]:
-    """The bytes of the artifact's file; a broken connection is continued as long as it brings new bytes.
-
-    They are not hashed here. Raises `RegistryError`.
-    """
-    offset, stalled, size = 0, 0, artifact.file.size
-    while offset < size:
-        try:
-            body = registry.read_blob(repository, artifact.file, offset)
-            known = offset - body.offset  # bytes that come again, from a registry that cannot begin in the middle
-            for chunk in body.chunks:
-                fresh, known = chunk[known:], max(0, known - len(chunk))
-                if fresh:
-                    offset, stalled = offset + len(fresh), 0
-                    yield fresh
-        except UnreachableError as error:
-            stalled += 1
-            if stalled == _READ_ATTEMPTS:
-                raise
-            _log.info("%s; continuing after %d of %d bytes", error.message, offset, size)
+    """The bytes of the artifact's file, not hashed here; errors are those of `BlobStream`."""
+    yield from BlobStream(registry, repository, artifact.file)
 
 
 def _manifest(title: str, file: Descriptor) -> dict[str, Any]:

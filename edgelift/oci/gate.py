@@ -28,6 +28,8 @@ _KNOWN_REALMS = frozenset(
 _SHARED_DOMAINS = frozenset(
     {
         "amazonaws.com",
+        "amazonaws.com.cn",
+        "on.aws",
         "azurecr.io",
         "azure.com",
         "aliyuncs.com",

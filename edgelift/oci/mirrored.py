@@ -38,12 +38,13 @@ class Rests:
 
     def begin(self, host: str, seconds: float, error: EdgeliftError) -> None:
         """Leave `host` alone for `seconds`, because of `error`."""
-        self._until[host] = (self._clock.now() + seconds, error)
+        # A copy has no traceback, which would keep alive what failed, and grow with every thread that is told.
+        self._until[host] = (self._clock.now() + seconds, copy.copy(error))
 
     def why(self, host: str) -> EdgeliftError | None:
         """Why `host` is not to be asked now; None where it may be."""
         resting = self._until.get(host)
-        return resting[1] if resting is not None and resting[0] > self._clock.now() else None
+        return copy.copy(resting[1]) if resting is not None and resting[0] > self._clock.now() else None
 
 
 @dataclass(frozen=True)
@@ -132,6 +133,9 @@ class MirroredRegistry:
         with self._lock:
             self._failed.add((serving.place, blob.digest))
             is_last = all((each.place, blob.digest) in self._failed for each in self._places)
+            if is_last and isinstance(error, IntegrityError):
+                # Whoever only stopped may have sent the wrong bytes before: the last place is asked for all of them.
+                self._failed.discard((self._places[-1].place, blob.digest))
         if is_last:
             serving.registry.recover(blob, attempt, error)
 

@@ -146,11 +146,12 @@ class _Push:
         return transfer
 
     def manifests(self, manifests: Sequence[Descriptor], *, force: bool = False) -> None:
-        """Send what is missing under its digest, in the order given, then tag the last one.
+        """Send what is missing under its digest, in the order given, and the last one under the tag.
 
-        `force` sends all of them, whatever the registry says it has.
+        What is sent under a tag can be had by its digest as well, and both come at once. `force` sends all of them,
+        whatever the registry says it has.
         """
-        for descriptor in manifests:
+        for descriptor in manifests[:-1]:
             if force or self._registry.describe(self._repository, descriptor.digest) is None:
                 self._write(descriptor.digest, descriptor)
         self._write(self._tag, manifests[-1])

@@ -128,11 +128,16 @@ class Upload:
         With `force` the registry is not asked whether it has the blob: its word has proved wrong.
         """
         self._is_believed = not force
+        session = None
+        if mount_from is not None:  # one request, whether the repository has the blob already or not
+            session = self._mount(mount_from)
+            if session is None:
+                return "mounted"
         if self._is_there():
+            if session is not None:
+                session.call_off()
             return "exists"
-        session = self._mount(mount_from) if mount_from is not None else self._begin()
-        if session is None:
-            return "mounted"
+        session = session or self._begin()
         attempt = 1
         while True:
             way = self._way()

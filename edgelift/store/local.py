@@ -130,15 +130,19 @@ class LocalStore:
         """The partial file, open and locked; None where another writer has completed the content meanwhile."""
         while True:
             file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
-            fcntl.flock(file, fcntl.LOCK_EX)
-            if self.exists(descriptor):
-                if _is_same_file(file, path):
-                    path.unlink()
-                os.close(file)
-                return None
-            if _is_same_file(file, path):  # else it was renamed or removed while we waited for its lock
-                return file
-            os.close(file)
+            is_ours = False
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                if self.exists(descriptor):
+                    if _is_same_file(file, path):
+                        path.unlink()
+                    return None
+                is_ours = _is_same_file(file, path)  # else it was renamed or removed while we waited for its lock
+                if is_ours:
+                    return file
+            finally:
+                if not is_ours:
+                    os.close(file)  # kept open it would keep the lock, and the next attempt would wait for ever
 
     @contextmanager
     def _opened(self, descriptor: Descriptor) -> Iterator[int]:

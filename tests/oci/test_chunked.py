@@ -1,6 +1,8 @@
 """Uploads in chunks, where a registry or a proxy takes no blob whole: against limits, cuts and lost sessions."""
 
+import gc
 import random
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -664,6 +666,69 @@ def test_a_session_that_moves_to_where_it_has_no_business_is_not_followed() -> N
         upload(open_registry(server.host, largest_request=2 * MIB), Source(SMALL))
 
     assert (caught.value.retryable, len([each for each in server.requests if each.method == "PATCH"])) == (False, 1)
+
+
+# What it is read from
+
+
+class Lent:
+    """Content that holds something, such as a file or another registry's slot, from its first byte to its last."""
+
+    def __init__(self, content: bytes, begun: Callable[[], None] = lambda: None) -> None:
+        self.blob = describe(content)
+        self.held: list[int] = []  # how many readings hold it, at each change
+        self._content = content
+        self._begun = begun
+
+    def read(self) -> Iterator[bytes]:
+        """All of it, in pieces."""
+        self.held.append((self.held or [0])[-1] + 1)
+        self._begun()
+        try:
+            for position in range(0, len(self._content), PIECE):
+                yield self._content[position : position + PIECE]
+        finally:
+            self.held.append(self.held[-1] - 1)
+
+
+@pytest.fixture
+def no_collection() -> Iterator[None]:
+    """What is left to the garbage collector stays where it is."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("no_collection")
+def test_what_was_read_is_let_go_before_the_blob_is_read_anew(sim: RegistrySimulator) -> None:
+    """A refusal in the middle of a body, then of chunks: each reading ends before the next begins."""
+    sim.fail("PUT", SESSION, status=503)
+    sim.fail("PUT", SESSION, status=413)
+    sim.fail("PATCH", SESSION, status=405, times=None)
+    source = Lent(HUGE)
+    with pytest.raises(RegistryError):
+        open_registry(sim.host).upload_blob(REPOSITORY, source.blob, source.read)
+
+    assert source.held == [1, 0] * 3
+
+
+def test_an_upload_keeps_its_turn_from_chunk_to_chunk(sim: RegistrySimulator) -> None:
+    """Two that copy from one registry would else wait for each other: one for a turn here, one for a turn there."""
+    limits = TransportSettings(largest_request=MIB, parallel=2)
+    registry = Registry(sim.host, limits, Credentials(), clock=Hands().clock)
+    slots, held = registry.channel.slots, list[list[int]]()
+
+    def take_a_turn() -> None:
+        with slots.body(len(SMALL) + 1):
+            held.append(list(source.held))
+
+    other = threading.Thread(target=take_a_turn, daemon=True)
+    source = Lent(SMALL, begun=other.start)
+    registry.upload_blob(REPOSITORY, source.blob, source.read)
+    other.join(10)
+
+    assert held == [[1, 0]]
+    assert len(patches(sim)) == 6
 
 
 # The parts

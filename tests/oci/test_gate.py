@@ -83,6 +83,8 @@ REALMS = {
     "the same country code": ("registry.example.co.uk", "evil.co.uk", False),
     "the same owner in that country": ("registry.example.co.uk", "auth.example.co.uk", True),
     "another customer of the cloud": ("mine.azurecr.io", "yours.azurecr.io", False),
+    "another customer of the cloud, in China": ("mine.amazonaws.com.cn", "yours.amazonaws.com.cn", False),
+    "another customer of the cloud, by its new name": ("mine.on.aws", "yours.on.aws", False),
     "one cloud's region": ("registry.cn-hangzhou.aliyuncs.com", "dockerauth.cn-hangzhou.aliyuncs.com", True),
     "the name within a name": ("example.com", "example.com.evil.net", False),
     "the end of the name": ("registry.example.com", "badexample.com", False),

@@ -13,7 +13,7 @@ from edgelift.errors import DeniedError, IntegrityError, NotFoundError, Registry
 from edgelift.oci.content import ImageContent
 from edgelift.oci.copy import Origin, copy_content
 from edgelift.oci.credentials import Credentials
-from edgelift.oci.mirrored import REST
+from edgelift.oci.mirrored import REST, Rests
 from edgelift.oci.mirrors import Mirrors
 from edgelift.oci.pull import pull_blob, pull_content
 from edgelift.oci.push import KnownBlobs
@@ -480,3 +480,29 @@ def test_errors_stay_errors_of_the_registry(site: Site) -> None:
     site.original.fail("GET", "/manifests/", status=503, times=None)
     with pytest.raises(RegistryError, match="503"):
         source.read_manifest("team/app", APP.tag)
+
+
+def test_wrong_bytes_of_several_places_are_asked_for_at_the_original(site: Site, store: LocalStore) -> None:
+    """A mirror that stopped after bad bytes is not the first to be asked for good ones."""
+    with store.ingest(BLOB) as partial:  # what an earlier run got of the mirror
+        assert partial is not None
+        partial.write(bytes(100_000))
+    site.mirror.cut("GET", "/blobs/", after_bytes=0)
+    site.mirror.flip(at_byte=1000, times=None)
+    pull_blob(site.source(site.hub), "team/app", BLOB, store)
+
+    assert b"".join(store.read(BLOB)) == APP.contents[BLOB.digest]
+    assert (site.mirror.count("GET", "/blobs/"), site.original.count("GET", "/blobs/")) == (1, 2)
+
+
+def test_why_a_place_rests_is_told_anew_each_time() -> None:
+    """A single error, raised by every thread for minutes, would hold more of what they had in hand each time."""
+    rests, deepest = Rests(Hands().clock), 0
+    rests.begin("mirror.example", REST, UnreachableError("mirror.example: connection refused", hint="check it"))
+    for _ in range(3):
+        with pytest.raises(UnreachableError, match="connection refused") as caught:
+            raise rests.why("mirror.example") or AssertionError("it rests")
+        deepest = max(deepest, len(caught.traceback))
+
+    assert deepest == 1
+    assert caught.value.hint == "check it"

@@ -78,6 +78,20 @@ def test_bodies_leave_one_slot_to_small_requests() -> None:
     assert len(bodies.begun) == 4
 
 
+def test_bodies_and_small_requests_together_keep_to_the_limit() -> None:
+    """What small requests hold is not there for bodies, which begin as those end."""
+    slots = Slots(4)
+    bodies = Bodies(slots)
+    with slots.small(), slots.small(), slots.small():
+        threads = begin(*(lambda: bodies.carry(1) for _ in range(3)))
+        wait_until(lambda: len(slots._waiting) == 2)
+        assert len(bodies.begun) == 1
+    wait_until(lambda: len(bodies.begun) == 3)
+    bodies.go_on.set()
+    for thread in threads:
+        thread.join(10)
+
+
 def test_a_single_slot_still_lets_a_small_request_through() -> None:
     """A body that asks for something small on its way (a token, a new session) must not wait for itself."""
     slots = Slots(1)

@@ -1,5 +1,6 @@
 """The store in a directory: nothing unverified gets a name, nothing damaged leaves."""
 
+import fcntl
 import os
 import stat
 import tempfile
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from edgelift.errors import IntegrityError, RegistryError, StoreError, UnreachableError
 from edgelift.oci.content import CHUNK, ContentStore, RangeReader
+from edgelift.oci.descriptor import Descriptor
 from edgelift.store.local import LocalStore
 from tests.store.content import describe, files_in, keep, make_bytes
 
@@ -51,6 +53,27 @@ def test_the_store_is_what_its_protocols_say(store: LocalStore) -> None:
 
     assert as_store.exists(descriptor)
     assert make_bytes(CHUNK + 10)[5 : CHUNK + 7] == b"".join(as_reader.read_range(descriptor, 5, CHUNK + 7))
+
+
+def test_a_disk_that_fails_while_a_blob_is_begun_keeps_no_lock(tmp_path: Path) -> None:
+    """The next attempt, in the same process, must not wait for a lock that nobody will give up."""
+
+    class FailingOnce(LocalStore):
+        looks = 0
+
+        def exists(self, descriptor: Descriptor) -> bool:
+            """Fail when it is looked at under the lock."""
+            self.looks += 1
+            if self.looks == 2:
+                raise StoreError("cannot look: Input/output error")
+            return super().exists(descriptor)
+
+    store, content = FailingOnce(tmp_path / "store"), make_bytes(1000)
+    with pytest.raises(StoreError):
+        store.write(describe(content), content)
+    (partial,) = (store.root / "partial").iterdir()
+    with partial.open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def test_a_range_ends_where_the_content_ends(store: LocalStore) -> None:
