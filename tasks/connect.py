@@ -22,7 +22,7 @@ def connect(access: RegistryAccess) -> Connections:
 
 def open_store(store: str | None) -> LocalStore:
     """The working store in the folder `store`, or in the user's cache folder."""
-    return LocalStore(path_of(store) if store else default_store())
+    return _store(_attempt(), path_of(store) if store else default_store())
 
 
 def path_of(text: str) -> Path:
@@ -52,6 +52,11 @@ def _attempt() -> str:
 @lru_cache(maxsize=4)
 def _open(attempt: str, access: RegistryAccess) -> Connections:  # noqa: ARG001 - part of the key only
     return load_registries(access)
+
+
+@lru_cache(maxsize=2)
+def _store(attempt: str, path: Path) -> LocalStore:  # noqa: ARG001 - part of the key only
+    return LocalStore(path)
 
 
 @lru_cache(maxsize=2)

@@ -37,7 +37,7 @@ DOORS = {
     "typer": ("edgelift.cli",),
     "urllib3": ("edgelift.transport",),
     "uvicorn": ("edgelift.serve", "edgelift.demo"),
-    "xxhash": ("edgelift.bundle.seekable",),
+    "xxhash": ("edgelift.bundle.seekable", "edgelift.store.partial"),
     "zstandard": ("edgelift.bundle.seekable",),
 }
 

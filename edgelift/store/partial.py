@@ -3,12 +3,44 @@
 import os
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Protocol, Self
+
+import xxhash
 
 from edgelift.errors import IntegrityError
 from edgelift.oci.content import CHUNK
 from edgelift.oci.descriptor import Descriptor
 from edgelift.store.disk import remove
+
+
+class Hasher(Protocol):
+    """Takes content and tells its hash."""
+
+    def update(self, chunk: bytes, /) -> None:
+        """Go on with `chunk`."""
+
+    def hexdigest(self) -> str:
+        """The hash of all of it."""
+
+
+def new_checksum() -> Hasher:
+    """A quick checksum, for content whose digest was found right before."""
+    return xxhash.xxh64()
+
+
+class Checked(NamedTuple):
+    """A file whose content was found right, as it was then: any change of it changes `changed_at` (ns)."""
+
+    device: int
+    inode: int
+    changed_at: int
+    checksum: str  # XXH64 of the content
+
+    @classmethod
+    def of(cls, file: int, checksum: str) -> Self:
+        """The open `file` as it is now."""
+        found = os.fstat(file)
+        return cls(found.st_dev, found.st_ino, found.st_ctime_ns, checksum)
 
 
 class Partial:
@@ -22,7 +54,9 @@ class Partial:
         self._destination = destination
         self._quarantine = quarantine
         self._hasher = descriptor.digest.hasher()
+        self._checksum = new_checksum()
         self._offset = 0
+        self.committed: Checked | None = None
 
     def __enter__(self) -> Self:
         """Hash what an earlier attempt left: a hash cannot be kept across processes, the bytes can."""
@@ -31,6 +65,7 @@ class Partial:
                 self.restart()
             while chunk := os.pread(self._file, CHUNK, self._offset):
                 self._hasher.update(chunk)
+                self._checksum.update(chunk)
                 self._offset += len(chunk)
         except BaseException:
             os.close(self._file)
@@ -56,6 +91,7 @@ class Partial:
                 hint="the manifest, or what a proxy makes of the content, is wrong: compare it with another client",
             )
         self._hasher.update(chunk)
+        self._checksum.update(chunk)
         view = memoryview(chunk)
         while view:
             written = os.pwrite(self._file, view, self._offset)
@@ -66,6 +102,7 @@ class Partial:
         """Forget what is here."""
         os.ftruncate(self._file, 0)
         self._hasher = self._descriptor.digest.hasher()
+        self._checksum = new_checksum()
         self._offset = 0
 
     def commit(self) -> None:
@@ -83,6 +120,7 @@ class Partial:
         os.fsync(self._file)  # the bytes must last before the name does; a name that a crash takes back costs nothing
         self._path.replace(self._destination)
         os.fchmod(self._file, 0o444)  # only now: a partial that cannot be written would end every later attempt
+        self.committed = Checked.of(self._file, self._checksum.hexdigest())
 
     def _copy_to_quarantine(self) -> None:
         remove(self._quarantine)

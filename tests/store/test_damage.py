@@ -221,3 +221,36 @@ def test_a_reader_may_stop(store: LocalStore) -> None:
 
     assert before == len(list(Path("/proc/self/fd").iterdir()))
     assert store.exists(descriptor)
+
+
+# What this process has hashed itself
+
+
+def test_content_that_came_through_this_store_is_checked_again_when_it_leaves(store: LocalStore) -> None:
+    """A disk that gives back other bytes is found out, even where nobody has touched the file."""
+    content = make_bytes(2 * CHUNK + 7)
+    descriptor = describe(content)
+    store.write(descriptor, content)
+    path = store.path(descriptor.digest)
+    path.chmod(0o644)
+    path.write_bytes(flip(CHUNK)(content))
+    now = path.stat().st_ctime_ns
+    store._checked[descriptor.digest] = store._checked[descriptor.digest]._replace(changed_at=now)  # the disk did it
+
+    with pytest.raises(IntegrityError, match="damaged"):
+        list(store.read(descriptor))
+
+
+def test_a_file_that_was_touched_since_is_hashed_again(store: LocalStore) -> None:
+    """Whoever changes a file changes the moment of its last change, which no program can set."""
+    content = make_bytes(CHUNK)
+    descriptor = describe(content)
+    store.write(descriptor, content)
+    path = store.path(descriptor.digest)
+    before = path.stat()
+    path.chmod(0o644)
+    path.write_bytes(flip(5)(content))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+    with pytest.raises(IntegrityError, match="damaged"):
+        list(store.read(descriptor))
