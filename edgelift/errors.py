@@ -116,9 +116,10 @@ class DeniedError(RegistryError):
 
 
 class UnreachableError(RegistryError):
-    """No answer from the registry: its name, the connection, TLS, or a time-out."""
+    """No answer from the registry: its name, the connection, TLS, or a time-out, which `is_timeout` says."""
 
     retryable = True
+    is_timeout = False
 
 
 class RateLimitError(RegistryError):

@@ -4,8 +4,12 @@ Two kinds are made (RFC 8878): compressed frames, and frames of raw blocks for c
 Both carry their content's size and XXH64. Nothing here knows what the content is.
 """
 
+import threading
+from collections import deque
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
+from typing import NamedTuple
 
 import xxhash
 import zstandard
@@ -25,23 +29,46 @@ _BLOCK = 128 * 1024  # bytes, the most a block may hold (RFC 8878 §3.1.1.2.4)
 _BLOCK_HEADER = 3
 _CHECKSUM = 4
 _DECODED_FRAMES = 8  # kept in memory by a reader
+_AHEAD = 4  # compressed frames that wait for their turn
+_SMALL = 64 * 1024  # bytes; compressed sooner than handed to another thread
+
+
+Part = bytes | memoryview
 
 
 class FrameEncoder:
     """Makes frames, and in the end the table of those it made. For one thread."""
 
     def __init__(self) -> None:
-        self._compressor = zstandard.ZstdCompressor(level=LEVEL, write_checksum=True, write_content_size=True)
         self._entries = bytearray()
+
+    def encode_all(
+        self, frames: Iterable[tuple[Iterable[memoryview], int, bool]], pool: ThreadPoolExecutor
+    ) -> Iterator[Part]:
+        """The frames of pieces, size and whether it is raw, one after the other, in parts to be written in this order.
+
+        Content is compressed in `pool`, a few frames ahead; what comes out does not depend on that.
+        """
+        waiting: deque[tuple[int, Future[_Compressed]]] = deque()
+        for pieces, size, is_raw in frames:
+            if is_raw or size <= _SMALL:
+                yield from self._take(waiting, 0)
+                yield from self.encode(pieces, size, is_raw=is_raw)
+            else:
+                waiting.append((size, pool.submit(_compress, b"".join(pieces))))
+                yield from self._take(waiting, _AHEAD)
+        yield from self._take(waiting, 0)
 
     def encode(self, pieces: Iterable[memoryview], size: int, *, is_raw: bool) -> Iterator[bytes | memoryview]:
         """The frame of the `size` bytes that `pieces` hold together, in parts to be written in this order.
 
         Raw parts are given as `pieces` come, so that no frame is ever in memory as a whole.
         """
+        if not is_raw:
+            yield self._add(size, _compress(b"".join(pieces)))
+            return
         hasher, stored = xxhash.xxh64(), 0
-        parts = _raw_frame(pieces, size, hasher) if is_raw else [self._compress(b"".join(pieces), hasher)]
-        for part in parts:
+        for part in _raw_frame(pieces, size, hasher):
             stored += len(part)
             yield part
         self._entries += table_entry(stored, size, hasher.intdigest())
@@ -50,9 +77,15 @@ class FrameEncoder:
         """What ends the file, given the sha256 of all frames made."""
         return closing(self._entries, digest)
 
-    def _compress(self, content: bytes, hasher: xxhash.xxh64) -> bytes:
-        hasher.update(content)
-        return self._compressor.compress(content)
+    def _take(self, waiting: "deque[tuple[int, Future[_Compressed]]]", left: int) -> Iterator[bytes]:
+        """The frames that have waited longest, until so many are `left`."""
+        while len(waiting) > left:
+            size, future = waiting.popleft()
+            yield self._add(size, future.result())
+
+    def _add(self, size: int, compressed: "_Compressed") -> bytes:
+        self._entries += table_entry(len(compressed.frame), size, compressed.checksum)
+        return compressed.frame
 
 
 class SeekableFile:
@@ -175,6 +208,27 @@ def split(chunks: Iterable[bytes | memoryview], sizes: Iterable[int]) -> Iterato
 
     for size in sizes:
         yield take(size)
+
+
+class _Compressed(NamedTuple):
+    """A compressed frame, and the XXH64 of its content."""
+
+    frame: bytes
+    checksum: int
+
+
+class _Compressors(threading.local):
+    """One a thread: a compressor can do one thing at a time."""
+
+    def __init__(self) -> None:
+        self.own = zstandard.ZstdCompressor(level=LEVEL, write_checksum=True, write_content_size=True)
+
+
+_compressors = _Compressors()
+
+
+def _compress(content: bytes) -> _Compressed:
+    return _Compressed(_compressors.own.compress(content), content_checksum([content]))
 
 
 def _raw_frame(pieces: Iterable[memoryview], size: int, hasher: xxhash.xxh64) -> Iterator[bytes | memoryview]:

@@ -11,6 +11,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ from edgelift.oci.digest import Digest
 
 Progress = Callable[[int], None]  # bytes of content done since the last call
 
+_COMPRESSORS = min(4, os.cpu_count() or 1)
 _YOUNG = 60.0  # seconds; a file may be so young that its writer has not locked it yet
 _NAMED = 5  # things listed in a message before "and … more"
 
@@ -115,9 +117,11 @@ def _tar(container: Container, documents: Mapping[str, bytes], contents: _Conten
 def _write_frames(container: Container, tar: Iterator[bytes], output: OutputFile) -> None:
     """The file: frame by frame, then what closes it, which holds the digest of all frames."""
     encoder = FrameEncoder()
-    sizes = (span.stop - span.start for span in container.frames())
-    for span, pieces in zip(container.frames(), split(tar, sizes), strict=True):
-        output.write(encoder.encode(pieces, span.stop - span.start, is_raw=span.is_raw))
+    spans = list(container.frames())
+    pieces = split(tar, (span.stop - span.start for span in spans))
+    frames = ((each, span.stop - span.start, span.is_raw) for span, each in zip(spans, pieces, strict=True))
+    with ThreadPoolExecutor(_COMPRESSORS, thread_name_prefix="compress") as pool:
+        output.write(encoder.encode_all(frames, pool))
     output.write([encoder.closing(output.digest())])
 
 

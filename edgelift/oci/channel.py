@@ -19,7 +19,7 @@ from edgelift.oci.budget import Allowance
 from edgelift.oci.credentials import Credentials
 from edgelift.oci.failures import RETRYABLE, refusal
 from edgelift.oci.gate import UrlGate, is_same_origin
-from edgelift.oci.pacing import Clock, choose_delay
+from edgelift.oci.pacing import Clock, Pause, choose_delay
 from edgelift.oci.reference import DOCKER_HUB
 from edgelift.oci.slots import Slots
 from edgelift.oci.tokens import fetch_token
@@ -37,10 +37,18 @@ Result = TypeVar("Result")
 class Channel:
     """Talks to one registry; safe to share between threads."""
 
-    def __init__(self, host: str, settings: TransportSettings, credentials: Credentials, clock: Clock) -> None:
+    def __init__(
+        self,
+        host: str,
+        settings: TransportSettings,
+        credentials: Credentials,
+        clock: Clock,
+        slots: Slots | None = None,
+        pause: Pause | None = None,
+    ) -> None:
         self.host = host
         self._settings = settings
-        self._wire = Wire(host, _DOCKER_HUB_API if host == DOCKER_HUB else host, settings, clock)
+        self._wire = Wire(host, _DOCKER_HUB_API if host == DOCKER_HUB else host, settings, clock, slots, pause)
         self._auth = Authenticator(host, credentials, self._fetch_token, clock)
         self._gate: UrlGate | None = None
         self._lock = threading.Lock()
@@ -93,7 +101,7 @@ class Channel:
             self._wire.pause.extend(delay)
         else:
             self._wire.clock.sleep(delay)
-        self._wire.pause.wait()
+        self._wire.wait()
 
     @property
     def allowance(self) -> Allowance:
@@ -135,7 +143,7 @@ class Channel:
         return self.slots.body(call.size) if callable(call.content) else self.slots.small()
 
     def _insist(self, call: Call, attempt: Callable[[], Result]) -> Result:
-        self._wire.pause.wait()
+        self._wire.wait()
         for count in range(1, min(call.attempts, self._settings.attempts)):
             try:
                 return attempt()

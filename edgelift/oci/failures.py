@@ -71,7 +71,9 @@ def refusal(host: str, doing: str, status: int, problem: Problem, hint: str | No
 def unreachable(host: str, doing: str, error: httpx.HTTPError) -> UnreachableError:
     """The error for an attempt at `doing` that got no whole answer."""
     reason, hint, is_final = _explain(host, error)
-    return UnreachableError(f"{host}: cannot {doing}: {reason}", hint=hint, retryable=not is_final)
+    found = UnreachableError(f"{host}: cannot {doing}: {reason}", hint=hint, retryable=not is_final)
+    found.is_timeout = isinstance(error, httpx.TimeoutException)
+    return found
 
 
 def tells_tls(error: httpx.HTTPError) -> bool | None:

@@ -7,8 +7,9 @@ by digest and checked, so that it does not matter where it came from. Only readi
 import copy
 import logging
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
@@ -20,10 +21,11 @@ from edgelift.oci.manifest import Manifest
 from edgelift.oci.mirrors import Place
 from edgelift.oci.pacing import Clock
 from edgelift.oci.registry import Registry
-from edgelift.oci.slots import STRAIN
+from edgelift.oci.slots import STRAIN, Slots
 
 REST = 300.0  # seconds for which a mirror that does not answer is not asked
 LAST_REST = 20.0  # seconds for the last place, after which there is none to ask
+STALLED_BLOBS = 3  # of a mirror, after which it rests
 _log = logging.getLogger(__name__)
 
 Answer = TypeVar("Answer")
@@ -76,7 +78,8 @@ class MirroredRegistry:
         self._lock = threading.Lock()
         self._lacking: set[tuple[Place, str]] = set()  # a place, and a repository that it last had nothing of
         self._serving: dict[Digest, PlacedRegistry] = {}  # who gives, or has given, the bytes of a blob
-        self._failed: set[tuple[Place, Digest]] = set()  # whose bytes of a blob stopped coming, or were wrong
+        self._failed = Counter[tuple[Place, Digest]]()  # how often bytes of a blob stopped coming, or were wrong
+        self._stalled = defaultdict[Place, set[Digest]](set)  # the blobs whose bytes did not come in time
         self._gave: set[tuple[Place, str]] = set()  # a place, and a repository that it gave something of
 
     def log_in(self) -> None:
@@ -108,36 +111,49 @@ class MirroredRegistry:
         candidates = self._candidates(repository, digest)
         return self._ask(candidates, lambda registry, name: registry.blob_size(name, digest))
 
-    def read_blob(self, repository: str, descriptor: Descriptor, offset: int = 0) -> BlobBody:
-        """The bytes of a blob from `offset`, wherever those before it came from."""
+    @contextmanager
+    def open_blob(
+        self, repository: str, descriptor: Descriptor, offset: int = 0, *, held: Slots | None = None
+    ) -> Iterator[BlobBody]:
+        """The bytes of a blob from `offset`, wherever those before it came from; the turn held is at who gives them."""
+        with ExitStack() as turn:
 
-        def ask(candidate: _Candidate) -> BlobBody:
-            body = candidate.at.registry.read_blob(candidate.name, descriptor, offset)
-            self._serving[descriptor.digest] = candidate.at
-            return body
+            def ask(candidate: _Candidate) -> BlobBody:
+                asked = candidate.at.registry.open_blob(candidate.name, descriptor, offset, held=held)
+                body = turn.enter_context(asked)
+                self._serving[descriptor.digest] = candidate.at
+                return body
 
-        return self._ask_each(self._candidates(repository, descriptor.digest), ask)
+            yield self._ask_each(self._candidates(repository, descriptor.digest), ask)
 
     def served_by(self, repository: str) -> tuple[str, ...]:
         """The places that have given something of `repository` so far, in their order."""
         return tuple(str(each.place) for each in self._places if (each.place, repository) in self._gave)
 
-    def body_slot(self, size: int) -> AbstractContextManager[None]:
-        """A slot of the registry that is asked first now."""
-        first = next((each for each in self._places if self._rests.why(each.place.host) is None), self._places[-1])
-        return first.registry.body_slot(size)
-
     def recover(self, blob: Descriptor, attempt: int, error: UnreachableError | IntegrityError) -> None:
-        """Turn to a place that has not failed with this blob, without waiting; where there is none, wait."""
+        """Turn to the place that has failed least with this blob, without waiting; where all have failed, wait."""
         serving = self._serving.get(blob.digest, self._places[-1])
         with self._lock:
-            self._failed.add((serving.place, blob.digest))
+            self._failed[serving.place, blob.digest] += 1
             is_last = all((each.place, blob.digest) in self._failed for each in self._places)
             if is_last and isinstance(error, IntegrityError):
                 # Whoever only stopped may have sent the wrong bytes before: the last place is asked for all of them.
-                self._failed.discard((self._places[-1].place, blob.digest))
+                del self._failed[self._places[-1].place, blob.digest]
+            if isinstance(error, UnreachableError) and error.is_timeout:
+                self._note_stall(serving, blob.digest, error)
         if is_last:
             serving.registry.recover(blob, attempt, error)
+
+    def _note_stall(self, at: PlacedRegistry, digest: Digest, error: UnreachableError) -> None:
+        """Let a mirror rest that stalls again and again, once another place has shown that it serves."""
+        stalled = self._stalled[at.place]
+        stalled.add(digest)
+        serving = {place.host for place, _ in self._gave} - {at.place.host}
+        if at is self._places[-1] or len(stalled) < STALLED_BLOBS or all(map(self._rests.why, serving)):
+            return
+        stalled.clear()
+        self._rests.begin(at.place.host, at.rest, error)
+        _log.warning("%s is passed over for %.0f s, since it stalls: %s", at.place, at.rest, error.message)
 
     def _candidates(self, repository: str, selector: str) -> list[_Candidate]:
         """Whom to ask, in order. What is known by digest is the same everywhere, so likely places come first then."""
@@ -152,9 +168,9 @@ class MirroredRegistry:
             candidates.sort(key=lambda each: self._is_unlikely(each, selector))
         return candidates
 
-    def _is_unlikely(self, candidate: _Candidate, digest: str) -> tuple[bool, bool]:
+    def _is_unlikely(self, candidate: _Candidate, selector: str) -> tuple[int, bool]:
         place = candidate.at.place
-        return (place, digest) in self._failed, (place, candidate.repository) in self._lacking
+        return self._failed[place, Digest(selector)], (place, candidate.repository) in self._lacking
 
     def _ask(self, candidates: Sequence[_Candidate], ask: Callable[[Registry, str], Answer]) -> Answer:
         return self._ask_each(candidates, lambda candidate: ask(candidate.at.registry, candidate.name))

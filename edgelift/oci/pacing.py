@@ -52,10 +52,9 @@ def _parse_date(text: str) -> datetime | None:
 class Pause:
     """The time until which a registry wants no request, shared by every thread that talks to it."""
 
-    def __init__(self, host: str, clock: Clock, longest: float = LONGEST_PAUSE) -> None:
+    def __init__(self, host: str, clock: Clock) -> None:
         self._host = host
         self._clock = clock
-        self._longest = longest
         self._until = 0.0
         self._lock = threading.Lock()
 
@@ -64,10 +63,10 @@ class Pause:
         with self._lock:
             self._until = max(self._until, self._clock.now() + seconds)
 
-    def wait(self) -> None:
-        """Sleep until the pause is over; raises `RateLimitError` where that would be longer than `longest`."""
+    def wait(self, longest: float = LONGEST_PAUSE) -> None:
+        """Sleep until the pause is over; raises `RateLimitError` where that takes more than `longest` seconds."""
         while (rest := self._until - self._clock.now()) > 0:
-            if rest > self._longest:
+            if rest > longest:
                 moment = datetime.now(UTC) + timedelta(seconds=rest)
                 raise RateLimitError(
                     f"{self._host}: rate limited until {moment:%Y-%m-%d %H:%M:%S} UTC",

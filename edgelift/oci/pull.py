@@ -5,13 +5,13 @@ Blobs come before manifests, so that whatever is cut short leaves nothing that l
 
 import logging
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
 from edgelift.errors import IntegrityError, UnreachableError
 from edgelift.oci.content import ContentStore, ImageContent, Ingest
 from edgelift.oci.descriptor import Descriptor
 from edgelift.oci.download import BlobBody
+from edgelift.oci.slots import Slots
 from edgelift.oci.source import Source
 from edgelift.oci.transfer import Progress, Transfer, copy_in_parallel
 
@@ -76,14 +76,14 @@ class BlobStream:
 
     They are not checked against the digest. Reading raises `RegistryError` where no request or no body brings anything
     new, and `IntegrityError` where the registry has a blob of another size. `received` counts what came over the wire.
-    With `has_slot` it takes no turn at the registry: the caller holds one there.
+    `held` are the slots of which the caller holds one: no turn is taken there.
     """
 
     def __init__(
-        self, registry: Source, repository: str, blob: Descriptor, offset: int = 0, *, has_slot: bool = False
+        self, registry: Source, repository: str, blob: Descriptor, offset: int = 0, *, held: Slots | None = None
     ) -> None:
         self.received = 0
-        self._has_slot = has_slot
+        self._held = held
         self._registry = registry
         self._repository = repository
         self._blob = blob
@@ -93,8 +93,7 @@ class BlobStream:
         stalled = 0
         while self._offset < self._blob.size:
             begun, cut = self._offset, None
-            with self._turn(self._blob.size - begun):
-                body = self._registry.read_blob(self._repository, self._blob, begun)
+            with self._registry.open_blob(self._repository, self._blob, begun, held=self._held) as body:
                 try:
                     yield from self._new_bytes(body)
                 except UnreachableError as error:
@@ -104,11 +103,8 @@ class BlobStream:
             stalled = 0 if self._offset > begun else stalled + 1
             if stalled >= STALLED_ATTEMPTS:
                 raise _given_up(self._registry, self._repository, self._blob, self._offset, cut) from None
-            if stalled:
+            if stalled or cut.is_timeout:  # a cut costs nothing, but one who stalls may do so after every few bytes
                 self._registry.recover(self._blob, stalled, cut)
-
-    def _turn(self, size: int) -> AbstractContextManager[None]:
-        return nullcontext() if self._has_slot else self._registry.body_slot(size)
 
     def _new_bytes(self, body: BlobBody) -> Iterator[bytes]:
         """What `body` brings beyond what we have: one that begins anew is passed over so far, never appended."""

@@ -10,9 +10,10 @@ from edgelift.oci.budget import Budget
 from edgelift.oci.credentials import Credentials
 from edgelift.oci.mirrored import LAST_REST, REST, MirroredRegistry, PlacedRegistry, Rests
 from edgelift.oci.mirrors import Mirrors, Place
-from edgelift.oci.pacing import Clock
+from edgelift.oci.pacing import Clock, Pause
 from edgelift.oci.reference import canonical_registry
 from edgelift.oci.registry import Registry
+from edgelift.oci.slots import Slots
 from edgelift.oci.source import Source
 from edgelift.transport import TransportSettings
 
@@ -20,8 +21,8 @@ _MIRROR_ATTEMPTS = 2  # of one request to a mirror: others can be asked
 _MIRROR_PAUSE = 10.0  # seconds that a mirror is waited for where it asks for a pause
 _NO_MIRRORS = Mirrors()
 
-# Clients for one host that are apart: a mirror is not waited for, and what a source is read from may be the target of
-# a push as well, which must not wait for itself.
+# Clients for one host that are apart: a mirror is not waited for, and what is pushed to may make repositories. What the
+# host bears is one thing for all of them: they share its slots and its pause.
 _Use = Literal["registry", "mirror", "last place"]
 
 
@@ -47,6 +48,7 @@ class Registries:
         self.mirrors = mirrors
         self._clock = clock or Clock()
         self._clients: dict[tuple[str, _Use], Registry] = {}
+        self._shared: dict[str, tuple[Slots, Pause]] = {}
         self._sources: dict[tuple[str, tuple[Place, ...]], MirroredRegistry] = {}
         self._rests = Rests(self._clock)
         self._lock = threading.RLock()
@@ -78,7 +80,10 @@ class Registries:
                 settings = self._hosts.get(host, self._settings)
                 if use == "mirror":
                     settings = replace(settings, attempts=_MIRROR_ATTEMPTS, longest_pause=_MIRROR_PAUSE)
-                self._clients[host, use] = Registry(host, settings, self._credentials, clock=self._clock)
+                slots, pause = self._shared.setdefault(host, (Slots(settings.parallel), Pause(host, self._clock)))
+                self._clients[host, use] = Registry(
+                    host, settings, self._credentials, clock=self._clock, slots=slots, pause=pause
+                )
             return self._clients[host, use]
 
     def budgets(self) -> dict[str, Budget]:

@@ -5,7 +5,7 @@ is known.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 
 import httpx
@@ -27,9 +27,10 @@ from edgelift.oci.digest import Digest
 from edgelift.oci.download import BlobBody, read_blob
 from edgelift.oci.listing import list_repositories, list_tags
 from edgelift.oci.manifest import ACCEPT, INDEX_TYPES, MANIFEST_LIMIT, MANIFEST_TYPES, Manifest, parse_manifest
-from edgelift.oci.pacing import Clock
+from edgelift.oci.pacing import Clock, Pause
 from edgelift.oci.reference import canonical_registry, for_message, is_registry, is_repository, is_tag
 from edgelift.oci.session import check_digest
+from edgelift.oci.slots import Slots
 from edgelift.oci.upload import CreateRepository, Outcome, Upload, UploadTerms, check_push, find_blob, scope_of
 from edgelift.oci.wire import ATTEMPTS, Call, Reply
 from edgelift.transport import TransportSettings
@@ -42,11 +43,19 @@ class Registry:
     """One registry, as `host[:port]`; safe to share between threads.
 
     Every method raises `RegistryError`: `NotFoundError`, `DeniedError`, `UnreachableError`, `RefusedError` or itself.
-    Requests are retried, and every thread pauses when the registry asks for it.
+    Requests are retried, and every thread pauses when the registry asks for it. Several clients for one host share
+    `slots` and `pause`.
     """
 
     def __init__(
-        self, host: str, settings: TransportSettings, credentials: Credentials, *, clock: Clock | None = None
+        self,
+        host: str,
+        settings: TransportSettings,
+        credentials: Credentials,
+        *,
+        clock: Clock | None = None,
+        slots: Slots | None = None,
+        pause: Pause | None = None,
     ) -> None:
         if not is_registry(host):
             raise MalformedReferenceError(
@@ -55,7 +64,7 @@ class Registry:
             )
         self.host = canonical_registry(host)
         clock = clock or Clock()
-        self._channel = Channel(self.host, settings, credentials, clock)
+        self._channel = Channel(self.host, settings, credentials, clock, slots, pause)
         self._terms = UploadTerms(RequestLimit(self.host, settings.largest_request), clock)
 
     @property
@@ -166,6 +175,15 @@ class Registry:
         self._check(repository)
         return read_blob(self._channel, repository, descriptor, offset)
 
+    @contextmanager
+    def open_blob(
+        self, repository: str, descriptor: Descriptor, offset: int = 0, *, held: Slots | None = None
+    ) -> Iterator[BlobBody]:
+        """As `read_blob`, in turn: a slot is held for the body, but where it is one of `held`, which the caller has."""
+        slots = self._channel.slots
+        with nullcontext() if held is slots else slots.body(descriptor.size - offset):
+            yield self.read_blob(repository, descriptor, offset)
+
     def recover(
         self,
         blob: Descriptor,  # noqa: ARG002 - for sources that have a choice
@@ -176,16 +194,12 @@ class Registry:
 
         Raises `RateLimitError` where the registry wants to be left alone for longer than a run should wait.
         """
-        if isinstance(error, UnreachableError):
+        if attempt > 0 and isinstance(error, UnreachableError):
             self._channel.back_off(attempt, error)
 
     def served_by(self, repository: str) -> tuple[str, ...]:  # noqa: ARG002 - for sources that have a choice
         """Nothing: what is read from here comes from here."""
         return ()
-
-    def body_slot(self, size: int) -> AbstractContextManager[None]:
-        """Wait for the turn of a body of `size` bytes that is to be read, and hold it: see `Slots`."""
-        return self._channel.slots.body(size)
 
     def upload_blob(
         self,

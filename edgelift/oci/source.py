@@ -8,6 +8,7 @@ from edgelift.oci.descriptor import Descriptor
 from edgelift.oci.digest import Digest
 from edgelift.oci.download import BlobBody
 from edgelift.oci.manifest import Manifest
+from edgelift.oci.slots import Slots
 
 
 class Source(Protocol):
@@ -32,17 +33,20 @@ class Source(Protocol):
     def blob_size(self, repository: str, digest: Digest) -> int | None:
         """The size of a blob in bytes; None where it is not there."""
 
-    def read_blob(self, repository: str, descriptor: Descriptor, offset: int = 0) -> BlobBody:
-        """The bytes of a blob from `offset`, or from 0: see `BlobBody.offset`."""
+    def open_blob(
+        self, repository: str, descriptor: Descriptor, offset: int = 0, *, held: Slots | None = None
+    ) -> AbstractContextManager[BlobBody]:
+        """The bytes of a blob from `offset`, or from 0: see `BlobBody.offset`.
+
+        Waits for its turn where it is read from, and holds it; but not in `held`, of which the caller has one.
+        """
 
     def served_by(self, repository: str) -> tuple[str, ...]:
         """Where the content of `repository` has come from so far; nothing where there is no choice."""
 
-    def body_slot(self, size: int) -> AbstractContextManager[None]:
-        """Wait for the turn of a body of `size` bytes that is to be read, and hold it."""
-
     def recover(self, blob: Descriptor, attempt: int, error: UnreachableError | IntegrityError) -> None:
         """Before `blob` is asked for once more, because its bytes stopped coming or are wrong.
 
+        `attempt` counts those in a row that brought nothing new; it is 0 after a time-out that came after new bytes.
         Waits, or turns to another place. Raises `RegistryError` where waiting is no use.
         """

@@ -60,15 +60,27 @@ class Reply:
 class Wire:
     """Sends requests for the registry `host`, whose API is at `api_host`; safe to share between threads."""
 
-    def __init__(self, host: str, api_host: str, settings: TransportSettings, clock: Clock) -> None:
+    def __init__(
+        self,
+        host: str,
+        api_host: str,
+        settings: TransportSettings,
+        clock: Clock,
+        slots: Slots | None = None,
+        pause: Pause | None = None,
+    ) -> None:
         self.host = host
         self.api_host = api_host
         self.settings = settings
         self.clock = clock
-        self.pause = Pause(host, clock, settings.longest_pause)
+        self.pause = pause or Pause(host, clock)
         self.allowance = Allowance(host, clock)
-        self.slots = Slots(settings.parallel)
+        self.slots = slots or Slots(settings.parallel)
         self._client = open_client(settings, api_host)
+
+    def wait(self) -> None:
+        """Wait as long as the registry wants it; raises `RateLimitError` where that is longer than the settings say."""
+        self.pause.wait(self.settings.longest_pause)
 
     def send(self, call: Call, url: str, authorization: str | None = None) -> httpx.Response:
         """The answer to `call` at `url`, its body still unread; raises `UnreachableError`."""
