@@ -18,6 +18,7 @@ import oras.oci
 import oras.provider
 
 from edgelift.errors import BundleError, IntegrityError, RegistryError, StoreError
+from edgelift.oci.chunked import choose_chunk
 from edgelift.oci.descriptor import Descriptor
 from edgelift.oci.digest import Digest
 from edgelift.oci.manifest import OCI_MANIFEST, ImageManifest
@@ -30,8 +31,6 @@ from edgelift.oci.wire import ATTEMPTS, Call
 
 ARTIFACT_TYPE = "application/vnd.edgelift.archive.v1"
 _EMPTY = "application/vnd.oci.empty.v1+json"  # image-spec manifest.md, "Guidance for an Empty Descriptor"
-_CHUNK = 16 * 2**20  # bytes of one request; Amazon's registry takes none below 5 MiB,
-_SMALL_CHUNKS = {"ghcr.io": 4 * 2**20 - 1}  # and GitHub's none of 4 MiB and more
 _SESSION_LOST = frozenset({"BLOB_UPLOAD_UNKNOWN", "BLOB_UPLOAD_INVALID"})
 
 
@@ -144,7 +143,7 @@ class _Courier(oras.provider.Registry):  # type: ignore[misc] # oras-py has no t
         """Upload the file unless the registry has it. Few registries keep what was cut: each attempt begins anew."""
         container = oras.container.Container("name", registry=self._channel.host)
         container.registry, container.repository = self._channel.host, self._repository  # its parser guesses; we know
-        chunk = _SMALL_CHUNKS.get(self._channel.host, _CHUNK)
+        chunk = choose_chunk(self._channel.host)
         layer = {"digest": str(self._blob.digest), "size": self._blob.size}
         for attempt in range(1, UPLOADS + 1):
             try:

@@ -13,7 +13,7 @@ from urllib.parse import urljoin
 import httpx
 
 from edgelift.addresses import DEFAULT_PORTS, is_loopback, means, split_host
-from edgelift.errors import RegistryError
+from edgelift.errors import EdgeliftError, RegistryError
 from edgelift.oci.auth import Authenticator, Challenge, Token, TokenRequest, how_to_log_in, parse_challenges
 from edgelift.oci.budget import Allowance
 from edgelift.oci.credentials import Credentials
@@ -43,12 +43,14 @@ class Channel:
         settings: TransportSettings,
         credentials: Credentials,
         clock: Clock,
+        *,
         slots: Slots | None = None,
         pause: Pause | None = None,
     ) -> None:
         self.host = host
         self._settings = settings
-        self._wire = Wire(host, _DOCKER_HUB_API if host == DOCKER_HUB else host, settings, clock, slots, pause)
+        api_host = _DOCKER_HUB_API if host == DOCKER_HUB else host
+        self._wire = Wire(host, api_host, settings, clock, slots=slots, pause=pause)
         self._auth = Authenticator(host, credentials, self._fetch_token, clock)
         self._gate: UrlGate | None = None
         self._lock = threading.Lock()
@@ -90,14 +92,14 @@ class Channel:
             hint = f"{how_to_log_in(self.host)}; some registries also say so of names that they do not know"
         return refusal(self._wire.place(reply.url), call.doing, reply.status, reply.problem, hint)
 
-    def back_off(self, attempt: int, error: RegistryError) -> None:
+    def back_off(self, attempt: int, error: EdgeliftError) -> None:
         """Wait before the attempt after `attempt`; every thread waits where the registry says that it is too much.
 
         Raises `RegistryError` where the registry wants to be left alone for longer than a run should wait.
         """
         delay = choose_delay(attempt)
         _log.info("%s; attempt %d, the next in %.1f s or when the registry says", error.message, attempt, delay)
-        if error.status == httpx.codes.TOO_MANY_REQUESTS:
+        if isinstance(error, RegistryError) and error.status == httpx.codes.TOO_MANY_REQUESTS:
             self._wire.pause.extend(delay)
         else:
             self._wire.clock.sleep(delay)

@@ -12,10 +12,11 @@ import httpx
 
 from edgelift.errors import DeniedError, IntegrityError, RefusedError, RegistryError
 from edgelift.oci.channel import Channel
+from edgelift.oci.content import ContentError, guard_content
 from edgelift.oci.descriptor import Descriptor
 from edgelift.oci.session import Content, Session, is_session_lost
 
-CHUNK_SIZE = 16 * 2**20  # bytes
+CHUNK_SIZE = 16 * 2**20  # bytes; Amazon ECR takes none below 5 MiB
 SMALLEST_CHUNK = 2**20  # bytes; what nginx lets through when nobody has told it anything
 LARGEST_DEMAND = 256 * 2**20  # bytes; more is not sent at once, whatever the registry asks for
 TRIES = 5  # in one session, without a byte of progress
@@ -26,12 +27,17 @@ _MAY_BE_SIZE = frozenset({None, 408, 416, 502, 504})  # answers, or none at all,
 ReadRange = Callable[[int, int], Iterator[bytes]]
 
 
+def choose_chunk(host: str) -> int:
+    """How large chunks for the registry `host` are, in bytes, as long as it has not asked for others."""
+    return _CHUNK_SIZES.get(host, CHUNK_SIZE)
+
+
 class RequestLimit:
     """How much content one registry takes in a request, as far as that is known; shared by every thread of a run."""
 
     def __init__(self, host: str, largest: int | None = None) -> None:
         self.largest = largest
-        self._preferred = _CHUNK_SIZES.get(host, CHUNK_SIZE)
+        self._preferred = choose_chunk(host)
         self._lock = threading.Lock()
 
     def allows(self, size: int) -> bool:
@@ -99,7 +105,7 @@ class BlobSource:
         """Raise `IntegrityError` where all that was given is not the blob."""
         if self._hasher.hexdigest() == self.blob.digest.hex:
             return
-        for _ in self.read():  # a store finds the damage itself, and puts it aside
+        for _ in guard_content(self.read()):  # a store finds the damage itself, and puts it aside
             pass
         raise IntegrityError(f"what was read for {self.blob.digest} has another digest")
 
@@ -151,8 +157,8 @@ class ChunkedUpload:
     def send(self) -> RegistryError | None:
         """Send all of it. Gives the error that says so where the registry takes no blob in chunks.
 
-        Raises `RegistryError`, retryable where a new session may get through, and `IntegrityError` where the source
-        has other content.
+        Raises `RegistryError` and `ContentError`, retryable where a new session may get through, and `IntegrityError`
+        where the source has other content.
         """
         while True:
             try:
@@ -160,7 +166,7 @@ class ChunkedUpload:
                     self._finish()
                     return None
                 refusal = self._send_chunk()
-            except RegistryError as error:
+            except (RegistryError, ContentError) as error:
                 if not self._goes_on(error):
                     return None
             else:
@@ -194,12 +200,12 @@ class ChunkedUpload:
     def _finish(self) -> None:
         try:
             self._source.check()
-        except IntegrityError:
+        except (IntegrityError, ContentError):
             self._session.call_off()
             raise
         self._session.put(self._blob, b"", 0)
 
-    def _goes_on(self, error: RegistryError) -> bool:
+    def _goes_on(self, error: RegistryError | ContentError) -> bool:
         """Find out where to go on after `error`; False where the blob is there. Raises what ends this session."""
         self._misses += 1
         if self._misses == TRIES or _is_final(error):
@@ -208,7 +214,8 @@ class ChunkedUpload:
         if self._offset == self._blob.size and self._is_there():
             return False
         reached = self._session.ask(self._sent)
-        if (reached or 0) <= self._offset < self._blob.size and error.status in _MAY_BE_SIZE:
+        may_be_size = isinstance(error, RegistryError) and error.status in _MAY_BE_SIZE
+        if may_be_size and (reached or 0) <= self._offset < self._blob.size:
             self.largest = max(self._chunk() // 2, SMALLEST_CHUNK)
         if reached is None:
             raise RegistryError(f"{error.message}, and the upload cannot be continued", hint=error.hint, retryable=True)
@@ -242,7 +249,9 @@ class ChunkedUpload:
         )
 
 
-def _is_final(error: RegistryError) -> bool:
+def _is_final(error: RegistryError | ContentError) -> bool:
     """Whether no other chunk can help: what is too large, out of place or without a session can be sent otherwise."""
     of_size = (httpx.codes.REQUEST_ENTITY_TOO_LARGE, httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE)
-    return not (error.retryable or error.status in of_size or is_session_lost(error))
+    if error.retryable:
+        return False
+    return isinstance(error, ContentError) or not (error.status in of_size or is_session_lost(error))

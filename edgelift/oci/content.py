@@ -1,10 +1,11 @@
 """The ports between stores: anything blobs and manifests can be read from, or kept in."""
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from edgelift.errors import EdgeliftError
 from edgelift.oci.descriptor import Descriptor
 
 CHUNK = 256 * 1024  # bytes; larger reads fall out of the processor's cache
@@ -21,6 +22,36 @@ class ImageContent:
     def root(self) -> Descriptor:
         """The manifest or index that is tagged."""
         return self.manifests[-1]
+
+
+class ContentError(EdgeliftError):
+    """What is to be sent cannot be read, for the reason `cause`, which says nothing about who is to get it.
+
+    It goes through whatever judges the answers of a registry, and leaves this package as its cause.
+    """
+
+    def __init__(self, cause: EdgeliftError) -> None:
+        super().__init__(cause.message, hint=cause.hint, retryable=cause.retryable)
+        self.cause = cause
+
+
+def guard_content(content: Iterator[bytes]) -> Iterator[bytes]:
+    """The chunks of `content`; its errors are raised as `ContentError`."""
+    try:
+        yield from content
+    except ContentError:
+        raise
+    except EdgeliftError as error:
+        raise ContentError(error) from error
+
+
+@contextmanager
+def unwrap_content_errors() -> Iterator[None]:
+    """Raise the cause of a `ContentError`."""
+    try:
+        yield
+    except ContentError as error:
+        raise error.cause from None
 
 
 class ContentReader(Protocol):

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 from edgelift.errors import IntegrityError, UnreachableError
@@ -11,13 +12,17 @@ from edgelift.oci.digest import Digest
 from edgelift.oci.pull import BlobStream
 from edgelift.oci.push import Destination, KnownBlobs, OnConflict, push_content
 from edgelift.oci.registry import Registry
+from edgelift.oci.slots import Slots
 from edgelift.oci.source import Source
 from edgelift.oci.transfer import Progress, Transfer
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Where an image is copied from. `manifests` holds its manifests, which were read when it was pinned."""
+    """Where an image is copied from. `manifests` holds its manifests, which were read when it was pinned.
+
+    One that it has lost since is read from the registry.
+    """
 
     registry: Source
     repository: str
@@ -39,11 +44,10 @@ def copy_content(
 
     Inside one registry blobs are mounted, where it does that.
     """
-    is_home = origin.registry is registry
-    if is_home:
+    if origin.registry is registry:
         for blob in content.blobs:
             known.add(blob.digest, origin.repository)
-    source = _Passing(origin, has_slot=is_home)
+    source = _Passing(origin, content, registry.channel.slots)
     return push_content(
         source, content, registry, destination, known=known, on_conflict=on_conflict, force=force, progress=progress
     )
@@ -52,33 +56,37 @@ def copy_content(
 class _Passing:
     """The content of an image, read while it is sent on. Implements `oci.content.ContentReader`.
 
-    `has_slot` says that whoever reads holds a slot at the registry already.
+    Whoever reads a blob holds one of the slots `held`, which may be those of the registry that it is read from.
     """
 
-    def __init__(self, origin: Origin, *, has_slot: bool) -> None:
+    def __init__(self, origin: Origin, content: ImageContent, held: Slots) -> None:
         self._origin = origin
-        self._has_slot = has_slot
+        self._manifests = frozenset(manifest.digest for manifest in content.manifests)
+        self._held = held
         self._wrong: set[Digest] = set()
         self._lock = threading.Lock()
 
     def exists(self, descriptor: Descriptor) -> bool:
         """Whether the content is there with the descriptor's size."""
-        origin = self._origin
+        origin, digest = self._origin, descriptor.digest
+        if digest not in self._manifests:
+            return origin.registry.blob_size(origin.repository, digest) == descriptor.size
         if origin.manifests.exists(descriptor):
             return True
-        return origin.registry.blob_size(origin.repository, descriptor.digest) == descriptor.size
+        found = origin.registry.describe(origin.repository, digest)
+        return found is not None and found.size == descriptor.size
 
     def read(self, descriptor: Descriptor) -> Iterator[bytes]:
         """The content in chunks, hashed on the way; the last one is given only where all is right.
 
         Wrong bytes raise a retryable `UnreachableError` the first time and `IntegrityError` the second.
         """
-        origin = self._origin
-        if origin.manifests.exists(descriptor):
-            yield from origin.manifests.read(descriptor)
+        if descriptor.digest in self._manifests:
+            yield self._manifest(descriptor)
             return
+        origin = self._origin
         hasher, held = descriptor.digest.hasher(), b""
-        for chunk in BlobStream(origin.registry, origin.repository, descriptor, has_slot=self._has_slot):
+        for chunk in BlobStream(origin.registry, origin.repository, descriptor, held=self._held):
             if held:
                 yield held
             hasher.update(chunk)
@@ -89,6 +97,13 @@ class _Passing:
             raise error
         if held:
             yield held
+
+    def _manifest(self, descriptor: Descriptor) -> bytes:
+        origin = self._origin
+        if origin.manifests.exists(descriptor):
+            with suppress(IntegrityError):  # the store has put aside what was damaged
+                return b"".join(origin.manifests.read(descriptor))
+        return origin.registry.read_manifest(origin.repository, descriptor.digest).raw
 
     def _mismatch(self, descriptor: Descriptor) -> UnreachableError | IntegrityError:
         place = f"{self._origin.registry.host}/{self._origin.repository}"

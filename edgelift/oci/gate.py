@@ -109,7 +109,7 @@ class UrlGate:
 
 def is_same_origin(first: httpx.URL, second: httpx.URL) -> bool:
     """Whether scheme, host and port are the same: two URLs of one server."""
-    return (first.scheme, first.host, first.port) == (second.scheme, second.host, second.port)
+    return (first.scheme, first.raw_host, first.port) == (second.scheme, second.raw_host, second.port)
 
 
 def show(url: httpx.URL) -> str:

@@ -78,7 +78,7 @@ class MirroredRegistry:
         self._lock = threading.Lock()
         self._lacking: set[tuple[Place, str]] = set()  # a place, and a repository that it last had nothing of
         self._serving: dict[Digest, PlacedRegistry] = {}  # who gives, or has given, the bytes of a blob
-        self._failed = Counter[tuple[Place, Digest]]()  # how often bytes of a blob stopped coming, or were wrong
+        self._failed = Counter[tuple[Place, str]]()  # how often bytes of a blob stopped coming, or were wrong
         self._stalled = defaultdict[Place, set[Digest]](set)  # the blobs whose bytes did not come in time
         self._gave: set[tuple[Place, str]] = set()  # a place, and a repository that it gave something of
 
@@ -148,7 +148,7 @@ class MirroredRegistry:
         """Let a mirror rest that stalls again and again, once another place has shown that it serves."""
         stalled = self._stalled[at.place]
         stalled.add(digest)
-        serving = {place.host for place, _ in self._gave} - {at.place.host}
+        serving = {place.host for place, _ in tuple(self._gave)} - {at.place.host}
         if at is self._places[-1] or len(stalled) < STALLED_BLOBS or all(map(self._rests.why, serving)):
             return
         stalled.clear()
@@ -165,12 +165,12 @@ class MirroredRegistry:
                 hint="give the mirror or rewrite of this registry another prefix",
             )
         if ":" in selector:
-            candidates.sort(key=lambda each: self._is_unlikely(each, selector))
+            candidates.sort(key=lambda each: self._doubts(each, selector))
         return candidates
 
-    def _is_unlikely(self, candidate: _Candidate, selector: str) -> tuple[int, bool]:
+    def _doubts(self, candidate: _Candidate, digest: str) -> tuple[int, bool]:
         place = candidate.at.place
-        return self._failed[place, Digest(selector)], (place, candidate.repository) in self._lacking
+        return self._failed[place, digest], (place, candidate.repository) in self._lacking
 
     def _ask(self, candidates: Sequence[_Candidate], ask: Callable[[Registry, str], Answer]) -> Answer:
         return self._ask_each(candidates, lambda candidate: ask(candidate.at.registry, candidate.name))

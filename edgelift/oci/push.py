@@ -11,7 +11,7 @@ from functools import partial
 from typing import Literal, Protocol
 
 from edgelift.errors import RefusedError, RegistryError
-from edgelift.oci.content import ContentReader, ImageContent, RangeReader
+from edgelift.oci.content import ContentReader, ImageContent, RangeReader, guard_content, unwrap_content_errors
 from edgelift.oci.descriptor import Descriptor
 from edgelift.oci.digest import Digest
 from edgelift.oci.registry import Registry
@@ -54,6 +54,7 @@ class KnownBlobs:
         self._homes[digest] = repository
 
 
+@unwrap_content_errors()
 def push_content(
     source: ContentReader,
     content: ImageContent,
@@ -77,6 +78,8 @@ def push_content(
     standing = registry.describe(repository, tag)
     if standing is not None and standing.digest != root.digest:
         if on_conflict == "keep":
+            if progress is not None:
+                progress(sum(blob.size for blob in content.blobs))
             return Transfer()
         if on_conflict == "fail":
             raise tag_conflict(registry.host, repository, tag, standing.digest, root.digest)
@@ -178,5 +181,5 @@ class _Push:
         return Transfer(mounted=1) if outcome == "mounted" else Transfer(present=1)
 
     def _write(self, selector: str, descriptor: Descriptor) -> None:
-        raw = b"".join(self._source.read(descriptor))
+        raw = b"".join(guard_content(self._source.read(descriptor)))
         self._registry.write_manifest(self._repository, selector, raw, descriptor.media_type)

@@ -64,7 +64,7 @@ class Registry:
             )
         self.host = canonical_registry(host)
         clock = clock or Clock()
-        self._channel = Channel(self.host, settings, credentials, clock, slots, pause)
+        self._channel = Channel(self.host, settings, credentials, clock, slots=slots, pause=pause)
         self._terms = UploadTerms(RequestLimit(self.host, settings.largest_request), clock)
 
     @property

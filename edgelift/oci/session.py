@@ -12,6 +12,7 @@ import httpx
 
 from edgelift.errors import IntegrityError, RegistryError
 from edgelift.oci.channel import Channel
+from edgelift.oci.content import ContentError, guard_content
 from edgelift.oci.descriptor import Descriptor
 from edgelift.oci.digest import Digest
 from edgelift.oci.wire import Call, Reply
@@ -20,7 +21,7 @@ SLOWEST_COMMIT = 8 * 2**20  # bytes/s; how slowly a registry may put what it got
 
 Content = Callable[[], Iterator[bytes]]
 
-_LENGTH = re.compile(r"[0-9]{1,19}")
+LENGTH = re.compile(r"[0-9]{1,19}")
 _RANGE = re.compile(r"(?:bytes[ =])?0-([0-9]{1,19})")  # no unit, says the specification; some write one
 _LOST = frozenset({"BLOB_UPLOAD_UNKNOWN", "BLOB_UPLOAD_INVALID"})
 
@@ -42,20 +43,17 @@ class Session:
         self._doing, self._repository, self._scopes = call.doing, call.repository, call.scopes[:1]
         self._url = session_of(channel, call, reply)
         least = reply.headers.get("oci-chunk-min-length", "")
-        self.smallest_chunk = int(least) if _LENGTH.fullmatch(least) else 0
+        self.smallest_chunk = int(least) if LENGTH.fullmatch(least) else 0
 
     def put(self, blob: Descriptor, content: Content | bytes, length: int) -> None:
         """Send `content`, the last `length` bytes of `blob`, and have it named. Raises `RegistryError`.
 
-        Raises `IntegrityError`, and calls the upload off, where our own side finds that it has other content.
+        Raises `ContentError` where `content` fails, and calls the upload off where that is final; `IntegrityError`
+        where the registry says that it got something else.
         """
         url = with_digest(self._url, blob.digest)
         call = self._call("PUT", url, {"content-length": str(length)}, content, blob.size)
-        try:
-            reply = self._channel.exchange(call)
-        except IntegrityError:
-            self.call_off()
-            raise
+        reply = self._exchange(call)
         if reply.status not in (httpx.codes.CREATED, httpx.codes.NO_CONTENT):
             raise self._channel.refusal(call, reply)
         check_digest(self._channel.host, reply, blob.digest)
@@ -63,16 +61,12 @@ class Session:
     def patch(self, start: int, stop: int, content: Content) -> int:
         """Send bytes `start` to `stop` (exclusive); gives where the registry wants to go on.
 
-        Raises `RegistryError`, and `IntegrityError` as `put` does. An answer without `Range` is taken at its status:
+        Raises `RegistryError`, and `ContentError` as `put` does. An answer without `Range` is taken at its status:
         the digest at the end tells the truth.
         """
         headers = {"content-length": str(stop - start), "content-range": f"{start}-{stop - 1}"}
         call = self._call("PATCH", self._url, headers, content, stop - start)
-        try:
-            reply = self._channel.exchange(call)
-        except IntegrityError:
-            self.call_off()
-            raise
+        reply = self._exchange(call)
         if reply.status not in (httpx.codes.ACCEPTED, httpx.codes.CREATED, httpx.codes.NO_CONTENT):  # 201: Amazon ECR
             raise self._channel.refusal(call, reply)
         self._move(call, reply)
@@ -104,11 +98,19 @@ class Session:
             self._repository,
             self._scopes,
             headers={"content-type": "application/octet-stream", **headers},
-            content=content,
+            content=(lambda: guard_content(content())) if callable(content) else content,
             attempts=1,
             extra_time=size / SLOWEST_COMMIT,
             has_slot=True,
         )
+
+    def _exchange(self, call: Call) -> Reply:
+        try:
+            return self._channel.exchange(call)
+        except ContentError as error:
+            if not error.retryable:  # else it may go on
+                self.call_off()
+            raise
 
     def _move(self, call: Call, reply: Reply) -> None:
         if reply.headers.get("location"):

@@ -5,27 +5,26 @@ the same after every failure: look whether the blob is there, else begin anew. W
 get through, `chunked` sends smaller ones.
 """
 
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 import httpx
 
-from edgelift.errors import EdgeliftError, RegistryError
+from edgelift.errors import RegistryError
 from edgelift.oci.channel import Channel
 from edgelift.oci.chunked import SMALLEST_CHUNK, BlobSource, ChunkedUpload, ReadRange, RequestLimit
+from edgelift.oci.content import ContentError, unwrap_content_errors
 from edgelift.oci.descriptor import Descriptor
 from edgelift.oci.digest import Digest
 from edgelift.oci.pacing import Clock
-from edgelift.oci.session import Content, Session, is_session_lost
+from edgelift.oci.session import LENGTH, Content, Session, is_session_lost
 from edgelift.oci.wire import Call, Reply
 
 Outcome = Literal["exists", "mounted", "uploaded"]
 CreateRepository = Callable[[str], None]
 
 UPLOADS = 5  # of one blob, each from its first byte
-_LENGTH = re.compile(r"[0-9]{1,19}")
 _CUT = frozenset({None, 408, 502, 504})  # answers, or none at all, to a request that a proxy has cut
 _SHORT = 10.0  # seconds; two cuts as early as that have nothing in common yet
 
@@ -49,7 +48,6 @@ class _Cut:
     began: float
     sent: int = 0
     seconds: float = 0.0
-    is_ours: bool = False  # what was to be sent stopped coming
 
     def is_like(self, other: "_Cut") -> bool:
         """Whether both came about as far, in bytes or in time: then a limit has cut them, and no accident."""
@@ -75,7 +73,7 @@ def find_blob(channel: Channel, repository: str, digest: Digest, actions: str) -
     if reply.status != httpx.codes.OK:
         raise channel.refusal(call, reply)
     length = reply.headers.get("content-length", "")
-    if not _LENGTH.fullmatch(length):
+    if not LENGTH.fullmatch(length):
         raise RegistryError(f"{channel.host}: cannot {call.doing}: the answer does not say how long it is")
     return int(length)
 
@@ -122,8 +120,9 @@ class Upload:
         self._is_hopeless = False  # neither whole nor in chunks
         self._is_believed = True  # the registry, where it says that it has the blob
 
+    @unwrap_content_errors()
     def run(self, mount_from: str | None, *, force: bool) -> Outcome:
-        """Bring the blob there in the cheapest way.
+        """Bring the blob there in the cheapest way; raises `RegistryError`, and errors of `read` as they are.
 
         With `force` the registry is not asked whether it has the blob: its word has proved wrong.
         """
@@ -146,9 +145,10 @@ class Upload:
                 # from chunk to chunk, and two uploads must not wait for each other's.
                 with self._channel.slots.body(self._blob.size):
                     self._send(session)
-            except RegistryError as error:
-                has_other_way = self._way() != way and not self._is_hopeless
-                if not has_other_way and (attempt == UPLOADS or not (error.retryable or is_session_lost(error))):
+            except (RegistryError, ContentError) as error:
+                is_answer = isinstance(error, RegistryError)
+                has_other_way = is_answer and self._way() != way and not self._is_hopeless
+                if not has_other_way and (attempt == UPLOADS or not _may_pass(error)):
                     raise
                 self._channel.back_off(attempt, error)
                 attempt = 1 if has_other_way else attempt + 1
@@ -226,19 +226,15 @@ class Upload:
             cut.seconds = self._terms.clock.now() - cut.began
             if error.status == httpx.codes.REQUEST_ENTITY_TOO_LARGE and self._terms.limit.refuse(self._blob.size):
                 session.call_off()
-            elif error.status in _CUT and error.retryable and cut.sent < self._blob.size and not cut.is_ours:
+            elif error.status in _CUT and error.retryable and cut.sent < self._blob.size:
                 self._compare(cut)
             raise
 
     def _watch(self, cut: _Cut) -> Iterator[bytes]:
         cut.sent = 0
-        try:
-            for piece in self._read():
-                cut.sent += len(piece)
-                yield piece
-        except EdgeliftError:
-            cut.is_ours = True
-            raise
+        for piece in self._read():
+            cut.sent += len(piece)
+            yield piece
 
     def _compare(self, cut: _Cut) -> None:
         """Send the blob in chunks where it was cut at about the same place before."""
@@ -251,6 +247,10 @@ class Upload:
 
 def _is_near(first: float, second: float) -> bool:
     return abs(first - second) <= max(first, second) / 10
+
+
+def _may_pass(error: RegistryError | ContentError) -> bool:
+    return error.retryable or (isinstance(error, RegistryError) and is_session_lost(error))
 
 
 def _misses_repository(reply: Reply) -> bool:

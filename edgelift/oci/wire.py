@@ -66,6 +66,7 @@ class Wire:
         api_host: str,
         settings: TransportSettings,
         clock: Clock,
+        *,
         slots: Slots | None = None,
         pause: Pause | None = None,
     ) -> None:

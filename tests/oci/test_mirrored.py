@@ -1,6 +1,7 @@
 """Reading from mirrors: passed over where they fail, continued at the same byte, trusted with nothing."""
 
 import logging
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -52,21 +53,31 @@ class Site:
         return simulator
 
     def registries(
-        self, *mirrors: str, rewrites: tuple[str, ...] = (), credentials: Credentials | None = None
+        self,
+        *mirrors: str,
+        rewrites: tuple[str, ...] = (),
+        credentials: Credentials | None = None,
+        settings: TransportSettings = TransportSettings(connect_timeout=2),
     ) -> Registries:
         """Clients for a run: read from the `mirrors`, places each, else from the original."""
         rules = Mirrors.parse(
             [f"{self.original.host}={place}" for place in mirrors],
             [f"{self.original.host}={place}" for place in rewrites],
         )
-        settings = TransportSettings(connect_timeout=2)
         made = Registries(settings, credentials or Credentials(), mirrors=rules, clock=self.hands.clock)
         self._servers.callback(made.close)
         return made
 
-    def source(self, *mirrors: str, rewrites: tuple[str, ...] = (), credentials: Credentials | None = None) -> Source:
+    def source(
+        self,
+        *mirrors: str,
+        rewrites: tuple[str, ...] = (),
+        credentials: Credentials | None = None,
+        idle_timeout: float = 60,
+    ) -> Source:
         """What the image is read from."""
-        made = self.registries(*mirrors, rewrites=rewrites, credentials=credentials)
+        settings = TransportSettings(connect_timeout=2, idle_timeout=idle_timeout)
+        made = self.registries(*mirrors, rewrites=rewrites, credentials=credentials, settings=settings)
         return made.source(self.original.host, "team/app")
 
     @property
@@ -280,6 +291,65 @@ def test_a_mirror_that_brings_nothing_is_left_at_once(site: Site, store: LocalSt
     pull_blob(site.source(site.hub), "team/app", BLOB, store)
 
     assert (len(ranges(site.mirror)), ranges(site.original), site.hands.slept) == (1, [None], [])
+
+
+def test_a_mirror_that_stalls_is_left_at_the_same_byte(site: Site, store: LocalStore) -> None:
+    """One who sends a little and falls silent is not waited for again, and the next place goes on where it stopped."""
+    site.mirror.stall("GET", BLOB.digest, after_bytes=100_000, times=None)
+    pull_blob(site.source(site.hub, idle_timeout=0.3), "team/app", BLOB, store)
+
+    assert (ranges(site.mirror), ranges(site.original)) == ([None], ["bytes=100000-"])
+    assert (b"".join(store.read(BLOB)), site.hands.slept) == (APP.contents[BLOB.digest], [])
+
+
+def test_the_only_place_that_is_left_may_stall(site: Site, store: LocalStore) -> None:
+    """A time-out after new bytes is no failure where there is nobody else to ask."""
+    for stalled in range(7):
+        site.original.stall("GET", BLOB.digest, after_bytes=50_000, skip=stalled)
+    pull_blob(site.source(idle_timeout=0.1), "team/app", BLOB, store)
+
+    assert len(ranges(site.original)) == 8
+    assert (b"".join(store.read(BLOB)), site.hands.slept) == (APP.contents[BLOB.digest], [])
+
+
+def test_a_mirror_that_stalls_with_every_blob_rests(site: Site, store: LocalStore) -> None:
+    """After a few blobs it is not asked any more: each would cost a time-out."""
+    image = make_image("team/many", layers=tuple(SampleLayer("tar", 20_000 + size) for size in range(6)))
+    site.original.put_image(image)
+    site.mirror.put_image(rename_image(image, "hub/team/many", image.tag))
+    site.mirror.stall("GET", "/blobs/", after_bytes=100, times=None)
+    source = site.source(site.hub, idle_timeout=0.2)
+    for blob in image.blobs:
+        pull_blob(source, "team/many", blob, store)
+
+    assert (len(image.blobs), site.mirror.count("GET", "/blobs/")) == (7, 3)
+    assert all(store.exists(blob) for blob in image.blobs)
+
+
+def test_a_blob_takes_its_turn_where_it_is_read(site: Site, store: LocalStore) -> None:
+    """A mirror that lacks the blob keeps no slot for it, and the place that gives it has one taken."""
+    registries = site.registries(site.hub, settings=TransportSettings(parallel=1))
+    source = registries.source(site.original.host, "team/app")
+    site.mirror.fail("GET", BLOB.digest, status=404, times=None)
+    with source.open_blob("team/app", BLOB) as body:
+        busy = is_busy(registries.registry(site.mirror.host)), is_busy(registries.registry(site.original.host))
+        assert b"".join(body.chunks) == APP.contents[BLOB.digest]
+
+    assert busy == (False, True)
+    assert not is_busy(registries.registry(site.original.host))
+
+
+def is_busy(registry: Registry) -> bool:
+    """Whether a body is on its way to or from a registry that allows one at a time."""
+    begun = threading.Event()
+
+    def take() -> None:
+        with registry.channel.slots.body(1):
+            begun.set()
+
+    thread = threading.Thread(target=take, daemon=True)
+    thread.start()
+    return not begun.wait(0.2)
 
 
 def test_a_mirror_serves_on_where_the_others_are_gone(site: Site, store: LocalStore) -> None:

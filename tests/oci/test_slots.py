@@ -170,8 +170,8 @@ def test_no_more_requests_are_on_their_way_than_allowed(sim: RegistrySimulator) 
 
         def fetch(number: int) -> None:
             blob = manifest.blobs[number]
-            with registry.body_slot(blob.size):
-                list(registry.read_blob("team/app", blob).chunks)
+            with registry.open_blob("team/app", blob) as body:
+                list(body.chunks)
 
         threads = begin(*(lambda n=n: fetch(n) for n in range(8)))
         wait_until(lambda: sim.count("GET", "/blobs/") >= 2)
