@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from edgelift.demo.content import SampleImage, SampleLayer, make_image
-from edgelift.errors import IntegrityError
+from edgelift.errors import IntegrityError, NotFoundError
 from edgelift.oci.content import ImageContent
 from edgelift.oci.copy import Origin, copy_content
 from edgelift.oci.credentials import Credentials
@@ -21,6 +21,7 @@ from tests.simulators.registry import RegistrySimulator
 
 APP = make_image("team/app", architectures=("amd64", "arm64"), layers=(SampleLayer("gzip", 9000), SampleLayer("empty")))
 LAYER = max(APP.blobs, key=lambda blob: blob.size)
+USUAL = TransportSettings()
 
 
 @dataclass(frozen=True)
@@ -39,14 +40,23 @@ class Pair:
     target: RegistrySimulator
     manifests: LocalStore
 
-    def copy(self, place: Place = Place(), *, inside: bool = False, force: bool = False) -> Transfer:
-        """Copy with clients that do not wait between attempts; `inside` the source, to another repository of it."""
+    def copy(
+        self,
+        place: Place = Place(),
+        *,
+        inside: bool = False,
+        force: bool = False,
+        settings: TransportSettings = USUAL,
+        image: SampleImage = APP,
+    ) -> Transfer:
+        """Copy with clients that do not wait between attempts; `inside` the source, to another repository of it.
+
+        `settings` are those of the target.
+        """
         source = Registry(self.source.host, TransportSettings(), Credentials(), clock=Hands().clock)
-        target = (
-            source if inside else Registry(self.target.host, TransportSettings(), Credentials(), clock=Hands().clock)
-        )
-        content = ImageContent(APP.manifests, APP.blobs)
-        origin = Origin(source, "team/app", self.manifests)
+        target = source if inside else Registry(self.target.host, settings, Credentials(), clock=Hands().clock)
+        content = ImageContent(image.manifests, image.blobs)
+        origin = Origin(source, image.repository, self.manifests)
         return copy_content(origin, content, target, place, known=KnownBlobs(), force=force)
 
     def served(self, image: SampleImage, place: Place = Place(), *, inside: bool = False) -> dict[str, bytes]:
@@ -163,3 +173,50 @@ def test_force_sends_all_of_an_image_that_stands(pair: Pair) -> None:
     again = pair.copy(force=True)
 
     assert again.moved == len(APP.blobs)
+
+
+SETTINGS = {"whole": USUAL, "in chunks": TransportSettings(largest_request=2**20)}
+
+
+@pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
+@pytest.mark.parametrize("code", ["BLOB_UNKNOWN", ""])
+def test_what_the_source_lacks_is_its_own_word(code: str, settings: TransportSettings, pair: Pair) -> None:
+    """A 404 of the source is raised as it is, after one upload: no other way to the target would help."""
+    large = make_image("team/large", layers=(SampleLayer("tar", 2**20 + 2**19),))
+    layer = max(large.blobs, key=lambda blob: blob.size)
+    pair.source.put_image(large)
+    for manifest in large.manifests:
+        pair.manifests.write(manifest, large.contents[manifest.digest])
+    if code:
+        pair.source.fail("GET", f"/blobs/{layer.digest}", status=404, code=code, times=None)
+    else:
+        pair.source.reply("GET", f"/blobs/{layer.digest}", status=404, times=None)
+    with pytest.raises(NotFoundError) as caught:
+        pair.copy(settings=settings, image=large)
+
+    assert (caught.value.message.startswith(pair.source.host), caught.value.status) == (True, 404)
+    assert pair.source.count("GET", f"/blobs/{layer.digest}") == 1
+    assert pair.target.count("DELETE", "/uploads/", status=204) == 1
+
+
+def test_a_manifest_that_the_store_has_lost_is_read_as_one(pair: Pair) -> None:
+    """Missing or damaged there, it comes from the source, where manifests are."""
+    missing, damaged = (pair.manifests.path(manifest.digest) for manifest in APP.manifests[:2])
+    missing.unlink()
+    damaged.write_bytes(bytes(damaged.stat().st_size))
+    pair.copy()
+
+    assert pair.served(APP) == dict(APP.contents)
+    assert (pair.source.count("GET", "/manifests/"), pair.source.count("HEAD", "/blobs/")) == (2, 0)
+
+
+def test_a_manifest_that_the_source_misses_says_nothing_of_the_target(pair: Pair) -> None:
+    """Whatever code the source gives, the blobs that the target has taken are not sent again."""
+    root = APP.manifests[-1]
+    pair.manifests.path(root.digest).unlink()
+    pair.source.fail("GET", f"/manifests/{root.digest}", status=404, code="BLOB_UNKNOWN", times=None)
+    with pytest.raises(NotFoundError, match=pair.source.host):
+        pair.copy()
+
+    assert pair.source.count("GET", f"/manifests/{root.digest}") == 1
+    assert pair.target.count("PUT", "/blobs/uploads/") == len(APP.blobs)

@@ -4,6 +4,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,6 +34,7 @@ COPY = rename_image(APP, "hub/team/app", APP.tag)
 BLOB = max(APP.blobs, key=lambda blob: blob.size)
 CONTENT = ImageContent(APP.manifests, APP.blobs)
 NOWHERE = "127.0.0.1:1"  # where nobody listens
+IMPATIENT = TransportSettings(connect_timeout=2)
 
 
 class Site:
@@ -57,7 +59,7 @@ class Site:
         *mirrors: str,
         rewrites: tuple[str, ...] = (),
         credentials: Credentials | None = None,
-        settings: TransportSettings = TransportSettings(connect_timeout=2),
+        settings: TransportSettings = IMPATIENT,
     ) -> Registries:
         """Clients for a run: read from the `mirrors`, places each, else from the original."""
         rules = Mirrors.parse(
@@ -76,7 +78,7 @@ class Site:
         idle_timeout: float = 60,
     ) -> Source:
         """What the image is read from."""
-        settings = TransportSettings(connect_timeout=2, idle_timeout=idle_timeout)
+        settings = replace(IMPATIENT, idle_timeout=idle_timeout)
         made = self.registries(*mirrors, rewrites=rewrites, credentials=credentials, settings=settings)
         return made.source(self.original.host, "team/app")
 
