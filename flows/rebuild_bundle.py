@@ -36,7 +36,7 @@ def rebuild_bundle(
         archive: Where the bundle is kept, too.
         store: Folder of the working store; empty for the one in the user's cache.
     """
-    lock = replay_lock(lock_file, store, output)
+    lock = replay_lock(lock_file, name, store, output)
     log_in(lock.definition, access)
     if archive:
         check_archive(archive, access)

@@ -11,7 +11,7 @@ from edgelift.bundle.standing import ensure_bundle
 from edgelift.documents import write_document
 from edgelift.oci.digest import Digest
 from edgelift.sizes import format_size
-from tasks.connect import open_store, path_of
+from tasks.connect import bundle_path, open_store, path_of
 from tasks.narrate import narrate, narrate_progress
 
 
@@ -35,12 +35,11 @@ def assemble_content(lock: BundleLock, name: str, store: str | None, output: str
 
     A bundle of the same lock that stands there is verified, and written anew only where it is wrong.
     """
-    folder = path_of(output)
     lock_path = _lock_path(name, output)
     summary, is_new = ensure_bundle(
         lock,
         open_store(store),
-        folder / f"{name}.tar.zst",
+        bundle_path(name, output),
         progress=narrate_progress(f"assembling {name}", lock.unique_size),
     )
     write_document(lock_path, lock.to_json())

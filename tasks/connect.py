@@ -30,6 +30,11 @@ def path_of(text: str) -> Path:
     return Path(text).expanduser().absolute()
 
 
+def bundle_path(name: str, output: str) -> Path:
+    """Where the bundle called `name` is, or would be, in the folder `output`."""
+    return path_of(output) / f"{name}.tar.zst"
+
+
 def open_content(path: str) -> ContentReader:
     """What to push from: a bundle where `path` is a file, else a store; opened once for all tasks of an attempt."""
     return _content(_attempt(), path_of(path))

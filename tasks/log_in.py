@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict
 
 from edgelift.access import Connections
 from edgelift.bundle.definition import BundleDefinition
-from edgelift.errors import PlanError, RegistryError
+from edgelift.errors import ConfigurationError, PlanError, RegistryError
 from edgelift.oci.mirrors import Place
 from edgelift.oci.reference import ImageReference
 from edgelift.oci.source import Source
@@ -37,11 +37,11 @@ def log_in(
     for client, places in sorted(_clients(connections, definition, target).items(), key=lambda item: item[1]):
         try:
             client.log_in()
-        except RegistryError as error:
+            source = connections.source_of(places[0].host, places[0].path)
+        except (RegistryError, ConfigurationError) as error:  # of credentials: their helper, or AWS, gives none
             failures.append(str(error))
             is_lasting = is_lasting or not error.retryable
             continue
-        source = connections.source_of(places[0].host, places[0].path)
         login = RegistryLogin(registry=" or ".join(dict.fromkeys(place.host for place in places)), source=source)
         logins.append(login)
         narrate(f"logged in to {login.registry}: {login.source}")

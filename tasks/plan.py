@@ -13,7 +13,7 @@ from edgelift.plan import plan_bundle
 from edgelift.site import RegistryAccess, TargetSettings
 from edgelift.sizes import format_size
 from edgelift.store.local import LocalStore
-from tasks.connect import connect, open_store, path_of
+from tasks.connect import bundle_path, connect, open_store, path_of
 from tasks.narrate import narrate
 from tasks.preflight import find_obstacles
 
@@ -44,10 +44,10 @@ def plan_lock(
 
 
 @task(name="replay lock", task_run_name="replay {lock_file}", cache_policy=NO_CACHE, persist_result=False)
-def replay_lock(lock_file: str, store: str | None, output: str) -> BundleLock:
-    """A lock from its file; raises `PlanError` where the disk is too small for it."""
+def replay_lock(lock_file: str, name: str, store: str | None, output: str) -> BundleLock:
+    """A lock from its file; raises `PlanError` where the disk is too small for its bundle, which is called `name`."""
     lock = BundleLock.from_json(read_document(path_of(lock_file)), lock_file)
-    shortage = check_disk(lock, open_store(store), path_of(output))
+    shortage = check_disk(lock, open_store(store), bundle_path(name, output))
     if shortage is not None:
         raise PlanError("the disk is too small; nothing was moved", [shortage])
     _narrate_totals(lock)
@@ -67,7 +67,7 @@ def _plan_anew(definition: BundleDefinition, access: RegistryAccess, content: Lo
 def _check_obstacles(
     lock: BundleLock, access: RegistryAccess, content: LocalStore, output: str | None, target: TargetSettings | None
 ) -> None:
-    shortage = check_disk(lock, content, path_of(output)) if output is not None else None
+    shortage = check_disk(lock, content, bundle_path(lock.definition.name, output)) if output is not None else None
     errors = [shortage] if shortage is not None else []
     if target is not None:
         errors += find_obstacles(lock, access, target)

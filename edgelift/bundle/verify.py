@@ -41,9 +41,15 @@ def verify_bundle(path: Path, *, progress: Progress | None = None) -> Verificati
     Raises `IntegrityError` where bytes are damaged and `BundleError` where the file is not to the byte the one that its
     lock gives, also where it holds the right content in another form. Both name the first bad place.
     """
-    with BundleReader.open(path) as bundle, FileDigest() as digest:
+    with BundleReader.open(path) as bundle:
+        return verify_open(bundle, progress=progress)
+
+
+def verify_open(bundle: BundleReader, *, progress: Progress | None = None) -> Verification:
+    """As `verify_bundle`, of the file that `bundle` has open, whatever has its name by now."""
+    with FileDigest() as digest:
         frames = FrameCheck(bundle.tar, bundle.container, digest)
-        needs = _check_members(bundle, _TarStream(str(path), frames.contents()), progress)
+        needs = _check_members(bundle, _TarStream(str(bundle.path), frames.contents()), progress)
         frames.finish(bundle.size)
         _check_images(bundle, needs)
         container = bundle.container

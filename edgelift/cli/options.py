@@ -132,7 +132,7 @@ MirrorRules = Annotated[
         "--mirror",
         metavar="SRC=PLACE",
         help="Read SRC (docker.io, ghcr.io/team) from PLACE (HOST:PORT/PREFIX) first. Repeatable, tried in order.",
-        rich_help_panel=SOURCE,
+        rich_help_panel=ACCESS,
     ),
 ]
 Rewrites = Annotated[
@@ -141,7 +141,7 @@ Rewrites = Annotated[
         "--rewrite",
         metavar="SRC=PLACE",
         help="Read SRC from PLACE instead; SRC itself is never asked. Repeatable.",
-        rich_help_panel=SOURCE,
+        rich_help_panel=ACCESS,
     ),
 ]
 Aws = Annotated[

@@ -80,7 +80,8 @@ def plan_delivery(
     with open_registries(access) as connections:
         plan = plan_bundle(defined.definition, connections.registries, content)
         errors, warnings = list(plan.errors), [*defined.warnings, *plan.warnings]
-        shortage = check_disk(plan.lock, content, output.parent if output is not None else content.root)
+        folder = output.parent if output is not None else content.root
+        shortage = check_disk(plan.lock, content, folder / f"{name}.tar.zst")
         errors += [shortage] if shortage is not None else []
         if target is not None:
             place = Target.parse(target.registry, target.rules, docker_hub_aliases=target.docker_hub_aliases)

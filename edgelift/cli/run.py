@@ -176,7 +176,10 @@ def sync(
     verbose: options.Verbose = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Do all of it for one site: build, archive, push, validate."""
+    """Do all of it for one site: build, archive, push, validate.
+
+    With `direct: true` in the site file, images are copied from registry to registry, and no bundle is made.
+    """
     set_verbosity(verbose=verbose, quiet=quiet)
     site = EdgeSite.from_yaml(read_document(site_file).decode(errors="replace"), str(site_file))
     check_locally(site.source)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgelift.bundle.lock import BundleLock, LockedImage
+from edgelift.bundle.standing import has_bundle
 from edgelift.delivery.target import Target, TargetName
 from edgelift.errors import IntegrityError, MalformedReferenceError, RefusedError, RegistryError
 from edgelift.oci.digest import Digest
@@ -76,11 +77,15 @@ def name_deliveries(lock: BundleLock, target: Target) -> tuple[tuple[Delivery, .
     return tuple(deliveries), tuple(errors)
 
 
-def check_disk(lock: BundleLock, store: LocalStore, output: Path) -> str | None:
-    """Why the disk is too small for the pull and the bundle, or None. Both count together where they share a disk."""
+def check_disk(lock: BundleLock, store: LocalStore, bundle: Path) -> str | None:
+    """Why the disk is too small for the pull and the file `bundle`, or None.
+
+    Both count together where they share a disk. What stands already as the bundle of `lock` need not be written.
+    """
     content = (*lock.unique_manifests(), *lock.unique_blobs())
     to_pull = sum(each.size for each in content if not store.exists(each))
-    to_write = lock.unique_size
+    to_write = 0 if has_bundle(lock, bundle) else lock.unique_size
+    output = bundle.parent
     if _device(store.root) == _device(output):
         return _shortage(store.root, to_pull + to_write)
     return _shortage(store.root, to_pull) or _shortage(output, to_write)

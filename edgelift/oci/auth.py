@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from edgelift.errors import DeniedError, RegistryError
+from edgelift.errors import DeniedError, EdgeliftError, RegistryError
 from edgelift.oci.credentials import Credential, Credentials
 from edgelift.oci.ecr import parse_ecr_host
 from edgelift.oci.pacing import Clock
@@ -118,8 +118,11 @@ class Authenticator:
         return self._challenge is not None
 
     def has_login(self, repository: str) -> bool:
-        """Whether there are credentials for `repository`."""
-        return self._credentials.find(self._host, repository) is not None
+        """Whether there are credentials for `repository`; also where there are, and they cannot be had now."""
+        try:
+            return self._credentials.find(self._host, repository) is not None
+        except EdgeliftError:
+            return True
 
     def authorize(self, repository: str, scopes: tuple[str, ...]) -> str | None:
         """The `Authorization` header for a request, fetching a token where the last one is stale.

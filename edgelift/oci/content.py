@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from edgelift.errors import EdgeliftError
+from edgelift.errors import EdgeliftError, RegistryError
 from edgelift.oci.descriptor import Descriptor
 
 CHUNK = 256 * 1024  # bytes; larger reads fall out of the processor's cache
@@ -27,11 +27,13 @@ class ImageContent:
 class ContentError(EdgeliftError):
     """What is to be sent cannot be read, for the reason `cause`, which says nothing about who is to get it.
 
-    It goes through whatever judges the answers of a registry, and leaves this package as its cause.
+    It goes through whatever judges the answers of a registry, and leaves this package as its cause. It is `retryable`
+    where the content may be read at once again: what a store has put aside has to be fetched first.
     """
 
     def __init__(self, cause: EdgeliftError) -> None:
-        super().__init__(cause.message, hint=cause.hint, retryable=cause.retryable)
+        may_pass = isinstance(cause, RegistryError) and cause.retryable
+        super().__init__(cause.message, hint=cause.hint, retryable=may_pass)
         self.cause = cause
 
 

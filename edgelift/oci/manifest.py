@@ -4,12 +4,13 @@ Nothing here reads or writes; documents that could be taken for either kind are 
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, ValidationError
 
-from edgelift.errors import IntegrityError, RefusedError
+from edgelift.errors import IntegrityError, MalformedReferenceError, RefusedError
 from edgelift.oci.descriptor import Descriptor, Platform
 from edgelift.oci.digest import Digest
 from edgelift.oci.reference import for_message
@@ -156,6 +157,19 @@ def _kind(media_type: str) -> str:
 
 def _guess(document: dict[str, Any]) -> str:
     return OCI_INDEX if "manifests" in document else OCI_MANIFEST
+
+
+def read_headers(headers: Mapping[str, str]) -> Descriptor | None:
+    """The descriptor in the `headers` of an answer, if they are all there and legible."""
+    media_type = headers.get("content-type", "").partition(";")[0].strip()
+    length = headers.get("content-length", "")
+    if media_type not in MANIFEST_TYPES | INDEX_TYPES or not length.isdecimal():
+        return None
+    try:
+        digest = Digest(headers.get("docker-content-digest", ""))
+        return Descriptor(media_type=media_type, digest=digest, size=int(length))
+    except (MalformedReferenceError, ValueError):
+        return None
 
 
 def _document(raw: bytes) -> dict[str, Any]:

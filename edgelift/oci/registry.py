@@ -26,7 +26,7 @@ from edgelift.oci.descriptor import Descriptor
 from edgelift.oci.digest import Digest
 from edgelift.oci.download import BlobBody, read_blob
 from edgelift.oci.listing import list_repositories, list_tags
-from edgelift.oci.manifest import ACCEPT, INDEX_TYPES, MANIFEST_LIMIT, MANIFEST_TYPES, Manifest, parse_manifest
+from edgelift.oci.manifest import ACCEPT, MANIFEST_LIMIT, Manifest, parse_manifest, read_headers
 from edgelift.oci.pacing import Clock, Pause
 from edgelift.oci.reference import canonical_registry, for_message, is_registry, is_repository, is_tag
 from edgelift.oci.session import check_digest
@@ -115,7 +115,7 @@ class Registry:
         reply = self._channel.exchange(call)
         if reply.status == httpx.codes.UNAUTHORIZED:
             raise self._channel.refusal(call, reply)  # asked again, the same password may lock the account
-        return _described(reply) if reply.status == httpx.codes.OK else None
+        return read_headers(reply.headers) if reply.status == httpx.codes.OK else None
 
     def describe(self, repository: str, selector: str) -> Descriptor | None:
         """What a tag or digest stands for, as the registry says; None where it has none.
@@ -131,7 +131,7 @@ class Registry:
             return None
         if reply.status not in (httpx.codes.OK, httpx.codes.METHOD_NOT_ALLOWED):
             raise self._channel.refusal(call, reply)
-        descriptor = _described(reply) if reply.status == httpx.codes.OK else None
+        descriptor = read_headers(reply.headers) if reply.status == httpx.codes.OK else None
         if descriptor is not None and descriptor.digest == (_digest(selector) or descriptor.digest):
             return descriptor
         try:
@@ -289,17 +289,3 @@ class Registry:
 
 def _digest(selector: str) -> Digest | None:
     return Digest(selector) if ":" in selector else None
-
-
-def _described(reply: Reply) -> Descriptor | None:
-    """The descriptor in the headers of `reply`, if they are all there and legible."""
-    media_type = reply.headers.get("content-type", "").partition(";")[0].strip()
-    length = reply.headers.get("content-length", "")
-    if media_type not in MANIFEST_TYPES | INDEX_TYPES or not length.isdecimal():
-        return None
-    try:
-        return Descriptor(
-            media_type=media_type, digest=Digest(reply.headers.get("docker-content-digest", "")), size=int(length)
-        )
-    except (MalformedReferenceError, ValueError):
-        return None

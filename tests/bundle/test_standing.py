@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
-from edgelift.bundle.standing import ensure_bundle
+import pytest
+
+from edgelift.bundle.lock import BundleLock
+from edgelift.bundle.standing import ensure_bundle, find_bundle, has_bundle
 from edgelift.bundle.writer import assemble_bundle
 from tests.bundle.conftest import Assembled
 
@@ -53,3 +56,48 @@ def test_where_nothing_stands_the_bundle_is_written(mixed: Assembled, tmp_path: 
     summary, is_new = ensure_bundle(mixed.lock, mixed.content, tmp_path / "new" / "site.tar.zst")
 
     assert (summary.digest, is_new) == (mixed.summary.digest, True)
+
+
+@pytest.mark.parametrize("damage", ["nothing", "at the end", "everything"])
+def test_progress_ends_at_the_whole(damage: str, large: Assembled, tmp_path: Path) -> None:
+    """Whatever was verified before damage was found, no byte is counted twice."""
+    content = bytearray(large.path.read_bytes())
+    if damage != "nothing":
+        content[-40 if damage == "at the end" else 1000] ^= 1
+    path = tmp_path / "site.tar.zst"
+    path.write_bytes(content[: 10 if damage == "everything" else None])
+    steps: list[int] = []
+    _, is_new = ensure_bundle(large.lock, large.content, path, progress=steps.append)
+
+    assert (is_new, sum(steps)) == (damage != "nothing", large.lock.unique_size)
+
+
+def test_a_bundle_that_takes_the_name_meanwhile_is_not_the_one_that_was_found(
+    mixed: Assembled, large: Assembled, tmp_path: Path
+) -> None:
+    """Lock and content are those of one file, whatever has its name when the lock has been read."""
+    path, other = tmp_path / "site.tar.zst", tmp_path / "other"
+    path.write_bytes(mixed.path.read_bytes())
+    other.write_bytes(large.path.read_bytes())
+
+    class Watched(BundleLock):
+        """A lock that is looked at in the moment before the file is replaced."""
+
+        def __eq__(self, found: object) -> bool:
+            if other.exists():
+                other.replace(path)
+            return found == mixed.lock
+
+        __hash__ = BundleLock.__hash__
+
+    found = find_bundle(Watched.model_construct(**dict(mixed.lock)), path)
+
+    assert found is not None
+    assert found.digest == mixed.summary.digest
+
+
+def test_a_bundle_is_recognised_without_a_look_at_its_content(mixed: Assembled, large: Assembled) -> None:
+    """The lock tells; a file that is none is no bundle of it."""
+    assert has_bundle(mixed.lock, mixed.path)
+    assert not has_bundle(large.lock, mixed.path)
+    assert not has_bundle(mixed.lock, mixed.path.with_name("nothing"))

@@ -89,6 +89,19 @@ def test_every_command_has_an_example_or_an_obvious_use(command_line: CommandLin
     assert "3 incomplete" in text
 
 
+def test_sync_tells_of_direct_copies(command_line: CommandLine) -> None:
+    """What only a site file can say is named where it is looked for."""
+    assert "direct: true" in command_line.run("sync", "--help").out
+
+
+@pytest.mark.parametrize("option", ["--mirror", "--rewrite"])
+def test_where_content_is_read_from_is_a_way_to_get_in(option: str, command_line: CommandLine) -> None:
+    """Mirrors say how registries are reached, like certificates, and nothing about what is wanted."""
+    _, _, text = command_line.run("build", "--help").out.partition("How to get in")
+
+    assert option in text.partition("╰")[0]
+
+
 def test_no_command_is_a_request_for_help(command_line: CommandLine) -> None:
     """Without a command the help is shown, and that is a usage error; so is a command that does not exist."""
     outcomes = [command_line.run(), command_line.run("bulid")]

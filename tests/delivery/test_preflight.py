@@ -3,11 +3,13 @@
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from edgelift.bundle.definition import BundleDefinition, RequestedImage
 from edgelift.bundle.lock import BundleLock, LockedImage
+from edgelift.bundle.writer import assemble_bundle
 from edgelift.delivery.preflight import check_delivery, check_disk, name_deliveries
 from edgelift.delivery.target import Target, TargetName
 from edgelift.demo.content import SampleImage, make_image
@@ -291,6 +293,20 @@ def test_what_is_in_the_store_needs_no_room(tmp_path: Path) -> None:
         sparse.truncate(layer.size)
 
     assert check_disk(lock, store, tmp_path / "out") is None
+
+
+def test_a_bundle_that_stands_needs_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that has nothing to write does not fail on a full disk; the bundle of another lock is replaced, though."""
+    store, bundle = LocalStore(tmp_path / "store"), tmp_path / "out" / "site.tar.zst"
+    for image in (APP, OTHER):
+        for each in (*image.manifests, *image.blobs):
+            store.write(each, image.contents[each.digest])
+    lock, other = (lock_of(locked("quay.io/team/app:1.0", image)) for image in (APP, OTHER))
+    assemble_bundle(lock, store, bundle)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
+
+    assert check_disk(lock, store, bundle) is None
+    assert f"{other.unique_size:,} are needed" in str(check_disk(other, store, bundle))
 
 
 def test_a_folder_that_cannot_be_is_an_error(tmp_path: Path) -> None:

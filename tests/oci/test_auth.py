@@ -12,7 +12,7 @@ import pytest
 from pydantic import SecretStr
 
 from edgelift.demo.content import make_image
-from edgelift.errors import DeniedError, RegistryError
+from edgelift.errors import ConfigurationError, DeniedError, EdgeliftError, RegistryError
 from edgelift.oci.auth import parse_challenges, parse_token
 from edgelift.oci.credentials import Credential, Credentials
 from edgelift.oci.registry import Registry
@@ -500,3 +500,16 @@ def test_logins_of_machines_are_not_repeated_by_messages(username: str, password
         open_registry(server.host, Credentials.of([(server.host, username, password)])).log_in()
 
     assert "canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize("error", [RegistryError("AWS gives none"), ConfigurationError("the helper failed")])
+def test_a_login_that_cannot_be_had_does_not_hide_a_refusal(error: EdgeliftError, tmp_path: Path) -> None:
+    """What a registry says to somebody unknown is told, and not what went wrong when a hint was looked for."""
+
+    def find(host: str, repository: str) -> Credential | None:
+        raise error
+
+    with RegistrySimulator(tmp_path) as sim:
+        sim.deny("/manifests/")
+        with pytest.raises(DeniedError, match=f"{sim.host}: cannot read team/app:1.0: 403"):
+            open_registry(sim.host, Credentials(find)).read_manifest("team/app", "1.0")

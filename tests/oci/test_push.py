@@ -14,7 +14,7 @@ from edgelift.oci.credentials import Credentials
 from edgelift.oci.descriptor import Descriptor
 from edgelift.oci.push import KnownBlobs, OnConflict, push_content
 from edgelift.oci.registry import Registry
-from edgelift.oci.transfer import Transfer
+from edgelift.oci.transfer import Progress, Transfer
 from edgelift.store.local import LocalStore
 from edgelift.transport import TransportSettings
 from tests.oci.clocks import Hands
@@ -65,11 +65,13 @@ def push(
     *,
     known: KnownBlobs | None = None,
     on_conflict: OnConflict = "fail",
+    progress: Progress | None = None,
 ) -> Transfer:
     """Push `image` with a client that does not wait between attempts."""
     registry = Registry(host, TransportSettings(), Credentials(), clock=Hands().clock)
     content = ImageContent(image.manifests, image.blobs)
-    return push_content(source, content, registry, place, known=known or KnownBlobs(), on_conflict=on_conflict)
+    known = known or KnownBlobs()
+    return push_content(source, content, registry, place, known=known, on_conflict=on_conflict, progress=progress)
 
 
 def writes(sim: RegistrySimulator) -> list[Exchange]:
@@ -215,6 +217,16 @@ def test_a_standing_tag_can_be_kept(sim: RegistrySimulator, source: LocalStore) 
     transfer = push(source, sim.host, on_conflict="keep")
 
     assert (transfer, writes(sim), tagged(sim)) == (Transfer(), [], OLD.root.digest)
+
+
+@pytest.mark.parametrize("on_conflict", ["keep", "replace"])
+def test_progress_adds_up_to_the_image(on_conflict: OnConflict, sim: RegistrySimulator, source: LocalStore) -> None:
+    """An image that is left as it is counts as done like one that is sent."""
+    sim.put_image(OLD)
+    steps: list[int] = []
+    push(source, sim.host, on_conflict=on_conflict, progress=steps.append)
+
+    assert sum(steps) == sum(blob.size for blob in APP.blobs)
 
 
 def test_a_standing_tag_can_be_replaced(sim: RegistrySimulator, source: LocalStore) -> None:

@@ -9,6 +9,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from deployments.deploy_sites import main
 from deployments.server import server_address
+from edgelift.bundle.definition import BundleDefinition, RequestedImage
 from edgelift.delivery.receipt import DeliveryReceipt, Extras, Proof
 from edgelift.delivery.target import Target, TargetName
 from edgelift.delivery.validate import MAX_EXTRAS, find_extras
@@ -54,6 +55,22 @@ def test_a_refusal_is_final() -> None:
     error = refused_by(Answer(403))
 
     assert (error.retryable, error.message) == (False, "not every registry lets us in; nothing was moved")
+
+
+def test_a_login_that_cannot_be_had_is_told_with_the_refusals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A helper that fails for a registry which lets everybody in does not hide that another one refuses."""
+    with HttpFaults(lambda _: Answer(200)) as open_to_all, HttpFaults(lambda _: Answer(403)) as closed:
+        config = {"credHelpers": {open_to_all.host: "not-there-at-all"}}
+        (tmp_path / "config.json").write_text(json.dumps(config))
+        monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+        images = (RequestedImage(reference=f"{open_to_all.host}/team/app:1"),)
+        definition = BundleDefinition(name="site", images=images)
+        with pytest.raises(PlanError) as caught:
+            log_in.fn(definition, RegistryAccess(), TargetSettings(registry=closed.host))
+
+    assert len(caught.value.failures) == 2
+    assert "not-there-at-all" in str(caught.value)
+    assert f"{closed.host}: cannot log in: 403" in str(caught.value)
 
 
 # Files
