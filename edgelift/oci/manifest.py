@@ -141,6 +141,19 @@ def parse_manifest(raw: bytes, media_type: str, expected: Digest | None = None) 
         raise IntegrityError(f"a manifest is malformed at {where}: {problem['msg']}") from None
 
 
+def read_headers(headers: Mapping[str, str]) -> Descriptor | None:
+    """The descriptor in the `headers` of an answer, if they are all there and legible."""
+    media_type = headers.get("content-type", "").partition(";")[0].strip()
+    length = headers.get("content-length", "")
+    if media_type not in MANIFEST_TYPES | INDEX_TYPES or not length.isdecimal():
+        return None
+    try:
+        digest = Digest(headers.get("docker-content-digest", ""))
+        return Descriptor(media_type=media_type, digest=digest, size=int(length))
+    except (MalformedReferenceError, ValueError):
+        return None
+
+
 def is_foreign(descriptor: Descriptor) -> bool:
     """Whether a layer may not be distributed by registries (image-spec layer.md): told by media type alone."""
     return any(marker in descriptor.media_type for marker in FOREIGN_LAYERS)
@@ -157,19 +170,6 @@ def _kind(media_type: str) -> str:
 
 def _guess(document: dict[str, Any]) -> str:
     return OCI_INDEX if "manifests" in document else OCI_MANIFEST
-
-
-def read_headers(headers: Mapping[str, str]) -> Descriptor | None:
-    """The descriptor in the `headers` of an answer, if they are all there and legible."""
-    media_type = headers.get("content-type", "").partition(";")[0].strip()
-    length = headers.get("content-length", "")
-    if media_type not in MANIFEST_TYPES | INDEX_TYPES or not length.isdecimal():
-        return None
-    try:
-        digest = Digest(headers.get("docker-content-digest", ""))
-        return Descriptor(media_type=media_type, digest=digest, size=int(length))
-    except (MalformedReferenceError, ValueError):
-        return None
 
 
 def _document(raw: bytes) -> dict[str, Any]:
