@@ -6,7 +6,6 @@ of. Three jobs overlap, each in a thread of its own: the caller fills a buffer, 
 
 import errno
 import fcntl
-import hashlib
 import mmap
 import os
 from collections.abc import Iterable
@@ -14,6 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Self
 
+from edgelift.bundle.file_digest import FileDigest
 from edgelift.oci.digest import Digest
 
 BUFFER = 4 * 2**20  # bytes; enough for a disk to be busy, and a multiple of every disk's block
@@ -28,8 +28,7 @@ class OutputFile:
     def __init__(self, file: int) -> None:
         self._file = file
         self._is_direct = _set_direct(file, wanted=True)
-        self._hasher = hashlib.sha256()
-        self._hashing = ThreadPoolExecutor(1, thread_name_prefix="file-digest")
+        self._digest = FileDigest()
         self._writing = ThreadPoolExecutor(1, thread_name_prefix="file-write")
         self._buffers = [mmap.mmap(-1, BUFFER) for _ in range(_BUFFERS)]  # page-aligned, as unbuffered writes demand
         self._pending: list[list[Future[None]]] = [[] for _ in self._buffers]
@@ -43,8 +42,8 @@ class OutputFile:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for pool in (self._hashing, self._writing):
-            pool.shutdown(cancel_futures=True)
+        self._writing.shutdown(cancel_futures=True)
+        self._digest.__exit__(kind, error, trace)
 
     def write(self, parts: Iterable[bytes | memoryview]) -> None:
         """Append `parts`, which are copied as they come; raises `OSError`, perhaps for what was given earlier."""
@@ -61,9 +60,7 @@ class OutputFile:
     def digest(self) -> Digest:
         """The sha256 of all that was written so far."""
         self._hash_rest()
-        for futures in self._pending:
-            _settle(futures)
-        return Digest(f"sha256:{self._hasher.hexdigest()}")
+        return self._digest.value()
 
     def finish(self) -> None:
         """Write what is left, and make the file durable."""
@@ -75,7 +72,7 @@ class OutputFile:
     def _hash_rest(self) -> None:
         if self._filled > self._hashed:
             span = memoryview(self._buffers[self._current])[self._hashed : self._filled]
-            self._pending[self._current].append(self._hashing.submit(self._hasher.update, span))
+            self._digest.update([span])  # which waits for the last one, so that no buffer is filled again unhashed
             self._hashed = self._filled
 
     def _pass_on(self) -> None:

@@ -15,7 +15,7 @@ from edgelift.delivery.target import Target, TargetName
 from edgelift.errors import ConfigurationError, EdgeliftError, IntegrityError, NotFoundError
 from edgelift.oci.descriptor import Descriptor
 from edgelift.oci.digest import Digest
-from edgelift.oci.pull import receive_blob
+from edgelift.oci.pull import BlobStream
 from edgelift.oci.reference import ImageReference
 from edgelift.oci.registry import Registry
 
@@ -84,29 +84,6 @@ def find_extras(expected: set[TargetName], target: Target, registry: Registry) -
     return Extras(tags=tuple(tags), repositories=extra[:MAX_EXTRAS], not_checkable=tuple(not_checkable))
 
 
-class _Hashing:
-    """Takes the bytes of a blob and keeps only their hash. Implements `oci.pull.BlobSink`."""
-
-    def __init__(self, digest: Digest) -> None:
-        self._digest = digest
-        self.restart()
-
-    def write(self, chunk: bytes) -> None:
-        """Hash `chunk`."""
-        self._hasher.update(chunk)
-        self.offset += len(chunk)
-
-    def restart(self) -> None:
-        """Forget what was hashed."""
-        self._hasher = self._digest.hasher()
-        self.offset = 0
-
-    @property
-    def is_right(self) -> bool:
-        """Whether what was hashed has the digest."""
-        return self._hasher.hexdigest() == self._digest.hex
-
-
 @dataclass
 class _Check:
     """What was asked for one reference so far. A check raises what is wrong: the kind of error is the verdict."""
@@ -139,9 +116,11 @@ class _Check:
         if size != descriptor.size:
             raise IntegrityError(f"blob {descriptor.digest} has {size:,} bytes, not {descriptor.size:,}")
         if self.deep:
-            hashing = _Hashing(descriptor.digest)
-            self.bytes_read += receive_blob(self.registry, self.repository, descriptor, hashing)
-            if not hashing.is_right:
+            hasher, stream = descriptor.digest.hasher(), BlobStream(self.registry, self.repository, descriptor)
+            for chunk in stream:
+                hasher.update(chunk)
+            self.bytes_read += stream.received
+            if hasher.hexdigest() != descriptor.digest.hex:
                 raise IntegrityError(f"blob {descriptor.digest} holds wrong bytes")
 
 

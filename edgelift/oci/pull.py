@@ -5,7 +5,6 @@ Blobs come before manifests, so that whatever is cut short leaves nothing that l
 
 import logging
 from collections.abc import Iterator
-from typing import Protocol
 
 from edgelift.errors import IntegrityError, UnreachableError
 from edgelift.oci.content import ContentStore, ImageContent, Ingest
@@ -17,20 +16,6 @@ from edgelift.oci.transfer import Progress, Transfer, copy_in_parallel
 
 STALLED_ATTEMPTS = 6  # in a row without one new byte; a blob that makes progress is never given up
 _log = logging.getLogger(__name__)
-
-
-class BlobSink(Protocol):
-    """What takes the bytes of one blob, from the first to the last; an `Ingest`, or something that only hashes."""
-
-    @property
-    def offset(self) -> int:
-        """How many bytes are here; the next `write` continues there."""
-
-    def write(self, chunk: bytes) -> None:
-        """Append `chunk`."""
-
-    def restart(self) -> None:
-        """Forget what is here; `offset` is 0 again."""
 
 
 def pull_content(
@@ -118,24 +103,17 @@ class BlobStream:
                 yield chunk[known:] if known else chunk
 
 
-def receive_blob(
-    registry: Source, repository: str, blob: Descriptor, sink: BlobSink, progress: Progress | None = None
-) -> int:
-    """Fill `sink` from the registry; the number of bytes that came over the wire. Errors are those of `BlobStream`."""
+def _fetch(registry: Source, repository: str, blob: Descriptor, partial: Ingest, progress: Progress | None) -> int:
+    """Fill `partial` and commit it; the number of bytes that came over the wire."""
     if progress is not None:
-        progress(sink.offset)
-    stream = BlobStream(registry, repository, blob, sink.offset)
+        progress(partial.offset)
+    stream = BlobStream(registry, repository, blob, partial.offset)
     for chunk in stream:
-        sink.write(chunk)
+        partial.write(chunk)
         if progress is not None:
             progress(len(chunk))
-    return stream.received
-
-
-def _fetch(registry: Source, repository: str, blob: Descriptor, partial: Ingest, progress: Progress | None) -> int:
-    received = receive_blob(registry, repository, blob, partial, progress)
     partial.commit()
-    return received
+    return stream.received
 
 
 def _fetch_again(registry: Source, repository: str, blob: Descriptor, partial: Ingest) -> int:
