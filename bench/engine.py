@@ -10,10 +10,10 @@ from functools import partial
 from pathlib import Path
 
 from edgelift.access import Connections, open_registries
+from edgelift.bundle.assembly import Assembly
 from edgelift.bundle.definition import BundleDefinition, RequestedImage
 from edgelift.bundle.lock import BundleLock, LockedImage
 from edgelift.bundle.reader import BundleReader
-from edgelift.bundle.standing import ensure_bundle
 from edgelift.delivery.target import Target
 from edgelift.oci.content import ContentReader
 from edgelift.oci.copy import Origin, copy_content
@@ -55,8 +55,9 @@ def pull(connections: Connections, references: list[str], folder: Path, bundle: 
         source = connections.source(reference.registry, reference.repository)
         pull_content(source, reference.repository, image.content, store)
 
-    each_image(lock, pull_image)
-    ensure_bundle(lock, store, bundle)
+    with Assembly(lock, store, bundle) as assembly:
+        each_image(lock, pull_image)
+        assembly.finish()
 
 
 def push(connections: Connections, bundle: Path, target: str) -> None:

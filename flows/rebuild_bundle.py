@@ -6,7 +6,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from edgelift.bundle.definition import BundleName
 from edgelift.site import DEFAULT_ACCESS, ArchiveSettings, RegistryAccess
 from tasks.archive import archive_bundle, check_archive
-from tasks.assemble import BuiltBundle, assemble_content
+from tasks.assemble import BuiltBundle, assemble_content, begin_assembly
 from tasks.log_in import log_in
 from tasks.plan import replay_lock
 from tasks.pull import pull_images
@@ -40,6 +40,7 @@ def rebuild_bundle(
     log_in(lock.definition, access)
     if archive:
         check_archive(archive, access)
-    pull_images(lock, access, store)
-    bundle = assemble_content(lock, name, store, output)
+    with begin_assembly(lock, name, store, output) as assembly:
+        pull_images(lock, access, store)
+        bundle = assemble_content(assembly, lock, name, output)
     return archive_bundle(bundle, archive, access) if archive else bundle

@@ -5,7 +5,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from edgelift.site import EdgeSite
 from tasks.archive import archive_bundle, check_archive
-from tasks.assemble import assemble_content, keep_lock
+from tasks.assemble import assemble_content, begin_assembly, keep_lock
 from tasks.log_in import log_in
 from tasks.plan import plan_lock
 from tasks.pull import pull_images
@@ -37,8 +37,9 @@ def sync_site(site: EdgeSite, output: str = "~/edgelift/sites", store: str | Non
     if site.direct:
         content = keep_lock(lock, site.name, store, output)
     else:
-        pull_images(lock, site.access, store)
-        bundle = assemble_content(lock, site.name, store, output)
+        with begin_assembly(lock, site.name, store, output) as assembly:
+            pull_images(lock, site.access, store)
+            bundle = assemble_content(assembly, lock, site.name, output)
         if site.archive:
             archive_bundle(bundle, site.archive, site.access)
         content = bundle.path

@@ -11,6 +11,8 @@ from blocks.load import load_block
 from edgelift.archive.artifact import ArtifactArchive
 from edgelift.archive.directory import DirectoryArchive
 from edgelift.archive.place import Archive
+from edgelift.bundle.file_digest import FileDigest
+from edgelift.bundle.verify import verify_bundle
 from edgelift.documents import read_document
 from edgelift.oci.digest import Digest
 from edgelift.site import ArchiveSettings, RegistryAccess
@@ -37,13 +39,18 @@ def check_archive(archive: ArchiveSettings, access: RegistryAccess) -> None:
     persist_result=False,
 )
 def archive_bundle(bundle: BuiltBundle, archive: ArchiveSettings, access: RegistryAccess) -> BuiltBundle:
-    """Keep the bundle in S3, in a directory, or as an artifact in a registry; nothing is visible unless whole."""
+    """Keep the bundle in S3, in a directory, or as an artifact in a registry; nothing is visible unless whole.
+
+    Every byte of it is verified before: what is kept may be the only copy one day.
+    """
     place, lock = _open_archive(archive, access), Path(bundle.lock_path)
     place.store(lock, digest=Digest.of(read_document(lock)))
+    with FileDigest() as digest:
+        verify_bundle(Path(bundle.path), digest=digest)
     progress = narrate_progress(f"archiving {bundle.name}", bundle.size)
-    kept = place.store(Path(bundle.path), digest=bundle.digest, progress=progress)
-    narrate(f"archived {bundle.name}: {kept.url}, {format_size(kept.size)}")
-    return bundle.model_copy(update={"archived": kept.url})
+    kept = place.store(Path(bundle.path), digest=digest.value(), progress=progress)
+    narrate(f"archived {bundle.name}: {kept.url}, {format_size(kept.size)}, {kept.digest}")
+    return bundle.model_copy(update={"archived": kept.url, "digest": kept.digest})
 
 
 def _open_archive(archive: ArchiveSettings, access: RegistryAccess) -> Archive:

@@ -6,8 +6,8 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from pydantic import BaseModel, ConfigDict
 
+from edgelift.bundle.assembly import Assembly
 from edgelift.bundle.lock import BundleLock
-from edgelift.bundle.standing import ensure_bundle
 from edgelift.documents import write_document
 from edgelift.oci.digest import Digest
 from edgelift.sizes import format_size
@@ -16,40 +16,40 @@ from tasks.narrate import narrate, narrate_progress
 
 
 class BuiltBundle(BaseModel):
-    """A finished bundle: its file, the lock beside it, the file's digest and size (bytes)."""
+    """A finished bundle: its file and size (bytes), the lock beside it; where it is archived, and its digest then."""
 
     model_config = ConfigDict(frozen=True)
 
     name: str
     path: str
     lock_path: str
-    digest: Digest
     size: int
     images: int
     archived: str | None = None
+    digest: Digest | None = None
+
+
+def begin_assembly(lock: BundleLock, name: str, store: str | None, output: str) -> Assembly:
+    """A context in which NAME.tar.zst grows in `output` while the content of `lock` is pulled into `store`."""
+    progress = narrate_progress(f"assembling {name}", lock.unique_size)
+    return Assembly(lock, open_store(store), bundle_path(name, output), progress=progress)
 
 
 @task(name="assemble", task_run_name="assemble {name}", cache_policy=NO_CACHE, persist_result=False)
-def assemble_content(lock: BundleLock, name: str, store: str | None, output: str) -> BuiltBundle:
-    """Write NAME.tar.zst and NAME.lock.json into `output`; neither is there before it is whole.
+def assemble_content(assembly: Assembly, lock: BundleLock, name: str, output: str) -> BuiltBundle:
+    """Finish NAME.tar.zst and write NAME.lock.json into `output`; neither is there before it is whole.
 
     A bundle of the same lock that stands there is verified, and written anew only where it is wrong.
     """
     lock_path = _lock_path(name, output)
-    summary, is_new = ensure_bundle(
-        lock,
-        open_store(store),
-        bundle_path(name, output),
-        progress=narrate_progress(f"assembling {name}", lock.unique_size),
-    )
+    summary, is_new = assembly.finish()
     write_document(lock_path, lock.to_json())
     verb = "assembled" if is_new else "nothing to assemble, it stands and is right:"
-    narrate(f"{verb} {summary.path}: {format_size(summary.size)}, {summary.digest}")
+    narrate(f"{verb} {summary.path}: {format_size(summary.size)}")
     return BuiltBundle(
         name=name,
         path=str(summary.path),
         lock_path=str(lock_path),
-        digest=summary.digest,
         size=summary.size,
         images=summary.images,
     )

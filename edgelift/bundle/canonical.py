@@ -10,19 +10,19 @@ from itertools import takewhile
 
 from edgelift.bundle.container import Container, Span
 from edgelift.bundle.file_digest import FileDigest
-from edgelift.bundle.seek_table import Frame, closing, table_entry
+from edgelift.bundle.seek_table import Closing, Frame
 from edgelift.bundle.seekable import SeekableFile, content_checksum, decode, frame_header, raw_blocks
 from edgelift.errors import BundleError, IntegrityError
 
 
 class FrameCheck:
-    """One passage through all frames of `file`; every byte of it goes to `digest` as well."""
+    """One passage through all frames of `file`; every byte of it goes to `digest` as well, if there is one."""
 
-    def __init__(self, file: SeekableFile, container: Container, digest: FileDigest) -> None:
+    def __init__(self, file: SeekableFile, container: Container, digest: FileDigest | None) -> None:
         self._file = file
         self._container = container
         self._digest = digest
-        self._entries = bytearray()
+        self._closing = Closing()
         self._end = 0
         self._oddity: str | None = None
 
@@ -31,17 +31,21 @@ class FrameCheck:
         spans = self._container.frames()
         for frame in takewhile(lambda frame: frame.size, self._file.table):
             stored = self._file.stored(frame)
-            self._digest.update([stored])
-            pieces = self._decode(frame, stored, next(spans, None))
-            self._entries += table_entry(frame.stored_size, frame.size, content_checksum(pieces))
+            self._pass_on(stored)
             self._end += frame.stored_size
+            pieces = self._raw_blocks(frame, stored, next(spans, None))
+            if pieces is not None:
+                self._closing.add_raw(frame.stored_size, frame.size, content_checksum(pieces))
+            else:
+                pieces = [self._decode(frame, stored)]
+                self._closing.add_compressed(stored, frame.size, content_checksum(pieces))
             yield from pieces
 
     def finish(self, file_size: int) -> None:
         """Raises `BundleError` where a frame has another form, `IntegrityError` where the file ends wrongly."""
-        expected = closing(self._entries, self._digest.value())
+        expected = self._closing.to_bytes()
         is_sealed = file_size - self._end == len(expected) and self._file.read_at(self._end, len(expected)) == expected
-        self._digest.update([expected])
+        self._pass_on(expected)
         if self._oddity is not None:
             raise BundleError(
                 f"{self._file.name} has the right content, but is not the file that edgelift wrote: {self._oddity}",
@@ -54,7 +58,8 @@ class FrameCheck:
                 hint="copy or assemble the bundle again",
             )
 
-    def _decode(self, frame: Frame, stored: bytes, span: Span | None) -> list[memoryview]:
+    def _raw_blocks(self, frame: Frame, stored: bytes, span: Span | None) -> list[memoryview] | None:
+        """The content of a frame of raw blocks; None where it is another one, be it as it should or not."""
         at = f"the frame at byte {frame.stored_start}"
         if span is None or (span.start, span.stop) != (frame.start, frame.stop):
             self._note(f"{at} is cut at another place")
@@ -65,10 +70,17 @@ class FrameCheck:
             self._note(f"{at} does not consist of raw blocks as it should")
         elif not stored.startswith(frame_header(frame.size, is_raw=False)):
             self._note(f"{at} has another header")
+        return None
+
+    def _decode(self, frame: Frame, stored: bytes) -> memoryview:
         try:
-            return [memoryview(decode(stored, frame, self._file.name))]
+            return memoryview(decode(stored, frame, self._file.name))
         except IntegrityError as error:
             raise IntegrityError(f"{error.message}; it holds {self._place(frame)}", hint=error.hint) from None
+
+    def _pass_on(self, stored: bytes) -> None:
+        if self._digest is not None:
+            self._digest.update([stored])
 
     def _note(self, oddity: str) -> None:
         self._oddity = self._oddity or oddity

@@ -15,6 +15,7 @@ from edgelift.bundle.lock import BundleLock
 from edgelift.errors import BundleError
 from edgelift.oci.descriptor import Descriptor
 from edgelift.oci.manifest import OCI_INDEX
+from edgelift.oci.transfer import largest_first
 
 LOCK = "edgelift/lock.json"
 DOCUMENTS = ("oci-layout", "index.json", "edgelift/definition.yaml", LOCK)
@@ -121,9 +122,13 @@ class Container:
 
 
 def contents_of(lock: BundleLock) -> tuple[Descriptor, ...]:
-    """The blobs of a bundle, each once: manifests, then configs and layers, in lock order."""
+    """The blobs of a bundle, each once: manifests in lock order, then configs and layers as they are pulled.
+
+    So what is assembled during a pull finds each where it stands in the tar about when it is its turn.
+    """
     manifests = {each.digest: each for each in lock.unique_manifests()}
-    return (*manifests.values(), *(each for each in lock.unique_blobs() if each.digest not in manifests))
+    blobs = (each for image in lock.largest_first() for each in largest_first(image.blobs))
+    return (*manifests.values(), *{each.digest: each for each in blobs if each.digest not in manifests}.values())
 
 
 def documents_of(lock: BundleLock) -> dict[str, bytes]:

@@ -1,7 +1,7 @@
-"""Writing a large file once: past the page cache where the disk allows it, and hashed on the way.
+"""Writing a large file once, past the page cache where the disk allows it.
 
 What is written here is not read again soon, so keeping it in memory would only push out what is: the blobs it is made
-of. Three jobs overlap, each in a thread of its own: the caller fills a buffer, one is hashed, one is written.
+of. While the caller fills one buffer, others are written in a thread of their own.
 """
 
 import errno
@@ -13,11 +13,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Self
 
-from edgelift.bundle.file_digest import FileDigest
-from edgelift.oci.digest import Digest
-
 BUFFER = 4 * 2**20  # bytes; enough for a disk to be busy, and a multiple of every disk's block
-_BUFFERS = 3  # one is filled while another is hashed or written
+_BUFFERS = 3  # one is filled while another is written and the third waits, so that neither side waits for the other
 _BLOCK = 4096  # bytes; what unbuffered writes are aligned to
 _DIRECT: int = getattr(os, "O_DIRECT", 0)  # Linux
 
@@ -28,13 +25,11 @@ class OutputFile:
     def __init__(self, file: int) -> None:
         self._file = file
         self._is_direct = _set_direct(file, wanted=True)
-        self._digest = FileDigest()
         self._writing = ThreadPoolExecutor(1, thread_name_prefix="file-write")
         self._buffers = [mmap.mmap(-1, BUFFER) for _ in range(_BUFFERS)]  # page-aligned, as unbuffered writes demand
         self._pending: list[list[Future[None]]] = [[] for _ in self._buffers]
         self._current = 0
         self._filled = 0  # of the current buffer, bytes
-        self._hashed = 0  # of those
 
     def __enter__(self) -> Self:
         return self
@@ -43,7 +38,6 @@ class OutputFile:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._writing.shutdown(cancel_futures=True)
-        self._digest.__exit__(kind, error, trace)
 
     def write(self, parts: Iterable[bytes | memoryview]) -> None:
         """Append `parts`, which are copied as they come; raises `OSError`, perhaps for what was given earlier."""
@@ -57,11 +51,6 @@ class OutputFile:
                 if self._filled == BUFFER:
                     self._pass_on()
 
-    def digest(self) -> Digest:
-        """The sha256 of all that was written so far."""
-        self._hash_rest()
-        return self._digest.value()
-
     def finish(self) -> None:
         """Write what is left, and make the file durable."""
         self._pass_on()
@@ -69,19 +58,12 @@ class OutputFile:
             _settle(futures)
         os.fsync(self._file)
 
-    def _hash_rest(self) -> None:
-        if self._filled > self._hashed:
-            span = memoryview(self._buffers[self._current])[self._hashed : self._filled]
-            self._digest.update([span])  # which waits for the last one, so that no buffer is filled again unhashed
-            self._hashed = self._filled
-
     def _pass_on(self) -> None:
-        """Have the current buffer hashed and written, and go on with the next one once it is free."""
-        self._hash_rest()
+        """Have the current buffer written, and go on with the next one once it is free."""
         span = memoryview(self._buffers[self._current])[: self._filled]
         self._pending[self._current].append(self._writing.submit(self._write, span))
         self._current = (self._current + 1) % len(self._buffers)
-        self._filled = self._hashed = 0
+        self._filled = 0
         _settle(self._pending[self._current])
 
     def _write(self, span: memoryview) -> None:

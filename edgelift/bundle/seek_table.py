@@ -2,9 +2,11 @@
 
 Both are skippable frames (RFC 8878 §3.1.2), which any decoder passes over. The table is that of zstd's
 contrib/seekable_format/zstd_seekable_compression_format.md, with checksums, always. The seal is the sha256 of all
-frames: some bits of a compressed frame can change without its content changing, and only the seal shows that.
+compressed frames: some of their bits can change without their content changing, and only the seal shows that. Frames
+of raw blocks have no such bits.
 """
 
+import hashlib
 import struct
 import sys
 from array import array
@@ -15,7 +17,6 @@ from itertools import accumulate
 from typing import Self
 
 from edgelift.errors import BundleError
-from edgelift.oci.digest import Digest
 
 TABLE_MAGIC = b"\x5e\x2a\x4d\x18"
 FRAME_LIMIT = 8 * 2**20  # bytes of content in any frame; more is never decoded
@@ -114,16 +115,26 @@ class SeekTable:
         return self.frame(bisect_right(self._content, offset) - 1)
 
 
-def table_entry(stored_size: int, size: int, checksum: int) -> bytes:
-    """What the table says of one frame, with the low half of its content's XXH64."""
-    return _ENTRY.pack(stored_size, size, checksum & 0xFFFFFFFF)
+class Closing:
+    """What ends a file, put together as its frames go by. `checksum` is the XXH64 of a frame's content."""
 
+    def __init__(self) -> None:
+        self._entries = bytearray()
+        self._seal = hashlib.sha256()
 
-def closing(entries: bytes | bytearray, digest: Digest) -> bytes:
-    """The end of a file whose frames have these `entries` and, all together, this sha256 `digest`."""
-    sealed = bytes.fromhex(digest.hex)
-    seal = _HEADER.pack(_SEAL_MAGIC, len(sealed)) + sealed
-    return seal + _seek_table(entries + _ENTRY.pack(len(seal), 0, _EMPTY))
+    def add_raw(self, stored_size: int, size: int, checksum: int) -> None:
+        """The next frame is one of raw blocks, of `stored_size` bytes with `size` bytes of content."""
+        self._entries += _ENTRY.pack(stored_size, size, checksum & 0xFFFFFFFF)
+
+    def add_compressed(self, stored: bytes, size: int, checksum: int) -> None:
+        """The next frame is the compressed one `stored`, with `size` bytes of content."""
+        self._seal.update(stored)
+        self._entries += _ENTRY.pack(len(stored), size, checksum & 0xFFFFFFFF)
+
+    def to_bytes(self) -> bytes:
+        """The seal and the table of all frames so far."""
+        seal = _HEADER.pack(_SEAL_MAGIC, self._seal.digest_size) + self._seal.digest()
+        return seal + _seek_table(self._entries + _ENTRY.pack(len(seal), 0, _EMPTY))
 
 
 def _seek_table(entries: bytes | bytearray) -> bytes:

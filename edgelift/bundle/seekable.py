@@ -14,9 +14,8 @@ from typing import NamedTuple
 import xxhash
 import zstandard
 
-from edgelift.bundle.seek_table import Frame, ReadAt, SeekTable, closing, table_entry
+from edgelift.bundle.seek_table import Closing, Frame, ReadAt, SeekTable
 from edgelift.errors import BundleError, IntegrityError
-from edgelift.oci.digest import Digest
 
 MAGIC = b"\x28\xb5\x2f\xfd"
 LEVEL = 3  # layers gain 1.5 % at level 19, for two hundred times the work
@@ -37,10 +36,10 @@ Part = bytes | memoryview
 
 
 class FrameEncoder:
-    """Makes frames, and in the end the table of those it made. For one thread."""
+    """Makes frames, and in the end what closes the file of those it made. For one thread."""
 
     def __init__(self) -> None:
-        self._entries = bytearray()
+        self._closing = Closing()
 
     def encode_all(
         self, frames: Iterable[tuple[Iterable[memoryview], int, bool]], pool: ThreadPoolExecutor
@@ -71,11 +70,11 @@ class FrameEncoder:
         for part in _raw_frame(pieces, size, hasher):
             stored += len(part)
             yield part
-        self._entries += table_entry(stored, size, hasher.intdigest())
+        self._closing.add_raw(stored, size, hasher.intdigest())
 
-    def closing(self, digest: Digest) -> bytes:
-        """What ends the file, given the sha256 of all frames made."""
-        return closing(self._entries, digest)
+    def closing(self) -> bytes:
+        """What ends the file: the seal and the table of all frames made."""
+        return self._closing.to_bytes()
 
     def _take(self, waiting: "deque[tuple[int, Future[_Compressed]]]", left: int) -> Iterator[bytes]:
         """The frames that have waited longest, until so many are `left`."""
@@ -84,7 +83,7 @@ class FrameEncoder:
             yield self._add(size, future.result())
 
     def _add(self, size: int, compressed: "_Compressed") -> bytes:
-        self._entries += table_entry(len(compressed.frame), size, compressed.checksum)
+        self._closing.add_compressed(compressed.frame, size, compressed.checksum)
         return compressed.frame
 
 
@@ -235,12 +234,18 @@ def _raw_frame(pieces: Iterable[memoryview], size: int, hasher: xxhash.xxh64) ->
     """A frame of raw blocks, ended by the checksum that `hasher` has come to."""
     yield frame_header(size, is_raw=True)
     lengths = _block_lengths(size)
-    for number, (length, block) in enumerate(zip(lengths, split(pieces, lengths), strict=True), 1):
+    blocks = split(_hashed(pieces, hasher), lengths)
+    for number, (length, block) in enumerate(zip(lengths, blocks, strict=True), 1):
         yield _block_header(length, is_last=number == len(lengths))
-        for piece in block:
-            hasher.update(piece)
-            yield piece
+        yield from block
     yield _checksum_field(hasher.intdigest())
+
+
+def _hashed(pieces: Iterable[memoryview], hasher: xxhash.xxh64) -> Iterator[memoryview]:
+    """`pieces` as they are, hashed before they are cut into blocks: large ones cost threads fewer turns."""
+    for piece in pieces:
+        hasher.update(piece)
+        yield piece
 
 
 def _block_lengths(size: int) -> list[int]:

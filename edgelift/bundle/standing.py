@@ -35,7 +35,7 @@ def find_bundle(lock: BundleLock, path: Path, *, progress: Progress | None = Non
             found = verify_open(bundle, progress=progress)
     except EdgeliftError:
         return None
-    return BundleSummary(path, found.file_size, found.digest, len(lock.images), blobs, found.content_size)
+    return BundleSummary(path, found.file_size, len(lock.images), blobs, found.content_size)
 
 
 def has_bundle(lock: BundleLock, path: Path) -> bool:

@@ -26,36 +26,35 @@ _PIN_AGAIN = "pin and assemble it again"
 
 @dataclass(frozen=True)
 class Verification:
-    """What was found right. `content_size` is that of the blobs, `digest` that of the whole file."""
+    """What was found right. `content_size` is that of the blobs, in bytes."""
 
     members: int
     content_size: int
     file_size: int
     frames: int
-    digest: Digest
 
 
-def verify_bundle(path: Path, *, progress: Progress | None = None) -> Verification:
+def verify_bundle(path: Path, *, digest: FileDigest | None = None, progress: Progress | None = None) -> Verification:
     """Check all of the bundle at `path`, once from front to back.
 
     Raises `IntegrityError` where bytes are damaged and `BundleError` where the file is not to the byte the one that its
-    lock gives, also where it holds the right content in another form. Both name the first bad place.
+    lock gives, also where it holds the right content in another form. Both name the first bad place. `digest` gets all
+    bytes of the file on the way.
     """
     with BundleReader.open(path) as bundle:
-        return verify_open(bundle, progress=progress)
+        return verify_open(bundle, digest=digest, progress=progress)
 
 
-def verify_open(bundle: BundleReader, *, progress: Progress | None = None) -> Verification:
+def verify_open(
+    bundle: BundleReader, *, digest: FileDigest | None = None, progress: Progress | None = None
+) -> Verification:
     """As `verify_bundle`, of the file that `bundle` has open, whatever has its name by now."""
-    with FileDigest() as digest:
-        frames = FrameCheck(bundle.tar, bundle.container, digest)
-        needs = _check_members(bundle, _TarStream(str(bundle.path), frames.contents()), progress)
-        frames.finish(bundle.size)
-        _check_images(bundle, needs)
-        container = bundle.container
-        return Verification(
-            *(len(container.members), container.content_size, bundle.size, len(bundle.tar.table), digest.value())
-        )
+    frames = FrameCheck(bundle.tar, bundle.container, digest)
+    needs = _check_members(bundle, _TarStream(str(bundle.path), frames.contents()), progress)
+    frames.finish(bundle.size)
+    _check_images(bundle, needs)
+    container = bundle.container
+    return Verification(len(container.members), container.content_size, bundle.size, len(bundle.tar.table))
 
 
 class _TarStream:

@@ -34,11 +34,10 @@ _NAMED = 5  # things listed in a message before "and … more"
 
 @dataclass(frozen=True)
 class BundleSummary:
-    """A finished bundle: `size` and `digest` are those of the file, `content_size` is the sum of its `blobs`."""
+    """A finished bundle: `size` is that of the file, `content_size` the sum of its `blobs`, both in bytes."""
 
     path: Path
     size: int
-    digest: Digest
     images: int
     blobs: int
     content_size: int
@@ -60,8 +59,8 @@ def assemble_bundle(
     with _file_at(path, container.size) as file, OutputFile(file) as output:
         _write_frames(container, tar, output)
         output.finish()
-        size, whole = os.fstat(file).st_size, output.digest()
-    return BundleSummary(path, size, whole, len(lock.images), len(container.blobs), container.content_size)
+        size = os.fstat(file).st_size
+    return BundleSummary(path, size, len(lock.images), len(container.blobs), container.content_size)
 
 
 @dataclass(frozen=True)
@@ -115,14 +114,14 @@ def _tar(container: Container, documents: Mapping[str, bytes], contents: _Conten
 
 
 def _write_frames(container: Container, tar: Iterator[bytes], output: OutputFile) -> None:
-    """The file: frame by frame, then what closes it, which holds the digest of all frames."""
+    """The file: frame by frame, then what closes it."""
     encoder = FrameEncoder()
     spans = list(container.frames())
     pieces = split(tar, (span.stop - span.start for span in spans))
     frames = ((each, span.stop - span.start, span.is_raw) for span, each in zip(spans, pieces, strict=True))
     with ThreadPoolExecutor(_COMPRESSORS, thread_name_prefix="compress") as pool:
         output.write(encoder.encode_all(frames, pool))
-    output.write([encoder.closing(output.digest())])
+    output.write([encoder.closing()])
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from edgelift.bundle.file_digest import FileDigest
 from edgelift.bundle.reader import BundleReader
 from edgelift.bundle.summary import summarise
 from edgelift.bundle.verify import verify_bundle
@@ -136,11 +137,12 @@ def verify(
     as_json: options.Json = False,
 ) -> None:
     """Read a whole bundle and check every byte of it: container, lock, manifests, blobs."""
-    outcome = verify_bundle(bundle)
+    with FileDigest() as digest:
+        outcome = verify_bundle(bundle, digest=digest)
     if as_json:
-        say_json({"file": str(bundle), "verdict": "ok", "digest": outcome.digest, "size": outcome.file_size})
+        say_json({"file": str(bundle), "verdict": "ok", "digest": digest.value(), "size": outcome.file_size})
         return
-    say(f"{bundle}: ok, {outcome.members} members, {format_size(outcome.file_size)}, {outcome.digest}")
+    say(f"{bundle}: ok, {outcome.members} members, {format_size(outcome.file_size)}, {digest.value()}")
 
 
 def _print_resolution(document: dict[str, Any]) -> None:

@@ -1,6 +1,6 @@
 """What copying one image reports, and how its blobs overlap."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from pydantic import BaseModel, ConfigDict
@@ -33,7 +33,11 @@ class Transfer(BaseModel):
 
 def copy_in_parallel(copy: Callable[[Descriptor], Transfer], blobs: Sequence[Descriptor]) -> Transfer:
     """Copy `blobs`, the largest first; all settle before the first error is raised."""
-    descriptors = sorted(blobs, key=lambda blob: blob.size, reverse=True)
     with ThreadPoolExecutor(PARALLEL_BLOBS, thread_name_prefix="blob") as pool:
-        futures = [pool.submit(copy, descriptor) for descriptor in descriptors]
+        futures = [pool.submit(copy, descriptor) for descriptor in largest_first(blobs)]
     return sum((future.result() for future in futures), Transfer())
+
+
+def largest_first(blobs: Iterable[Descriptor]) -> list[Descriptor]:
+    """`blobs` by falling size; those of one size stay in their order."""
+    return sorted(blobs, key=lambda blob: blob.size, reverse=True)

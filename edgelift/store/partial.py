@@ -25,7 +25,7 @@ class Hasher(Protocol):
 
 def new_checksum() -> Hasher:
     """A quick checksum, for content whose digest was found right before."""
-    return xxhash.xxh64()
+    return xxhash.xxh3_64()
 
 
 class Checked(NamedTuple):
@@ -34,7 +34,7 @@ class Checked(NamedTuple):
     device: int
     inode: int
     changed_at: int
-    checksum: str  # XXH64 of the content
+    checksum: str  # of the content, see `new_checksum`
 
     @classmethod
     def of(cls, file: int, checksum: str) -> Self:

@@ -9,7 +9,6 @@ from pathlib import Path
 from edgelift.bundle.container import COMPRESSED_LIMIT, END_OF_TAR, Blob, Container, Span, documents_of
 from edgelift.bundle.lock import BundleLock
 from edgelift.bundle.seekable import FrameEncoder, split
-from edgelift.oci.digest import Digest
 from tests.bundle.content import MemoryContent
 
 
@@ -58,7 +57,7 @@ def frames_of(tar: bytes, spans: Iterable[Span] | None = None) -> bytes:
     cut, encoder, file = list(spans or plain_spans(len(tar))), FrameEncoder(), bytearray()
     for span, pieces in zip(cut, split([tar], [span.stop - span.start for span in cut]), strict=True):
         file += b"".join(encoder.encode(pieces, span.stop - span.start, is_raw=span.is_raw))
-    return bytes(file + encoder.closing(Digest.of(bytes(file))))
+    return bytes(file + encoder.closing())
 
 
 def craft(folder: Path, tar: bytes, spans: Iterable[Span] | None = None) -> Path:

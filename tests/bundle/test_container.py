@@ -101,7 +101,10 @@ def test_pax_record_counts_its_own_length(length: int) -> None:
 
 
 def test_members_are_documents_then_manifests_then_blobs() -> None:
-    """The lock stands before the blobs, manifests before what they name, each content once, at a tar block's start."""
+    """The lock stands before the blobs, manifests before what they name, each content once, at a tar block's start.
+
+    Blobs come in the order of a pull: the image with the largest blob first, and of each image the largest first.
+    """
     lock, content = mixed_content()
 
     members = container_of(lock).members
@@ -112,7 +115,10 @@ def test_members_are_documents_then_manifests_then_blobs() -> None:
         "edgelift/definition.yaml",
         "edgelift/lock.json",
     ]
-    expected = [f"blobs/{each.digest.replace(':', '/')}" for each in (*lock.unique_manifests(), *lock.unique_blobs())]
+    images = sorted(lock.images, key=lambda image: -max(blob.size for blob in image.blobs))
+    blobs = [blob for image in images for blob in sorted(image.blobs, key=lambda blob: -blob.size)]
+    names = [f"blobs/{each.digest.replace(':', '/')}" for each in (*lock.unique_manifests(), *blobs)]
+    expected = list(dict.fromkeys(names))
     assert expected == [each.name for each in members[4:]]
     assert {0} == {each.offset % 512 for each in members}
     assert len(content.blobs) == len(expected)

@@ -11,7 +11,8 @@ import pytest
 import zstandard
 
 from edgelift.bundle.container import END_OF_TAR, Span, documents_of, tar_header
-from edgelift.bundle.seek_table import closing, table_entry
+from edgelift.bundle.file_digest import FileDigest
+from edgelift.bundle.seek_table import Closing, SeekTable
 from edgelift.bundle.seekable import content_checksum
 from edgelift.bundle.verify import verify_bundle
 from edgelift.errors import BundleError, IntegrityError
@@ -23,14 +24,15 @@ from tests.real_parts import require_tool
 
 @pytest.mark.parametrize("name", ["mixed", "large"])
 def test_bundle_as_written_is_right(request: pytest.FixtureRequest, name: str) -> None:
-    """Verification says what it saw, and the digest is that of the file."""
+    """Verification says what it saw, and every byte of the file goes past the digest that is asked for."""
     bundle: Assembled = request.getfixturevalue(name)
     steps: list[int] = []
 
-    outcome = verify_bundle(bundle.path, progress=steps.append)
+    with FileDigest() as digest:
+        outcome = verify_bundle(bundle.path, digest=digest, progress=steps.append)
 
     container = container_of(bundle.lock)
-    assert (bundle.summary.digest, bundle.summary.size) == (outcome.digest, outcome.file_size)
+    assert (Digest.of(bundle.path.read_bytes()), bundle.summary.size) == (digest.value(), outcome.file_size)
     assert (len(container.members), bundle.summary.content_size) == (outcome.members, outcome.content_size)
     assert len(list(container.frames())) + 1 == outcome.frames
     assert bundle.summary.content_size == sum(steps)
@@ -41,39 +43,48 @@ def test_frames_of_another_zstd_are_right(mixed: Assembled, tmp_path: Path) -> N
     path = _compressed_at_level(1, mixed, tmp_path)
 
     assert path.read_bytes() != mixed.path.read_bytes()
-    assert verify_bundle(path).digest == Digest.of(path.read_bytes())
+    assert verify_bundle(path).file_size == path.stat().st_size
 
 
 def test_frames_compressed_otherwise_under_the_old_seal_are_refused(mixed: Assembled, tmp_path: Path) -> None:
     """What changed since the seal was set shows, even where all content and all sizes in the table are right."""
     other = _compressed_at_level(1, mixed, tmp_path)
-    old_seal = hashlib.sha256(_sealed_part(mixed.path.read_bytes())).digest()
-    new_seal = hashlib.sha256(_sealed_part(other.read_bytes())).digest()
+    old_seal, new_seal = (_seal_by_hand(mixed, path.read_bytes()) for path in (mixed.path, other))
+    assert other.read_bytes().count(new_seal) == 1
     other.write_bytes(other.read_bytes().replace(new_seal, old_seal))
 
     with pytest.raises(IntegrityError, match="is not their seal"):
         verify_bundle(other)
 
 
-def _sealed_part(file: bytes) -> bytes:
-    return file[: file.rindex(b"\x5d\x2a\x4d\x18")]
+def _seal_by_hand(bundle: Assembled, file: bytes) -> bytes:
+    """The sha256 of all compressed frames of `file`, as docs/format.md has it."""
+    table = SeekTable.read(lambda offset, length: file[offset : offset + length], len(file))
+    assert table is not None
+    frames = zip(table, container_of(bundle.lock).frames(), strict=False)  # the seal itself is the last frame
+    stored = [file[frame.stored_start :][: frame.stored_size] for frame, span in frames if not span.is_raw]
+    return hashlib.sha256(b"".join(stored)).digest()
 
 
 def _compressed_at_level(level: int, bundle: Assembled, folder: Path, *, checksum: bool = True) -> Path:
     """The bundle with its compressed frames made otherwise, well sealed."""
     compressor = zstandard.ZstdCompressor(level=level, write_checksum=checksum)
     tar = tar_of_parts(parts_of(bundle.lock, bundle.content))
-    good, file, entries = bundle.path.read_bytes(), bytearray(), bytearray()
+    good, file, closing = bundle.path.read_bytes(), bytearray(), Closing()
     position = 0
     for span in container_of(bundle.lock).frames():
         content = tar[span.start : span.stop]
         size = _stored_size(good, position)
         frame = good[position : position + size] if span.is_raw else compressor.compress(content)
         file += frame
-        entries += table_entry(len(frame), len(content), content_checksum([content]))
+        checksum = content_checksum([content])
+        if span.is_raw:
+            closing.add_raw(len(frame), len(content), checksum)
+        else:
+            closing.add_compressed(frame, len(content), checksum)
         position += size
     path = folder / "other.tar.zst"
-    path.write_bytes(file + closing(entries, Digest.of(bytes(file))))
+    path.write_bytes(file + closing.to_bytes())
     return path
 
 
@@ -203,7 +214,7 @@ def test_damaged_frame_is_named_with_what_it_holds(large: Assembled, tmp_path: P
 def test_seal_of_another_file_is_damage(mixed: Assembled, tmp_path: Path) -> None:
     """A seal that is not that of the frames is told, with its place."""
     file = bytearray(mixed.path.read_bytes())
-    position = len(_sealed_part(mixed.path.read_bytes()))
+    position = file.rindex(b"\x5d\x2a\x4d\x18")
     file[position + 20] ^= 1
     path = tmp_path / "b"
     path.write_bytes(file)

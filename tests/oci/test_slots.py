@@ -55,7 +55,7 @@ def test_the_largest_waiting_body_goes_first() -> None:
     threads = begin(lambda: bodies.carry(50))
     wait_until(lambda: bodies.begun == [50])
     threads += begin(*(lambda size=size: bodies.carry(size) for size in (10, 900, 300)))
-    wait_until(lambda: len(slots._waiting) == 3)
+    wait_until(lambda: slots.waiting == 3)
     bodies.go_on.set()
     for thread in threads:
         thread.join(10)
@@ -84,7 +84,7 @@ def test_bodies_and_small_requests_together_keep_to_the_limit() -> None:
     bodies = Bodies(slots)
     with slots.small(), slots.small(), slots.small():
         threads = begin(*(lambda: bodies.carry(1) for _ in range(3)))
-        wait_until(lambda: len(slots._waiting) == 2)
+        wait_until(lambda: slots.waiting == 2)
         assert len(bodies.begun) == 1
     wait_until(lambda: len(bodies.begun) == 3)
     bodies.go_on.set()

@@ -1,0 +1,100 @@
+"""Assemble while pulling: the bundle is written in a thread of its own, each blob as soon as it has arrived.
+
+Disk and processor would else wait for each other: a pull is bound by the one, assembling by the other.
+"""
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from edgelift.bundle.lock import BundleLock
+from edgelift.bundle.standing import ensure_bundle
+from edgelift.bundle.writer import BundleSummary, Progress
+from edgelift.oci.content import ContentReader
+from edgelift.oci.descriptor import Descriptor
+
+_PAUSE = 0.02  # seconds between two looks for what has not arrived; it may come from another process, so none tells us
+
+
+class Assembly:
+    """The bundle of `lock` at `path`, in the making while the block brings the content of `lock` into `source`.
+
+    Unless `finish` was called, the bundle is given up at the end of the block: nothing is left of it then.
+    """
+
+    def __init__(
+        self, lock: BundleLock, source: ContentReader, path: Path, *, progress: Progress | None = None
+    ) -> None:
+        """`progress` is called in another thread."""
+        self._lock = lock
+        self._path = path
+        self._arriving = _Arriving(source, progress)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="assemble")
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        arriving = self._arriving
+        self._outcome = self._thread.submit(
+            ensure_bundle, self._lock, arriving, self._path, progress=arriving.count_progress
+        )
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Give up what is not finished."""
+        self._arriving.give_up()
+        self._thread.shutdown()
+
+    def finish(self) -> tuple[BundleSummary, bool]:
+        """Once everything has arrived: see that the bundle is whole; gives and raises what `ensure_bundle` does."""
+        self._arriving.end()
+        return self._outcome.result()
+
+
+class _GivenUpError(Exception):
+    """The bundle is not wanted any more; nobody sees this."""
+
+
+class _Arriving:
+    """Content of `source` that may still be on its way there. Implements `oci.content.ContentReader`."""
+
+    def __init__(self, source: ContentReader, progress: Progress | None) -> None:
+        self._source = source
+        self._progress = progress
+        self._ended = threading.Event()
+        self._is_given_up = False
+
+    def exists(self, descriptor: Descriptor) -> bool:
+        """Whether the content is here, or may still come."""
+        return not self._ended.is_set() or self._source.exists(descriptor)
+
+    def read(self, descriptor: Descriptor) -> Iterator[bytes]:
+        """The content, once it is here; errors are those of `source`."""
+        while not self._ended.is_set() and not self._source.exists(descriptor):
+            self._ended.wait(_PAUSE)
+        for chunk in self._source.read(descriptor):
+            self._check()
+            yield chunk
+
+    def count_progress(self, size: int) -> None:
+        """Tell of `size` bytes done, unless the bundle is given up."""
+        self._check()
+        if self._progress is not None:
+            self._progress(size)
+
+    def end(self) -> None:
+        """Nothing more will come."""
+        self._ended.set()
+
+    def give_up(self) -> None:
+        """Raise in the thread that reads."""
+        self._is_given_up = True
+        self._ended.set()
+
+    def _check(self) -> None:
+        if self._is_given_up:
+            raise _GivenUpError
