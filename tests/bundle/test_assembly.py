@@ -1,4 +1,4 @@
-"""Assembling while content arrives: the bytes are those of a bundle made afterwards, and a failed pull leaves nothing."""
+"""Assembling while content arrives: the same bytes as afterwards, and nothing where the pull fails."""
 
 import threading
 import time
@@ -32,6 +32,18 @@ def wait_until_some(steps: list[int]) -> None:
     while not steps:
         assert time.monotonic() < deadline, "nothing was done"
         time.sleep(0.005)
+
+
+def fail_in_the_middle(assembly: Assembly, steps: list[int]) -> None:
+    """Let the block fail once some of the work is done."""
+
+    def pull() -> None:
+        with assembly:
+            wait_until_some(steps)
+            raise PullError
+
+    with pytest.raises(PullError):
+        pull()
 
 
 @pytest.mark.parametrize("is_backwards", [False, True], ids=["in its order", "backwards"])
@@ -70,11 +82,10 @@ def test_what_has_arrived_is_written_at_once(mixed: Assembled, tmp_path: Path) -
 
 def test_a_block_that_fails_leaves_nothing(mixed: Assembled, tmp_path: Path) -> None:
     """Half a pull ends the assembling that waits for the other half, and removes what it wrote."""
-    source, folder = MemoryContent(), tmp_path / "site"
+    source, steps, folder = MemoryContent(), list[int](), tmp_path / "site"
     arrive(source, mixed, list(contents_of(mixed.lock)[:3]))
 
-    with pytest.raises(PullError), Assembly(mixed.lock, source, folder / "site.tar.zst"):
-        raise PullError
+    fail_in_the_middle(Assembly(mixed.lock, source, folder / "site.tar.zst", progress=steps.append), steps)
 
     assert list(folder.iterdir()) == []
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("assemble")]
@@ -92,9 +103,7 @@ def test_a_block_that_fails_does_not_wait_for_long_work(large: Assembled, tmp_pa
     source, steps = Slow(large.content.blobs, chunk=1024), list[int]()
     began = time.monotonic()
 
-    with pytest.raises(PullError), Assembly(large.lock, source, tmp_path / "b", progress=steps.append):
-        wait_until_some(steps)
-        raise PullError
+    fail_in_the_middle(Assembly(large.lock, source, tmp_path / "b", progress=steps.append), steps)
 
     assert time.monotonic() - began < 20  # all of it would take 200 s
     assert not (tmp_path / "b").exists()
