@@ -26,14 +26,21 @@ MAX_CONFIG = 8 * 2**20  # bytes
 
 
 def pin_image(
-    reference: ImageReference, architecture: Architecture | None, registry: Source, store: ContentStore
+    reference: ImageReference,
+    architecture: Architecture | None,
+    registry: Source,
+    store: ContentStore,
+    *,
+    external_layers: bool = False,
 ) -> LockedImage:
     """Resolve `reference` to digests, sizes and blobs.
 
     With an `architecture` the manifest for linux/`architecture` stands for the index, except where the reference
-    pins the index by digest; an image for another platform is refused. Raises `RegistryError` or `IntegrityError`.
+    pins the index by digest; an image for another platform is refused. Layers that may not be distributed are carried
+    where the registry has them; where not, the image is refused too, or with `external_layers` pinned without them.
+    Raises `RegistryError` or `IntegrityError`.
     """
-    pinning = _Pinning(registry, reference.repository, store)
+    pinning = _Pinning(registry, reference.repository, store, external_layers)
     root = asked = pinning.resolve(reference)
     index = None
     wanted = Platform(architecture=architecture) if architecture is not None else None
@@ -49,6 +56,7 @@ def pin_image(
         descriptor=root.descriptor.plain(),
         manifests=tuple(pinning.manifests.values()),
         blobs=tuple(pinning.blobs.values()),
+        external=tuple(pinning.external.values()),
         index=index,
     )
 
@@ -60,8 +68,10 @@ class _Pinning:
     registry: Source
     repository: str
     store: ContentStore
+    external_layers: bool
     manifests: dict[Digest, Descriptor] = field(default_factory=dict)
     blobs: dict[Digest, Descriptor] = field(default_factory=dict)
+    external: dict[Digest, Descriptor] = field(default_factory=dict)
     _entered: set[Digest] = field(default_factory=set)
 
     def resolve(self, reference: ImageReference) -> Manifest:
@@ -143,16 +153,18 @@ class _Pinning:
             raise _no_platform(reference, wanted, (offered,))
 
     def _add_blob(self, blob: Descriptor) -> None:
-        if len(self.blobs) >= MAX_BLOBS:
+        if len(self.blobs) + len(self.external) >= MAX_BLOBS:
             raise RefusedError(f"{self.registry.host}/{self.repository} has an image of more than {MAX_BLOBS:,} blobs")
-        known = self.blobs.setdefault(blob.digest, blob.plain())
-        if known.size != blob.size:
-            raise IntegrityError(f"{blob.digest} is given two sizes, {known.size} and {blob.size}")
-        if is_foreign(blob) and not self._can_have(blob):
+        is_external = is_foreign(blob) and not self._can_have(blob)
+        if is_external and not self.external_layers:
             raise RefusedError(
                 f"a layer of {self.registry.host}/{self.repository} may not be distributed and is not in its registry",
-                hint="such an image (Windows base layers) cannot be bundled; leave it out of this bundle",
+                hint="leave such an image (Windows base layers) out of this bundle, or let hosts fetch the layer from "
+                "where the manifest says: --allow-external-layers",
             )
+        known = (self.external if is_external else self.blobs).setdefault(blob.digest, blob.plain())
+        if known.size != blob.size:
+            raise IntegrityError(f"{blob.digest} is given two sizes, {known.size} and {blob.size}")
 
     def _can_have(self, blob: Descriptor) -> bool:
         return self.store.exists(blob) or self.registry.blob_size(self.repository, blob.digest) is not None

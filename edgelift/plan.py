@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple, Self
 
-from edgelift.bundle.definition import Architecture, BundleDefinition, RequestedImage
+from edgelift.bundle.definition import BundleDefinition, RequestedImage
 from edgelift.bundle.lock import BundleLock, LockedImage
 from edgelift.errors import (
     EdgeliftError,
@@ -26,6 +26,7 @@ from edgelift.oci.reference import ImageReference
 from edgelift.oci.registries import Registries
 from edgelift.oci.source import Source
 from edgelift.pin import pin_image
+from edgelift.sizes import format_size
 
 PARALLEL_IMAGES = 8
 
@@ -65,7 +66,7 @@ def plan_bundle(definition: BundleDefinition, registries: Registries, store: Con
     with ThreadPoolExecutor(PARALLEL_IMAGES, thread_name_prefix="plan") as pool:
         # Asked once: else each of its images would wait for a registry that is not there.
         absences = dict(zip(sources, pool.map(_absence, sources), strict=True))
-        pin = partial(_pin_or_explain, definition.architecture, store, absences)
+        pin = partial(_pin_or_explain, definition, store, absences)
         outcomes = list(pool.map(pin, asked))
     pinned = tuple(outcome for outcome in outcomes if isinstance(outcome, LockedImage))
     return Plan(
@@ -101,7 +102,7 @@ def _absence(source: Source) -> UnreachableError | None:
 
 
 def _pin_or_explain(
-    architecture: Architecture | None,
+    definition: BundleDefinition,
     store: ContentStore,
     absences: Mapping[Source, UnreachableError | None],
     asked: _Asked,
@@ -111,7 +112,7 @@ def _pin_or_explain(
     try:
         if absence is not None:
             raise absence
-        return pin_image(reference, architecture, source, store)
+        return pin_image(reference, definition.architecture, source, store, external_layers=definition.external_layers)
     except RateLimitError as error:
         return error
     except NotFoundError as error:
@@ -147,5 +148,12 @@ def _warnings(definition: BundleDefinition, images: tuple[LockedImage, ...]) -> 
             f"{chosen} of {len(images)} images were reduced to {definition.architecture}: "
             "signatures on their indexes will not verify at the target; build without --arch to keep them"
         )
+    for image in images:
+        if image.external:
+            size = format_size(sum(layer.size for layer in image.external))
+            yield (
+                f"{image.reference}: {len(image.external)} layers ({size}) may not be distributed and are not carried; "
+                "hosts fetch them from where the manifest says, and some registries refuse such a manifest"
+            )
     if definition.charts:
         yield f"{len(definition.charts)} Helm charts are declared and listed in the definition, but not carried yet"

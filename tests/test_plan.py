@@ -308,6 +308,23 @@ def test_a_foreign_layer_that_is_there_is_carried(sim: RegistrySimulator, store:
     assert layer in pin(sim, store, "team/windows:1.0").blobs
 
 
+def test_a_foreign_layer_may_be_left_to_the_hosts(sim: RegistrySimulator, store: LocalStore, raw: RawContent) -> None:
+    """Where that is allowed the image is pinned without the layer, the lock names it, and the plan says so."""
+    layer = Descriptor(media_type=FOREIGN, digest=Digest.of(b"windows"), size=7)
+    own = raw.put_blob("team/windows", b"own layer", "application/vnd.oci.image.layer.v1.tar")
+    raw.put_layers("team/windows", "1.0", b"{}", own, layer)
+    reference = f"{sim.host}/team/windows:1.0"
+    definition = BundleDefinition(images=(RequestedImage(reference=reference),), external_layers=True)
+
+    with Registries(TransportSettings(), Credentials()) as registries:
+        outcome = plan_bundle(definition, registries, store)
+
+    (image,) = outcome.lock.images
+    assert image.external == (layer,)
+    assert [blob.size for blob in image.blobs] == [2, 9]
+    assert [f"{reference}: 1 layers (7 B) may not be distributed" in warning for warning in outcome.warnings] == [True]
+
+
 # What moves
 
 

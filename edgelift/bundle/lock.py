@@ -22,8 +22,9 @@ class LockedImage(BaseModel):
     """One image, pinned.
 
     `descriptor` is what is bundled, tagged and compared. `manifests` holds it and all that it names, children before
-    parents; `blobs` holds configs and layers, each once. `index` is the index the descriptor was chosen from when one
-    architecture was asked for: signatures on it will not verify against the chosen manifest.
+    parents; `blobs` holds configs and layers, each once. `external` are layers that may not be distributed and that its
+    registry does not have: hosts fetch them from where the manifest says. `index` is the index that the descriptor was
+    chosen from when one architecture was asked for: signatures on it will not verify against the chosen manifest.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -32,6 +33,7 @@ class LockedImage(BaseModel):
     descriptor: Descriptor
     manifests: Descriptors
     blobs: Descriptors
+    external: Descriptors = ()
     index: Digest | None = None
 
     @model_validator(mode="after")

@@ -22,6 +22,7 @@ def summarise(lock: BundleLock) -> dict[str, Any]:
                 "size": image.size,
                 "manifests": len(image.manifests),
                 "blobs": len(image.blobs),
+                "external_layers": len(image.external),
                 "origins": [origin.model_dump() for origin in origins.get(image.reference, ())],
             }
             for image in lock.images

@@ -46,6 +46,7 @@ def plan(
     project_id: options.ProjectId = None,
     image: options.Images = [],  # noqa: B006
     arch: options.Arch = None,
+    external_layers: options.ExternalLayers = False,
     settings: options.Settings = [],  # noqa: B006
     name: Annotated[str, typer.Option(help="Name of the bundle.", rich_help_panel=options.SOURCE)] = "bundle",
     registry: options.OptionalRegistry = None,
@@ -84,6 +85,7 @@ def plan(
             project=project_id,
             images=image,
             arch=arch,
+            external_layers=external_layers,
             settings=settings,
         ),
         options.access_of(

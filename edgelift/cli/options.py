@@ -39,6 +39,14 @@ Arch = Annotated[
         help="Only this architecture; all are kept without it, and signatures stay valid.", rich_help_panel=SOURCE
     ),
 ]
+ExternalLayers = Annotated[
+    bool,
+    typer.Option(
+        "--allow-external-layers",
+        help="Carry images without the layers (of Windows) that may not be distributed and that their registry lacks.",
+        rich_help_panel=SOURCE,
+    ),
+]
 Settings = Annotated[
     list[str],
     typer.Option(
@@ -172,6 +180,7 @@ def source_of(
     project: str | None,
     images: list[str],
     arch: Literal["amd64", "arm64"] | None,
+    external_layers: bool,
     settings: list[str],
 ) -> ContentSource:
     """What the source options ask for; raises `ConfigurationError` where they ask for nothing."""
@@ -186,6 +195,7 @@ def source_of(
         profile_files=tuple(str(path) for path in profile_files),
         images=tuple(images),
         architecture=arch,
+        external_layers=external_layers,
         settings=settings_of(settings),
     )
 

@@ -24,6 +24,7 @@ def build(
     project_id: options.ProjectId = None,
     image: options.Images = [],  # noqa: B006
     arch: options.Arch = None,
+    external_layers: options.ExternalLayers = False,
     settings: options.Settings = [],  # noqa: B006
     lock: Annotated[
         Path | None, typer.Option(metavar="L.json", help="Build this lock instead.", rich_help_panel=options.SOURCE)
@@ -82,7 +83,9 @@ def build(
     )
     check_name(name)
     archive = _archive(archive_directory, archive_block, archive_artifact)
-    source = _source_or_lock(lock, profile_files, profiles, project_id, image, arch, settings)
+    source = _source_or_lock(
+        lock, profile_files, profiles, project_id, image, arch, settings, external_layers=external_layers
+    )
     check_locally(source)
     with running_api(quiet=quiet):
         if isinstance(source, Path):
@@ -249,6 +252,8 @@ def _source_or_lock(
     images: list[str],
     arch: Literal["amd64", "arm64"] | None,
     settings: list[str],
+    *,
+    external_layers: bool,
 ) -> ContentSource | Path:
     if lock is None:
         return options.source_of(
@@ -257,9 +262,10 @@ def _source_or_lock(
             project=project,
             images=images,
             arch=arch,
+            external_layers=external_layers,
             settings=settings,
         )
-    if profiles or profile_files or images or arch or settings:
+    if profiles or profile_files or images or arch or external_layers or settings:
         raise ConfigurationError("--lock is built as it is: leave out the options that say what to carry")
     return lock
 

@@ -19,7 +19,10 @@ _NEXT_STEP: dict[Verdict, str] = {
 
 
 class Proof(BaseModel):
-    """The verdict on one reference. `reason` says why it is not `ok`; `expected` and `found` are manifest digests."""
+    """The verdict on one reference. `expected` and `found` are manifest digests.
+
+    `reason` says why it is not `ok`, or which layers come from elsewhere.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -4,7 +4,7 @@ For each reference: the manifest by tag, the same by digest, then everything it 
 `_catalog`) only ever adds extras: its absence proves nothing.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -60,11 +60,11 @@ def find_extras(expected: set[TargetName], target: Target, registry: Registry) -
     tags: list[str] = []
     not_checkable: list[str] = []
     more = 0
-    for repository in repositories:
-        try:
-            listed = registry.list_tags(repository)
-        except EdgeliftError as error:
-            not_checkable.append(f"tags of {repository}: {error.message}")
+    with ThreadPoolExecutor(PARALLEL_REFERENCES, thread_name_prefix="list") as pool:
+        listings = list(pool.map(lambda repository: _list_tags(repository, registry), repositories))
+    for repository, listed in zip(repositories, listings, strict=True):
+        if isinstance(listed, EdgeliftError):
+            not_checkable.append(f"tags of {repository}: {listed.message}")
             continue
         beside = sorted(f"{repository}:{tag}" for tag in listed if TargetName(repository, tag) not in expected)
         room = MAX_EXTRAS - len(tags)
@@ -84,6 +84,13 @@ def find_extras(expected: set[TargetName], target: Target, registry: Registry) -
     return Extras(tags=tuple(tags), repositories=extra[:MAX_EXTRAS], not_checkable=tuple(not_checkable))
 
 
+def _list_tags(repository: str, registry: Registry) -> Sequence[str] | EdgeliftError:
+    try:
+        return registry.list_tags(repository)
+    except EdgeliftError as error:
+        return error
+
+
 @dataclass
 class _Check:
     """What was asked for one reference so far. A check raises what is wrong: the kind of error is the verdict."""
@@ -100,7 +107,7 @@ class _Check:
         self.checked += 1
         manifest = self.registry.read_manifest(self.repository, descriptor.digest)
         self.bytes_read += len(manifest.raw) if self.deep else 0
-        listed = {each.digest for each in (*self.image.manifests, *self.image.blobs)}
+        listed = {each.digest for each in (*self.image.manifests, *self.image.blobs, *self.image.external)}
         beside = next((each for each in (*manifest.children, *manifest.blobs) if each.digest not in listed), None)
         if beside is not None:
             raise ConfigurationError(
@@ -152,7 +159,8 @@ def _compare(image: LockedImage, found: Digest, check: _Check) -> tuple[Verdict,
         return "differs", "the tag stands with another digest"
     problems = list(_problems(image, check))
     if not problems:
-        return "ok", ""
+        external = f"{len(image.external)} layers come from elsewhere: they may not be distributed"
+        return "ok", external if image.external else ""
     verdict, reason = min(problems, key=lambda problem: _GRAVEST_FIRST.index(problem[0]))
     return verdict, reason + (f" (and {len(problems) - 1} more)" if len(problems) > 1 else "")
 

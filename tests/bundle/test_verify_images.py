@@ -23,6 +23,7 @@ def _image(manifest: bytes, media_type: str = OCI_MANIFEST) -> tuple[LockedImage
     return image.model_copy(update={"descriptor": descriptor, "manifests": (descriptor,)}), content
 
 
+FOREIGN = "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip"
 LAYER_DIGEST = Digest.of(b"another layer")
 ENTRY = f'{{"mediaType":"x","digest":"{LAYER_DIGEST}","size":13}}'
 BAD_MANIFESTS = {
@@ -66,6 +67,18 @@ def test_manifest_that_cannot_be_delivered_is_refused(
         verify_bundle(path)
 
 
+def test_layer_that_may_not_be_distributed_can_be_left_out(tmp_path: Path) -> None:
+    """The lock names it, the manifest bears that out, and nobody misses it in the bundle."""
+    content = MemoryContent()
+    own, foreign = content.add(b"own", GZIP), content.add(b"windows", FOREIGN)
+    image = content.add_image("docker.io/library/windows:1", [own, foreign])
+    del content.blobs[foreign.digest]
+    image = image.model_copy(update={"blobs": image.blobs[:-1], "external": (foreign,)})
+    assemble_bundle(lock_of(image), content, tmp_path / "b")
+
+    assert verify_bundle(tmp_path / "b").members == 4 + 3
+
+
 def _child_left_out(image: LockedImage) -> LockedImage:
     return image.model_copy(update={"manifests": image.manifests[1:]})
 
@@ -84,10 +97,15 @@ def _manifest_of_another_type(image: LockedImage) -> LockedImage:
     return image.model_copy(update={"manifests": (first, *image.manifests[1:])})
 
 
+def _layer_left_out(image: LockedImage) -> LockedImage:
+    return image.model_copy(update={"blobs": image.blobs[:-1], "external": image.blobs[-1:]})
+
+
 BAD_LOCKS: dict[str, tuple[Callable[[LockedImage], LockedImage], str]] = {
     "an index without one of its manifests": (_child_left_out, "lacks sha256:[0-9a-f]+ before sha256:"),
     "a manifest of another type": (_manifest_of_another_type, "as application/octet-stream, which it is not"),
     "a blob that no manifest names": (_one_blob_too_many, "of 1 bytes, which none of its manifests names so"),
+    "a layer left out that may be distributed": (_layer_left_out, "leaves out sha512:[0-9a-f]+, which may be"),
     "a media type that no manifest gives": (_another_media_type, rf"as {re.escape(ZSTD)} .* none of its manifests"),
 }
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,7 @@ from edgelift.demo.content import SampleImage, SampleLayer, make_image
 from edgelift.errors import IncompleteError, MalformedReferenceError
 from edgelift.oci.credentials import Credentials
 from edgelift.oci.descriptor import Descriptor
+from edgelift.oci.digest import Digest
 from edgelift.oci.registry import Registry
 from edgelift.transport import TransportSettings
 from tests.images import load_image, rename_image
@@ -26,6 +27,7 @@ from tests.simulators.registry import RegistrySimulator
 LAYERS = (SampleLayer("tar", 300_000), SampleLayer("empty"), SampleLayer("gzip"))
 APP = make_image("app", architectures=("amd64", "arm64"), layers=LAYERS)
 OTHER = make_image("app", seed="another")
+FOREIGN = "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip"
 HOME = "edge/quay.io/app"  # where quay.io/app goes
 LARGE = max(APP.blobs, key=lambda blob: blob.size)
 EMPTY = next(blob for blob in APP.blobs if blob.size == 0)
@@ -122,6 +124,23 @@ def test_an_image_by_digest_alone_is_found_by_its_keep_tag(site: Site) -> None:
 
     assert receipt.is_whole
     assert receipt.proofs[0].target.endswith(f"{HOME}:edgelift-{APP.root.digest.hex[:16]}")
+
+
+def test_a_layer_left_to_the_hosts_is_told(site: Site) -> None:
+    """What the lock names as coming from elsewhere is no reason to fail, but the receipt says so."""
+    layer = Descriptor(media_type=FOREIGN, digest=Digest.of(b"windows"), size=7)
+    document = json.loads(OTHER.contents[OTHER.root.digest])
+    document["layers"].append(layer.model_dump(mode="json", by_alias=True, exclude_none=True))
+    raw = json.dumps(document).encode()
+    root = OTHER.root.model_copy(update={"digest": Digest.of(raw), "size": len(raw)})
+    contents = {**OTHER.contents, root.digest: raw}
+    windows = replace(OTHER, repository=HOME, tag="w", root=root, manifests=(root,), contents=contents)
+    site.sim.put_image(windows)
+    lock = lock_of("quay.io/app:w", image=windows)
+    lock = lock.model_copy(update={"images": (lock.images[0].model_copy(update={"external": (layer,)}),)})
+    proof = validate(site.sim.host, lock).proofs[0]
+
+    assert (proof.verdict, proof.reason) == ("ok", "1 layers come from elsewhere: they may not be distributed")
 
 
 # Missing

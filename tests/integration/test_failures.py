@@ -51,9 +51,7 @@ def test_a_failed_push_fails_the_run(prefect: PrefectServer, site: Site) -> None
 
 def test_what_is_not_proved_fails_the_run(prefect: PrefectServer, site: Site) -> None:
     """Where the target does not serve what was pushed, the run is Failed, and its receipt says what is wrong."""
-    digest = (
-        site.images[3].blobs[-1].digest
-    )  # its config, which no other image has
+    digest = site.images[3].blobs[-1].digest  # its config, which no other image has
     site.target.fail("HEAD", f"/{site.repository(site.images[3])}/blobs/{digest}", status=404, times=None, skip=1)
 
     attempt = sync(prefect, site)
