@@ -36,14 +36,19 @@ def note_peak():
 
 atexit.register(note_peak)
 """
-COMMAND = "from edgelift.cli import main; main()"
+# What is registered last is called first: the command line ends the process with what it has registered at its import.
+COMMAND = """
+from edgelift.cli import main
+{at_exit}
+main()
+"""
 LIBRARY = """
 import sys
 from pathlib import Path
 from bench.engine import pull, push
 from edgelift.access import open_registries
 from edgelift.site import RegistryAccess
-
+{at_exit}
 reference, target, folder = sys.argv[1], sys.argv[2], Path(sys.argv[3])
 with open_registries(RegistryAccess(docker_config=False)) as connections:
     pull(connections, [reference], folder / "store", folder / "bundle.tar.zst")
@@ -85,7 +90,7 @@ def measure(folder: Path, sizes: tuple[int, ...]) -> Iterator[tuple[tuple[str, i
 def peak(code: str, *arguments: str) -> float:
     """The most memory (VmHWM, MiB) of a process that runs `code`; not `ru_maxrss`, which counts its parent's, too."""
     with tempfile.NamedTemporaryFile("r") as note:
-        program = f"{AT_EXIT.format(note=note.name)}\n{code}"
+        program = code.format(at_exit=AT_EXIT.format(note=note.name))
         subprocess.run([sys.executable, "-c", program, *arguments], check=True)  # noqa: S603 - our own interpreter
         return int(note.read()) / 1024
 

@@ -1,9 +1,12 @@
 """Where finished bundles are kept."""
 
+from typing import TYPE_CHECKING
+
 from prefect.blocks.core import Block
 from pydantic import ConfigDict, Field, SecretStr
 
-from edgelift.archive.s3 import S3Archive
+if TYPE_CHECKING:
+    from edgelift.archive.s3 import S3Archive
 
 
 class BundleArchive(Block):
@@ -33,8 +36,10 @@ class BundleArchive(Block):
     secret_key: SecretStr | None = Field(default=None, description="Secret key that goes with the access key.")
     metadata: dict[str, str] = Field(default={}, description="Metadata put on every object.")
 
-    def get_client(self) -> S3Archive:
+    def get_client(self) -> "S3Archive":
         """The archive, ready to store and restore."""
+        from edgelift.archive.s3 import S3Archive  # noqa: PLC0415 - loads boto3, which few runs need
+
         return S3Archive(
             self.bucket,
             prefix=self.prefix,

@@ -10,6 +10,7 @@ import typer
 from edgelift.cli import content, delivery, run
 from edgelift.cli.console import forgive_log, say, say_error
 from edgelift.cli.interruption import INTERRUPTED, TERMINATED, end_in_time, say_interrupted
+from edgelift.cli.leaving import leave
 from edgelift.errors import EdgeliftError
 
 EPILOG = """
@@ -64,10 +65,10 @@ def main() -> NoReturn:
         app()
     except EdgeliftError as error:
         say_error(str(error))
-        sys.exit(error.exit_code)
+        leave(error.exit_code)
     except (KeyboardInterrupt, SystemExit) as end:
         code = INTERRUPTED if isinstance(end, KeyboardInterrupt) else end.code
         if code in (INTERRUPTED, TERMINATED):
             say_interrupted()
-        sys.exit(code)
-    sys.exit(0)
+        leave(code if isinstance(code, int) else 0 if code is None else 1)
+    leave(0)

@@ -27,11 +27,7 @@ _KNOWN_REALMS = frozenset(
 # Domains whose subdomains belong to strangers, so that sharing one of them proves nothing.
 _SHARED_DOMAINS = frozenset(
     {
-        "amazonaws.com",
-        "amazonaws.com.cn",
-        "on.aws",
         "azurecr.io",
-        "azure.com",
         "aliyuncs.com",
         "cloudapp.net",
         "googleapis.com",
@@ -39,6 +35,8 @@ _SHARED_DOMAINS = frozenset(
         "pkg.dev",
     }
 )
+# The same at every level: one region, or one service in it, holds names of many customers.
+_SHARED_THROUGHOUT = (".amazonaws.com", ".amazonaws.com.cn", ".on.aws", ".azure.com")
 _SECOND_LEVEL = frozenset({"ac", "co", "com", "edu", "gov", "ne", "net", "or", "org"})
 _COUNTRY_CODE_LENGTH = 2
 
@@ -128,4 +126,5 @@ def _are_related(first: str, second: str) -> bool:
         shared.insert(0, ours)
     if len(shared) == 2 and len(shared[-1]) == _COUNTRY_CODE_LENGTH and shared[0] in _SECOND_LEVEL:  # noqa: PLR2004 - co.uk
         return False
-    return len(shared) > 1 and ".".join(shared) not in _SHARED_DOMAINS
+    common = ".".join(shared)
+    return len(shared) > 1 and common not in _SHARED_DOMAINS and not f".{common}".endswith(_SHARED_THROUGHOUT)
