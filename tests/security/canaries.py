@@ -18,10 +18,22 @@ SIGNATURE = "canary-signature-e8b4"
 BASIC = base64.b64encode(f"{USERNAME}:{PASSWORD}".encode()).decode()
 IDENTITY_BASIC = base64.b64encode(f"<token>:{IDENTITY}".encode()).decode()
 
-CREDENTIALS = (PASSWORD, TOKEN, IDENTITY, COOKIE, BASIC, IDENTITY_BASIC)
+MIRROR_USERNAME = "keeper"
+MIRROR_PASSWORD = "canary/mirror word+ß"
+MIRROR_TOKEN = "canary-mirror-bearer-4d61"
+MIRROR_BASIC = base64.b64encode(f"{MIRROR_USERNAME}:{MIRROR_PASSWORD}".encode()).decode()
+AWS_KEY_ID = "AKIACANARY7Q2XZL5HWP"
+AWS_SECRET = "canary/aws+secret-6b0e"
+AWS_SESSION = "canary-aws-session-d93a"
+
+OF_HOME = (PASSWORD, TOKEN, BASIC)
+OF_MIRROR = (MIRROR_PASSWORD, MIRROR_TOKEN, MIRROR_BASIC)
+OF_AWS = (AWS_KEY_ID, AWS_SECRET, AWS_SESSION)
+CREDENTIALS = (*OF_HOME, *OF_MIRROR, *OF_AWS, IDENTITY, COOKIE, IDENTITY_BASIC)
 SECRETS = (*CREDENTIALS, STATE, SIGNATURE)
 
 LOGIN = Credential(USERNAME, SecretStr(PASSWORD))
+MIRROR_LOGIN = Credential(MIRROR_USERNAME, SecretStr(MIRROR_PASSWORD))
 IDENTITY_LOGIN = Credential("<token>", SecretStr(""), SecretStr(IDENTITY))
 
 _HEADERS = re.compile(rb"(?im)^(?:authorization|proxy-authorization|cookie):[ \t]*([^\r\n]*)")
@@ -30,8 +42,12 @@ _HEADERS = re.compile(rb"(?im)^(?:authorization|proxy-authorization|cookie):[ \t
 def credential_bytes(heard: bytes) -> int:
     """How many bytes of `heard` are credentials: our canaries in any spelling, and any header that carries some."""
     headers = sum(len(value) for value in _HEADERS.findall(heard))
-    rest = _HEADERS.sub(b"", heard)
-    return headers + sum(rest.count(form) * len(form) for form in _forms(CREDENTIALS))
+    return headers + bytes_of(_HEADERS.sub(b"", heard), CREDENTIALS)
+
+
+def bytes_of(heard: bytes, secrets: tuple[str, ...]) -> int:
+    """How many bytes of `heard` are one of `secrets`, in whatever spelling."""
+    return sum(heard.count(form) * len(form) for form in _forms(secrets))
 
 
 def found_in(text: str, secrets: tuple[str, ...] = SECRETS) -> list[str]:

@@ -1,6 +1,7 @@
 """Servers that registries send us to: they keep every byte they hear, and do what they can to hear more."""
 
 import socket
+import ssl
 from dataclasses import dataclass, field
 from io import BufferedIOBase
 from typing import Any, cast
@@ -10,13 +11,20 @@ from tests.simulators.http_faults import Answer, HttpFaults, Request
 
 @dataclass
 class Listener(HttpFaults):
-    """A server that keeps all that reaches it, below TLS and from the first byte."""
+    """A server that keeps all that reaches it, below TLS and from the first byte, and whose certificates it saw."""
 
     heard: bytearray = field(default_factory=bytearray)
+    certificates: list[str] = field(default_factory=list)  # the names in those that clients showed
 
     def _serve(self, connection: socket.socket, number: int) -> None:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else each handshake waits for an ACK
         super()._serve(connection, number)
+
+    def _greet(self, connection: socket.socket, tls: ssl.SSLContext) -> ssl.SSLSocket:
+        greeted = super()._greet(connection, tls)
+        shown: Any = greeted.getpeercert() or {"subject": ()}
+        self.certificates += [value for part in shown["subject"] for _, value in part]
+        return greeted
 
     def _read(self, reader: BufferedIOBase, number: int) -> Request | None:
         return super()._read(cast(BufferedIOBase, _Noting(reader, self.heard)), number)

@@ -7,7 +7,16 @@ from typing import Literal
 from edgelift.demo.content import SampleImage
 from edgelift.oci.digest import Digest
 from edgelift.oci.manifest import OCI_MANIFEST
-from tests.security.canaries import BASIC, COOKIE, IDENTITY_BASIC, SIGNATURE, STATE, TOKEN
+from tests.security.canaries import (
+    BASIC,
+    COOKIE,
+    IDENTITY_BASIC,
+    MIRROR_BASIC,
+    MIRROR_TOKEN,
+    SIGNATURE,
+    STATE,
+    TOKEN,
+)
 from tests.simulators.http_faults import Answer, Request
 
 Kind = Literal["basic", "bearer", "identity"]
@@ -29,7 +38,7 @@ FOREIGN_LAYER = "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip"
 
 @dataclass
 class HostileRegistry:
-    """Has one `image`, takes uploads, and asks for a login of the given `kind`.
+    """Has one `image`, takes uploads, and asks for a login of the given `kind`; a mirror for one of its own.
 
     `lure` is what it uses to send its clients to `elsewhere`, the base URL of another server.
     """
@@ -38,6 +47,7 @@ class HostileRegistry:
     kind: Kind
     lure: Lure
     elsewhere: str = ""
+    is_mirror: bool = False
     kept: dict[str, tuple[str, bytes]] = field(default_factory=dict)  # what was brought here, by tag or digest
     _sent: bytes = b""
 
@@ -49,7 +59,7 @@ class HostileRegistry:
     def _answer(self, request: Request, path: str) -> Answer:
         home = f"http://{request.headers['host']}"
         if path == "/token":
-            return self._redirect("/token") if self.lure == "token redirect" else Answer(body=_json(token=TOKEN))
+            return self._redirect("/token") if self.lure == "token redirect" else Answer(body=_json(token=self._token))
         if self.lure == "token realm":
             return _challenge(f'Bearer realm="{self.elsewhere}/token",service="x"')
         if request.headers.get("authorization") not in self._accepted:
@@ -61,8 +71,14 @@ class HostileRegistry:
         return self._serve(request, path)
 
     @property
+    def _token(self) -> str:
+        return MIRROR_TOKEN if self.is_mirror else TOKEN
+
+    @property
     def _accepted(self) -> tuple[str, ...]:
-        return (f"Basic {BASIC}", f"Basic {IDENTITY_BASIC}") if self.kind == "basic" else (f"Bearer {TOKEN}",)
+        if self.kind != "basic":
+            return (f"Bearer {self._token}",)
+        return (f"Basic {MIRROR_BASIC}",) if self.is_mirror else (f"Basic {BASIC}", f"Basic {IDENTITY_BASIC}")
 
     def _redirect(self, target: str) -> Answer:
         return Answer(307, (("Location", f"{self.elsewhere}{target.partition('?')[0]}?X-Amz-Signature={SIGNATURE}"),))

@@ -56,6 +56,14 @@ class Desk:
         return path
 
 
+def fill(store: LocalStore) -> LocalStore:
+    """`store`, with the image to be pushed and the manifests of the one to be copied."""
+    for image, descriptors in ((OURS, (*OURS.blobs, *OURS.manifests)), (THERE, THERE.manifests)):
+        for descriptor in descriptors:
+            store.write(descriptor, image.contents[descriptor.digest])
+    return store
+
+
 def content_of(image: SampleImage) -> ImageContent:
     """All that `image` consists of."""
     return ImageContent(tuple(image.manifests), tuple(image.blobs))

@@ -9,7 +9,7 @@ from edgelift.store.local import LocalStore
 from tests.security.canaries import credential_bytes
 from tests.security.foreign import Listener
 from tests.security.hostile_registry import HostileRegistry
-from tests.security.operations import OPERATIONS, OURS, THERE, Desk, open_registry, perform
+from tests.security.operations import OPERATIONS, THERE, Desk, fill, open_registry, perform
 from tests.simulators.http_faults import Answer
 
 ENTRY = "machine 127.0.0.1 login stranger password canary/pass word\ndefault login stranger password from-netrc\n"
@@ -45,11 +45,7 @@ def littered(request: pytest.FixtureRequest, proxy: Listener, tmp_path: Path, mo
 @pytest.mark.usefixtures("littered")
 def test_no_login_and_no_proxy_of_the_environment_is_used(proxy: Listener, tmp_path: Path) -> None:
     """A registry that asks for a login gets none in any operation, oras-py's included, and the proxy hears nothing."""
-    full = LocalStore(tmp_path / "full")
-    for descriptor in (*OURS.blobs, *OURS.manifests):
-        full.write(descriptor, OURS.contents[descriptor.digest])
-    for descriptor in THERE.manifests:
-        full.write(descriptor, THERE.contents[descriptor.digest])
+    full = fill(LocalStore(tmp_path / "full"))
     desk = tmp_path / "desk"
     desk.mkdir()
     with Listener() as home:

@@ -18,7 +18,7 @@ from tests.certificates import Authority
 from tests.security.canaries import IDENTITY_LOGIN, LOGIN, PASSWORD, USERNAME, credential_bytes
 from tests.security.foreign import Listener, asks, bounces, serves
 from tests.security.hostile_registry import HostileRegistry, Kind, Lure
-from tests.security.operations import OPERATIONS, OURS, THERE, Desk, open_registry, perform
+from tests.security.operations import OPERATIONS, THERE, Desk, fill, open_registry, perform
 from tests.simulators.http_faults import Answer, Request
 
 LOGINS: dict[Kind, Credential] = {"basic": LOGIN, "bearer": LOGIN, "identity": IDENTITY_LOGIN}
@@ -56,11 +56,7 @@ def few_authorities(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.fixture(scope="module")
 def full_store(tmp_path_factory: pytest.TempPathFactory) -> LocalStore:
     """A store that holds the image to be pushed, and the manifests of the one to be copied."""
-    store = LocalStore(tmp_path_factory.mktemp("full"))
-    for image, descriptors in ((OURS, (*OURS.blobs, *OURS.manifests)), (THERE, THERE.manifests)):
-        for descriptor in descriptors:
-            store.write(descriptor, image.contents[descriptor.digest])
-    return store
+    return fill(LocalStore(tmp_path_factory.mktemp("full")))
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from edgelift.store.local import LocalStore
 from tests.security.canaries import BASIC, IDENTITY_LOGIN, LOGIN, PASSWORD, SIGNATURE, STATE, TOKEN, found_in
 from tests.security.foreign import Listener, asks, serves
 from tests.security.hostile_registry import HostileRegistry, Kind, Lure
-from tests.security.operations import OPERATIONS, OURS, THERE, Desk, open_registry
+from tests.security.operations import OPERATIONS, THERE, Desk, fill, open_registry
 from tests.simulators.http_faults import Answer, Request
 
 LOGINS: dict[Kind, Credential] = {"basic": LOGIN, "bearer": LOGIN, "identity": IDENTITY_LOGIN}
@@ -58,11 +58,7 @@ def logged() -> Iterator[Everything]:
 @pytest.fixture(scope="module")
 def full_store(tmp_path_factory: pytest.TempPathFactory) -> LocalStore:
     """A store that holds the image to be pushed, and the manifests of the one to be copied."""
-    store = LocalStore(tmp_path_factory.mktemp("full"))
-    for image, descriptors in ((OURS, (*OURS.blobs, *OURS.manifests)), (THERE, THERE.manifests)):
-        for descriptor in descriptors:
-            store.write(descriptor, image.contents[descriptor.digest])
-    return store
+    return fill(LocalStore(tmp_path_factory.mktemp("full")))
 
 
 def do_everything(home: Listener, login: Credential, full: LocalStore, folder: Path) -> dict[str, str]:
