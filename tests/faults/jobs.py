@@ -1,7 +1,7 @@
 """Work that a test hands to a process of its own, so that it can be killed, stopped, starved and lied to.
 
-    python -m tests.faults.jobs '{"steps": ["pull", "assemble"], "lock": "…", "store": "…"}'    # one job, then exit
-    python -m tests.faults.jobs serve                                                          # forks, a job a line
+    python -m tests.faults.jobs '{"steps": ["build"], "lock": "…", "store": "…", "bundle": "…"}'    # one job, then exit
+    python -m tests.faults.jobs serve                                                              # forks, a job a line
 
 What is run is what the flows run, image by image: all that can be done is done, and every failure is named.
 """
@@ -21,6 +21,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from edgelift.bundle.assembly import Assembly
 from edgelift.bundle.lock import BundleLock, LockedImage
 from edgelift.bundle.reader import BundleReader
 from edgelift.bundle.writer import assemble_bundle
@@ -100,6 +101,12 @@ class _Run:
     def assemble(self) -> None:
         """Store → bundle."""
         assemble_bundle(self._lock, LocalStore(Path(self._job.store)), Path(self._job.bundle))
+
+    def build(self) -> None:
+        """Registry → store → bundle, as the flows do both: at once."""
+        with Assembly(self._lock, LocalStore(Path(self._job.store)), Path(self._job.bundle)) as assembly:
+            self.pull()
+            assembly.finish()
 
     def push(self) -> None:
         """Bundle, or store where the job names no bundle, → registry."""

@@ -140,7 +140,7 @@ def test_f11_the_disk_is_full_in_the_bundle(
     """A bundle that does not fit leaves the old one as it was, and nothing beside it."""
     (tmp_path / "old").write_bytes(OLD)
     disk = small_disk("size=1m")
-    job = Job(("pull", "assemble"), str(lock), str(tmp_path / "store"), str(disk.path / "site.tar.zst"))
+    job = Job(("build",), str(lock), str(tmp_path / "store"), str(disk.path / "site.tar.zst"))
     outcome = run_alone(job, within=disk.within(f"cp {tmp_path}/old site.tar.zst"))
 
     assert outcome.code == 1
@@ -245,7 +245,7 @@ def test_f12_a_disk_that_fails(
     """EIO, wherever it comes, ends the run with an error, with nothing wrong under a name; a sound disk continues."""
     store, bundle = LocalStore(tmp_path / "store"), tmp_path / "site.tar.zst"
     step, rule = fault
-    whole = Job(("pull", "assemble"), str(lock), str(store.root), str(bundle))
+    whole = Job(("build",), str(lock), str(store.root), str(bundle))
     if step == "assemble":
         assert children.run(replace(whole, steps=("pull",))).code == 0
     bundle.write_bytes(OLD)

@@ -52,8 +52,8 @@ def test_f23_two_runs_on_one_store(sim: RegistrySimulator, tmp_path: Path, note:
     lock = write_lock(tmp_path / "lock.json", sim.host, *IMAGES)
     sim.forget_requests()
     sim.drip("/blobs/", piece=20_000, pause=0.02, times=None)  # so that they really meet
-    both = Job(("pull", "assemble"), str(lock), str(tmp_path / "store"), str(tmp_path / "site.tar.zst"))
-    alone = Job(("pull", "assemble"), str(lock), str(tmp_path / "store-of-one"), str(tmp_path / "one.tar.zst"))
+    both = Job(("build",), str(lock), str(tmp_path / "store"), str(tmp_path / "site.tar.zst"))
+    alone = Job(("build",), str(lock), str(tmp_path / "store-of-one"), str(tmp_path / "one.tar.zst"))
     with ThreadPoolExecutor(2) as pool:
         outcomes = list(pool.map(run_alone, [both, both]))
 
@@ -189,7 +189,7 @@ def test_f30_few_files_may_be_open(
     sim.put_image(*images)
     lock = write_lock(tmp_path / "lock.json", sim.host, *images)
     sim.forget_requests()
-    steps = ("pull", "assemble", "push", "validate")
+    steps = ("build", "push", "validate")
     job = Job(steps, str(lock), str(tmp_path / "store"), str(tmp_path / "site.tar.zst"), f"{target.host}/edge")
     outcome = children.run(
         Job(*(job.steps, job.lock, job.store, job.bundle, job.target), limits=(("RLIMIT_NOFILE", 64),), images=8)
@@ -207,7 +207,7 @@ def test_f30_little_memory(sim: RegistrySimulator, target: RegistrySimulator, tm
     lock = write_lock(tmp_path / "lock.json", sim.host, image)
     sim.forget_requests()
     job = Job(
-        ("pull", "assemble", "push"),
+        ("build", "push"),
         str(lock),
         str(tmp_path / "store"),
         str(tmp_path / "site.tar.zst"),
