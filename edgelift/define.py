@@ -41,7 +41,7 @@ def define_bundle(name: str, source: ContentSource, open_palette: Callable[[], P
     definition = BundleDefinition(
         name=name,
         architecture=source.architecture,
-        external_layers=source.external_layers,
+        allow_external_layers=source.allow_external_layers,
         profiles=resolution.profiles,
         images=_merge(resolution, images),
         charts=resolution.charts,

@@ -31,16 +31,16 @@ def pin_image(
     registry: Source,
     store: ContentStore,
     *,
-    external_layers: bool = False,
+    allow_external_layers: bool = False,
 ) -> LockedImage:
     """Resolve `reference` to digests, sizes and blobs.
 
     With an `architecture` the manifest for linux/`architecture` stands for the index, except where the reference
     pins the index by digest; an image for another platform is refused. Layers that may not be distributed are carried
-    where the registry has them; where not, the image is refused too, or with `external_layers` pinned without them.
+    where the registry has them; where not, the image is refused, too, or pinned without them (`allow_external_layers`).
     Raises `RegistryError` or `IntegrityError`.
     """
-    pinning = _Pinning(registry, reference.repository, store, external_layers)
+    pinning = _Pinning(registry, reference.repository, store, allow_external_layers)
     root = asked = pinning.resolve(reference)
     index = None
     wanted = Platform(architecture=architecture) if architecture is not None else None
@@ -68,7 +68,7 @@ class _Pinning:
     registry: Source
     repository: str
     store: ContentStore
-    external_layers: bool
+    allow_external_layers: bool
     manifests: dict[Digest, Descriptor] = field(default_factory=dict)
     blobs: dict[Digest, Descriptor] = field(default_factory=dict)
     external: dict[Digest, Descriptor] = field(default_factory=dict)
@@ -155,19 +155,16 @@ class _Pinning:
     def _add_blob(self, blob: Descriptor) -> None:
         if len(self.blobs) + len(self.external) >= MAX_BLOBS:
             raise RefusedError(f"{self.registry.host}/{self.repository} has an image of more than {MAX_BLOBS:,} blobs")
-        is_external = is_foreign(blob) and not self._can_have(blob)
-        if is_external and not self.external_layers:
+        is_external = is_foreign(blob) and self.registry.blob_size(self.repository, blob.digest) is None
+        if is_external and not self.allow_external_layers:
             raise RefusedError(
                 f"a layer of {self.registry.host}/{self.repository} may not be distributed and is not in its registry",
-                hint="leave such an image (Windows base layers) out of this bundle, or let hosts fetch the layer from "
-                "where the manifest says: --allow-external-layers",
+                hint="leave such an image (Windows base layers) out of this bundle, or leave the layer to the hosts: "
+                "--allow-external-layers",
             )
         known = (self.external if is_external else self.blobs).setdefault(blob.digest, blob.plain())
         if known.size != blob.size:
             raise IntegrityError(f"{blob.digest} is given two sizes, {known.size} and {blob.size}")
-
-    def _can_have(self, blob: Descriptor) -> bool:
-        return self.store.exists(blob) or self.registry.blob_size(self.repository, blob.digest) is not None
 
 
 def _no_platform(reference: ImageReference, wanted: Platform, offered: tuple[Platform, ...]) -> NotFoundError:

@@ -112,7 +112,9 @@ def _pin_or_explain(
     try:
         if absence is not None:
             raise absence
-        return pin_image(reference, definition.architecture, source, store, external_layers=definition.external_layers)
+        return pin_image(
+            reference, definition.architecture, source, store, allow_external_layers=definition.allow_external_layers
+        )
     except RateLimitError as error:
         return error
     except NotFoundError as error:
@@ -152,8 +154,8 @@ def _warnings(definition: BundleDefinition, images: tuple[LockedImage, ...]) -> 
         if image.external:
             size = format_size(sum(layer.size for layer in image.external))
             yield (
-                f"{image.reference}: {len(image.external)} layers ({size}) may not be distributed and are not carried; "
-                "hosts fetch them from where the manifest says, and some registries refuse such a manifest"
+                f"{image.reference}: layers that may not be distributed are left to the hosts "
+                f"({len(image.external)}, {size}); some registries refuse such a manifest"
             )
     if definition.charts:
         yield f"{len(definition.charts)} Helm charts are declared and listed in the definition, but not carried yet"

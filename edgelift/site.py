@@ -32,7 +32,7 @@ class ContentSource(_Settings):
     profile_files: tuple[str, ...] = Field((), description="Paths of exported profiles (JSON or YAML); no API needed.")
     images: tuple[str, ...] = Field((), description="Further image references.")
     architecture: Architecture | None = Field(None, description="Only this architecture; empty keeps all of them.")
-    external_layers: bool = Field(
+    allow_external_layers: bool = Field(
         False,
         description="Carry images without the layers that may not be distributed and that their registry lacks.",
     )

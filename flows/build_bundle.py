@@ -45,4 +45,4 @@ def build_bundle(
     with begin_assembly(lock, name, store, output) as assembly:
         pull_images(lock, access, store)
         bundle = assemble_content(assembly, lock, name, output)
-    return archive_bundle(bundle, archive, access) if archive else bundle
+    return archive_bundle(bundle, lock, archive, access) if archive else bundle

@@ -41,7 +41,7 @@ def sync_site(site: EdgeSite, output: str = "~/edgelift/sites", store: str | Non
             pull_images(lock, site.access, store)
             bundle = assemble_content(assembly, lock, site.name, output)
         if site.archive:
-            archive_bundle(bundle, site.archive, site.access)
+            archive_bundle(bundle, lock, site.archive, site.access)
         content = bundle.path
     push_images(lock, content, site.access, site.target, direct=site.direct)
     receipt = validate_target(lock, site.access, site.target, deep=site.deep)

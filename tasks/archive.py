@@ -12,9 +12,10 @@ from edgelift.archive.artifact import ArtifactArchive
 from edgelift.archive.directory import DirectoryArchive
 from edgelift.archive.place import Archive
 from edgelift.bundle.file_digest import FileDigest
-from edgelift.bundle.verify import verify_bundle
-from edgelift.documents import read_document
-from edgelift.oci.digest import Digest
+from edgelift.bundle.lock import BundleLock
+from edgelift.bundle.reader import BundleReader
+from edgelift.bundle.verify import verify_open
+from edgelift.errors import BundleError
 from edgelift.site import ArchiveSettings, RegistryAccess
 from edgelift.sizes import format_size
 from tasks.assemble import BuiltBundle
@@ -38,17 +39,23 @@ def check_archive(archive: ArchiveSettings, access: RegistryAccess) -> None:
     cache_policy=NO_CACHE,
     persist_result=False,
 )
-def archive_bundle(bundle: BuiltBundle, archive: ArchiveSettings, access: RegistryAccess) -> BuiltBundle:
-    """Keep the bundle in S3, in a directory, or as an artifact in a registry; nothing is visible unless whole.
+def archive_bundle(
+    bundle: BuiltBundle, lock: BundleLock, archive: ArchiveSettings, access: RegistryAccess
+) -> BuiltBundle:
+    """Keep the bundle and its lock in S3, in a directory or in a registry; nothing is visible unless whole.
 
-    Every byte of it is verified before: what is kept may be the only copy one day.
+    Every byte is verified before: what is kept may be the only copy one day. Raises `BundleError` where another run has
+    put another bundle in its place.
     """
-    place, lock = _open_archive(archive, access), Path(bundle.lock_path)
-    place.store(lock, digest=Digest.of(read_document(lock)))
-    with FileDigest() as digest:
-        verify_bundle(Path(bundle.path), digest=digest)
-    progress = narrate_progress(f"archiving {bundle.name}", bundle.size)
-    kept = place.store(Path(bundle.path), digest=digest.value(), progress=progress)
+    place, path = _open_archive(archive, access), Path(bundle.path)
+    progress = narrate_progress(f"verifying {bundle.name}", lock.unique_size)
+    with BundleReader.open(path) as reader, FileDigest() as digest:
+        if reader.lock != lock:
+            raise BundleError(f"{path} is not the bundle that was built: another run has replaced it")
+        verify_open(reader, digest=digest, progress=progress)
+        whole = digest.value()
+    place.store(Path(bundle.lock_path), digest=lock.digest)
+    kept = place.store(path, digest=whole, progress=narrate_progress(f"archiving {bundle.name}", bundle.size))
     narrate(f"archived {bundle.name}: {kept.url}, {format_size(kept.size)}, {kept.digest}")
     return bundle.model_copy(update={"archived": kept.url, "digest": kept.digest})
 

@@ -206,8 +206,8 @@ def test_a_damaged_memory_costs_a_larger_request(tmp_path: Path, store: LocalSto
         assert (again.lock, seen, asked(sim)[-1]) == (first.lock, ["GET"], "HEAD /v2/team/plain/manifests/1.0")
 
 
-def test_foreign_layers_in_the_store_are_not_looked_for(tmp_path: Path, store: LocalStore) -> None:
-    """A layer that may not be distributed, but is here, needs no proof that its registry has it."""
+def test_foreign_layers_are_looked_for_wherever_they_lie(tmp_path: Path, store: LocalStore) -> None:
+    """Whether a layer that may not be distributed is carried depends on its registry, not on what the store has."""
     foreign = "application/vnd.oci.image.layer.nondistributable.v1.tar"
     raw = PLAIN.contents[PLAIN.root.digest].replace(PLAIN.blobs[-1].media_type.encode(), foreign.encode())
     blob = PLAIN.blobs[-1]
@@ -220,7 +220,8 @@ def test_foreign_layers_in_the_store_are_not_looked_for(tmp_path: Path, store: L
         sim.forget_requests()
         plan(sim.host, store, image)
 
-        assert asked(sim) == ["HEAD /v2/team/windows/manifests/1.0"]
+        blob_path = f"HEAD /v2/team/windows/blobs/{blob.digest}"
+        assert asked(sim) == ["HEAD /v2/team/windows/manifests/1.0", blob_path]
 
 
 # With a budget

@@ -3,6 +3,7 @@
 Disk and processor would else wait for each other: a pull is bound by the one, assembling by the other.
 """
 
+import logging
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,16 +14,18 @@ from typing import Self
 from edgelift.bundle.lock import BundleLock
 from edgelift.bundle.standing import ensure_bundle
 from edgelift.bundle.writer import BundleSummary, Progress
+from edgelift.errors import EdgeliftError
 from edgelift.oci.content import ContentReader
 from edgelift.oci.descriptor import Descriptor
 
 _PAUSE = 0.02  # seconds between two looks for what has not arrived; it may come from another process, so none tells us
+_log = logging.getLogger(__name__)
 
 
 class Assembly:
     """The bundle of `lock` at `path`, in the making while the block brings the content of `lock` into `source`.
 
-    Unless `finish` was called, the bundle is given up at the end of the block: nothing is left of it then.
+    It gets its name in `finish`. Else it is given up at the end of the block, and nothing is left of it.
     """
 
     def __init__(
@@ -38,16 +41,24 @@ class Assembly:
         """Begin."""
         arriving = self._arriving
         self._outcome = self._thread.submit(
-            ensure_bundle, self._lock, arriving, self._path, progress=arriving.count_progress
+            ensure_bundle,
+            self._lock,
+            arriving,
+            self._path,
+            progress=arriving.count_progress,
+            confirm=arriving.wait_until_ended,
         )
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Give up what is not finished."""
+        """Give up what is not finished; what went wrong with it is logged, lest the next run finds it out anew."""
         self._arriving.give_up()
         self._thread.shutdown()
+        failure = self._outcome.exception()
+        if kind is not None and failure is not error and isinstance(failure, EdgeliftError):
+            _log.warning("%s", failure)
 
     def finish(self) -> tuple[BundleSummary, bool]:
         """Once everything has arrived: see that the bundle is whole; gives and raises what `ensure_bundle` does."""
@@ -85,6 +96,11 @@ class _Arriving:
         self._check()
         if self._progress is not None:
             self._progress(size)
+
+    def wait_until_ended(self) -> None:
+        """Return once nothing more will come."""
+        self._ended.wait()
+        self._check()
 
     def end(self) -> None:
         """Nothing more will come."""

@@ -76,7 +76,7 @@ class ProfileVersion(BaseModel):
 class BundleDefinition(BaseModel):
     """What a bundle is to hold: images and charts with their origins, their profiles, one architecture or all.
 
-    With `external_layers` images may lack layers that may not be distributed and that their registry does not have.
+    With `allow_external_layers` images may lack layers that may not be distributed and that their registry lacks, too.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -84,7 +84,7 @@ class BundleDefinition(BaseModel):
     format: Literal["edgelift.definition/v1"] = FORMAT
     name: BundleName = "bundle"
     architecture: Architecture | None = None
-    external_layers: bool = False
+    allow_external_layers: bool = False
     profiles: Annotated[tuple[ProfileVersion, ...], FailFast()] = ()
     images: Annotated[tuple[RequestedImage, ...], FailFast()] = ()
     charts: Annotated[tuple[RequestedChart, ...], FailFast()] = ()

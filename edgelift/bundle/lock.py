@@ -1,7 +1,7 @@
 """The bundle lock: what a definition resolved to, digest by digest. The same content always gives the same bytes."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, FailFast, ValidationError, model_validator
@@ -12,6 +12,7 @@ from edgelift.explain import explain
 from edgelift.oci.content import ImageContent
 from edgelift.oci.descriptor import Descriptor
 from edgelift.oci.digest import Digest
+from edgelift.oci.manifest import is_foreign
 
 FORMAT: Literal["edgelift.lock/v1"] = "edgelift.lock/v1"
 # The first wrong entry is enough: a bundle's lock is a stranger's, and errors take far more memory than what is wrong.
@@ -23,7 +24,7 @@ class LockedImage(BaseModel):
 
     `descriptor` is what is bundled, tagged and compared. `manifests` holds it and all that it names, children before
     parents; `blobs` holds configs and layers, each once. `external` are layers that may not be distributed and that its
-    registry does not have: hosts fetch them from where the manifest says. `index` is the index that the descriptor was
+    registry does not have: they are left to the hosts. `index` is the index that the descriptor was
     chosen from when one architecture was asked for: signatures on it will not verify against the chosen manifest.
     """
 
@@ -42,10 +43,24 @@ class LockedImage(BaseModel):
             raise ValueError("the last of its manifests is not the one that its descriptor names")
         return self
 
+    @model_validator(mode="after")
+    def _leaves_out_only_what_may_not_be_distributed(self) -> Self:
+        if not all(map(is_foreign, self.external)):
+            raise ValueError("one of its external layers may be distributed")
+        return self
+
     @property
     def content(self) -> ImageContent:
         """What a copy of this image has to bring."""
         return ImageContent(self.manifests, self.blobs)
+
+    def missing(self, named: Iterable[Descriptor]) -> list[Descriptor]:
+        """Which blobs, as manifests have `named` them, are neither carried nor external layers that may be left out."""
+        carried = {blob.digest for blob in self.blobs}
+        external = {layer.digest for layer in self.external}
+        return [
+            blob for blob in named if blob.digest not in carried and not (is_foreign(blob) and blob.digest in external)
+        ]
 
     @property
     def size(self) -> int:

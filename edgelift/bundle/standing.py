@@ -1,5 +1,6 @@
 """A bundle that stands already: writing it once more would give the same bytes."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from edgelift.bundle.lock import BundleLock
@@ -11,18 +12,24 @@ from edgelift.oci.content import ContentReader
 
 
 def ensure_bundle(
-    lock: BundleLock, source: ContentReader, path: Path, *, progress: Progress | None = None
+    lock: BundleLock,
+    source: ContentReader,
+    path: Path,
+    *,
+    progress: Progress | None = None,
+    confirm: Callable[[], None] | None = None,
 ) -> tuple[BundleSummary, bool]:
     """See that the bundle of `lock` is at `path`; gives its summary, and whether it had to be written.
 
     One that stands there is verified to the last byte, and left alone where it is right. What was verified in vain is
-    not counted twice as progress. Errors are those of `assemble_bundle`.
+    not counted twice as progress. Errors are those of `assemble_bundle`, which asks `confirm`.
     """
     verified = _Meter(progress)
     standing = find_bundle(lock, path, progress=verified.count)
     if standing is not None:
         return standing, False
-    return assemble_bundle(lock, source, path, progress=_Meter(progress, verified.total).count), True
+    meter = _Meter(progress, verified.total)
+    return assemble_bundle(lock, source, path, progress=meter.count, confirm=confirm), True
 
 
 def find_bundle(lock: BundleLock, path: Path, *, progress: Progress | None = None) -> BundleSummary | None:

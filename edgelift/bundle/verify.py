@@ -18,7 +18,7 @@ from edgelift.bundle.writer import Progress
 from edgelift.errors import BundleError, EdgeliftError, IntegrityError
 from edgelift.oci.descriptor import Descriptor
 from edgelift.oci.digest import Digest
-from edgelift.oci.manifest import MANIFEST_LIMIT, is_foreign, parse_manifest
+from edgelift.oci.manifest import MANIFEST_LIMIT, parse_manifest
 
 _AGAIN = "copy or assemble the bundle again"
 _PIN_AGAIN = "pin and assemble it again"
@@ -166,12 +166,8 @@ def _problem_of(image: LockedImage, needs: dict[Digest, _Needs]) -> str | None:
                 return f"lacks {child} before {manifest.digest}, which needs it"
         before.add(manifest.digest)
         blobs.update(needs[manifest.digest].blobs)
-    carried, external = ({blob.plain() for blob in each} for each in (image.blobs, image.external))
-    for missing in {blob.digest for blob in blobs} - {blob.digest for blob in carried | external}:
-        return f"lacks {missing}, which it needs"
-    for layer in external:
-        if not is_foreign(layer):
-            return f"leaves out {layer.digest}, which may be distributed"
-    for other in (carried | external) - blobs:
+    for blob in image.missing(blobs):
+        return f"lacks {blob.digest}, which it needs"
+    for other in {blob.plain() for blob in (*image.blobs, *image.external)} - blobs:
         return f"has {other.digest} as {other.media_type} of {other.size} bytes, which none of its manifests names so"
     return None

@@ -1,6 +1,6 @@
 """Assemble: a lock and the content it names become one bundle. The same lock gives the same bytes, always.
 
-Content streams through in pieces: three buffers of 4 MiB are in memory, and at most 1 MiB that is to be compressed.
+Content streams through in pieces: three buffers of 4 MiB are in memory, and a few MiB that are to be compressed.
 """
 
 import errno
@@ -44,13 +44,19 @@ class BundleSummary:
 
 
 def assemble_bundle(
-    lock: BundleLock, source: ContentReader, path: Path, *, progress: Progress | None = None
+    lock: BundleLock,
+    source: ContentReader,
+    path: Path,
+    *,
+    progress: Progress | None = None,
+    confirm: Callable[[], None] | None = None,
 ) -> BundleSummary:
     """Write the bundle of `lock` to `path`, with content from `source`; an existing file is replaced once all is well.
 
     `source` checks the digests of what it gives. Raises `StoreError` where content is missing and `IntegrityError`
     where it is wrong, naming the images that need it; `StoreError` where the disk does not take the file; `BundleError`
-    where the lock is at odds with itself. Nothing is left behind then.
+    where the lock is at odds with itself. Nothing is left behind then, nor where `confirm` raises, which is called when
+    all is written but has no name yet.
     """
     documents = documents_of(lock)
     container = Container.of(lock, {name: len(content) for name, content in documents.items()})
@@ -59,6 +65,8 @@ def assemble_bundle(
     with _file_at(path, container.size) as file, OutputFile(file) as output:
         _write_frames(container, tar, output)
         output.finish()
+        if confirm is not None:
+            confirm()
         size = os.fstat(file).st_size
     return BundleSummary(path, size, len(lock.images), len(container.blobs), container.content_size)
 

@@ -70,5 +70,7 @@ def main() -> NoReturn:
         code = INTERRUPTED if isinstance(end, KeyboardInterrupt) else end.code
         if code in (INTERRUPTED, TERMINATED):
             say_interrupted()
+        if isinstance(code, str):
+            say_error(code)
         leave(code if isinstance(code, int) else 0 if code is None else 1)
     leave(0)

@@ -46,7 +46,7 @@ def plan(
     project_id: options.ProjectId = None,
     image: options.Images = [],  # noqa: B006
     arch: options.Arch = None,
-    external_layers: options.ExternalLayers = False,
+    allow_external_layers: options.AllowExternalLayers = False,
     settings: options.Settings = [],  # noqa: B006
     name: Annotated[str, typer.Option(help="Name of the bundle.", rich_help_panel=options.SOURCE)] = "bundle",
     registry: options.OptionalRegistry = None,
@@ -85,7 +85,7 @@ def plan(
             project=project_id,
             images=image,
             arch=arch,
-            external_layers=external_layers,
+            allow_external_layers=allow_external_layers,
             settings=settings,
         ),
         options.access_of(

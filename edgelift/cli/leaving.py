@@ -19,7 +19,7 @@ def leave(code: int) -> NoReturn:
     sys.exit(code)
 
 
-# Registered with the first imports, and so called after all that is registered later.
+# Registered before anything else of ours is imported, and so called after all that is registered later.
 @atexit.register
 def _end() -> None:
     if _codes:

@@ -39,7 +39,7 @@ Arch = Annotated[
         help="Only this architecture; all are kept without it, and signatures stay valid.", rich_help_panel=SOURCE
     ),
 ]
-ExternalLayers = Annotated[
+AllowExternalLayers = Annotated[
     bool,
     typer.Option(
         "--allow-external-layers",
@@ -180,7 +180,7 @@ def source_of(
     project: str | None,
     images: list[str],
     arch: Literal["amd64", "arm64"] | None,
-    external_layers: bool,
+    allow_external_layers: bool,
     settings: list[str],
 ) -> ContentSource:
     """What the source options ask for; raises `ConfigurationError` where they ask for nothing."""
@@ -195,7 +195,7 @@ def source_of(
         profile_files=tuple(str(path) for path in profile_files),
         images=tuple(images),
         architecture=arch,
-        external_layers=external_layers,
+        allow_external_layers=allow_external_layers,
         settings=settings_of(settings),
     )
 

@@ -24,7 +24,7 @@ def build(
     project_id: options.ProjectId = None,
     image: options.Images = [],  # noqa: B006
     arch: options.Arch = None,
-    external_layers: options.ExternalLayers = False,
+    allow_external_layers: options.AllowExternalLayers = False,
     settings: options.Settings = [],  # noqa: B006
     lock: Annotated[
         Path | None, typer.Option(metavar="L.json", help="Build this lock instead.", rich_help_panel=options.SOURCE)
@@ -84,7 +84,7 @@ def build(
     check_name(name)
     archive = _archive(archive_directory, archive_block, archive_artifact)
     source = _source_or_lock(
-        lock, profile_files, profiles, project_id, image, arch, settings, external_layers=external_layers
+        lock, profile_files, profiles, project_id, image, arch, settings, allow_external_layers=allow_external_layers
     )
     check_locally(source)
     with running_api(quiet=quiet):
@@ -253,7 +253,7 @@ def _source_or_lock(
     arch: Literal["amd64", "arm64"] | None,
     settings: list[str],
     *,
-    external_layers: bool,
+    allow_external_layers: bool,
 ) -> ContentSource | Path:
     if lock is None:
         return options.source_of(
@@ -262,10 +262,10 @@ def _source_or_lock(
             project=project,
             images=images,
             arch=arch,
-            external_layers=external_layers,
+            allow_external_layers=allow_external_layers,
             settings=settings,
         )
-    if profiles or profile_files or images or arch or external_layers or settings:
+    if profiles or profile_files or images or arch or allow_external_layers or settings:
         raise ConfigurationError("--lock is built as it is: leave out the options that say what to carry")
     return lock
 

@@ -4,10 +4,11 @@ For each reference: the manifest by tag, the same by digest, then everything it 
 `_catalog`) only ever adds extras: its absence proves nothing.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from edgelift.bundle.lock import BundleLock, LockedImage
 from edgelift.delivery.receipt import DeliveryReceipt, Extras, Proof, Verdict
@@ -61,15 +62,12 @@ def find_extras(expected: set[TargetName], target: Target, registry: Registry) -
     not_checkable: list[str] = []
     more = 0
     with ThreadPoolExecutor(PARALLEL_REFERENCES, thread_name_prefix="list") as pool:
-        listings = list(pool.map(lambda repository: _list_tags(repository, registry), repositories))
-    for repository, listed in zip(repositories, listings, strict=True):
-        if isinstance(listed, EdgeliftError):
-            not_checkable.append(f"tags of {repository}: {listed.message}")
-            continue
-        beside = sorted(f"{repository}:{tag}" for tag in listed if TargetName(repository, tag) not in expected)
-        room = MAX_EXTRAS - len(tags)
-        tags += beside[:room]
-        more += len(beside[room:])
+        listings = list(pool.map(lambda repository: _list_beside(repository, expected, registry), repositories))
+    for listed in listings:
+        not_checkable += filter(None, [listed.problem])
+        beside = listed.tags[: MAX_EXTRAS - len(tags)]
+        tags += beside
+        more += listed.count - len(beside)
     if more:
         not_checkable.append(f"tags: there are {more:,} more than the first {MAX_EXTRAS:,}")
     extra: tuple[str, ...] = ()
@@ -84,11 +82,21 @@ def find_extras(expected: set[TargetName], target: Target, registry: Registry) -
     return Extras(tags=tuple(tags), repositories=extra[:MAX_EXTRAS], not_checkable=tuple(not_checkable))
 
 
-def _list_tags(repository: str, registry: Registry) -> Sequence[str] | EdgeliftError:
+class _Beside(NamedTuple):
+    """The tags of one repository that nobody expects: the first of them, how many there are, or why nobody knows."""
+
+    tags: list[str]
+    count: int
+    problem: str = ""
+
+
+def _list_beside(repository: str, expected: Set[TargetName], registry: Registry) -> _Beside:
     try:
-        return registry.list_tags(repository)
+        listed = registry.list_tags(repository)
     except EdgeliftError as error:
-        return error
+        return _Beside([], 0, f"tags of {repository}: {error.message}")
+    beside = sorted(f"{repository}:{tag}" for tag in listed if TargetName(repository, tag) not in expected)
+    return _Beside(beside[:MAX_EXTRAS], len(beside))  # no more of it: a registry can name millions
 
 
 @dataclass
@@ -107,11 +115,14 @@ class _Check:
         self.checked += 1
         manifest = self.registry.read_manifest(self.repository, descriptor.digest)
         self.bytes_read += len(manifest.raw) if self.deep else 0
-        listed = {each.digest for each in (*self.image.manifests, *self.image.blobs, *self.image.external)}
-        beside = next((each for each in (*manifest.children, *manifest.blobs) if each.digest not in listed), None)
-        if beside is not None:
+        listed = {each.digest for each in self.image.manifests}
+        beside = [
+            *(child for child in manifest.children if child.digest not in listed),
+            *self.image.missing(manifest.blobs),
+        ]
+        if beside:
             raise ConfigurationError(
-                f"the lock leaves out {beside.digest}, which manifest {descriptor.digest} needs: pin the image again"
+                f"the lock leaves out {beside[0].digest}, which manifest {descriptor.digest} needs: pin the image again"
             )
 
     def blob(self, descriptor: Descriptor) -> None:
@@ -158,9 +169,10 @@ def _compare(image: LockedImage, found: Digest, check: _Check) -> tuple[Verdict,
     if found != image.descriptor.digest:
         return "differs", "the tag stands with another digest"
     problems = list(_problems(image, check))
+    if not problems and image.external:
+        return "ok", f"external layers, which may not be distributed, are left to the hosts: {len(image.external)}"
     if not problems:
-        external = f"{len(image.external)} layers come from elsewhere: they may not be distributed"
-        return "ok", external if image.external else ""
+        return "ok", ""
     verdict, reason = min(problems, key=lambda problem: _GRAVEST_FIRST.index(problem[0]))
     return verdict, reason + (f" (and {len(problems) - 1} more)" if len(problems) > 1 else "")
 

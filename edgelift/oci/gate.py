@@ -29,14 +29,17 @@ _SHARED_DOMAINS = frozenset(
     {
         "azurecr.io",
         "aliyuncs.com",
-        "cloudapp.net",
         "googleapis.com",
         "jfrog.io",
         "pkg.dev",
     }
 )
 # The same at every level: one region, or one service in it, holds names of many customers.
-_SHARED_THROUGHOUT = (".amazonaws.com", ".amazonaws.com.cn", ".on.aws", ".azure.com")
+_SHARED_THROUGHOUT = (
+    *(".amazonaws.com", ".amazonaws.com.cn", ".on.aws"),
+    *(".azure.com", ".cloudapp.net"),
+    *(".cr.aliyuncs.com", ".storage.googleapis.com"),
+)
 _SECOND_LEVEL = frozenset({"ac", "co", "com", "edu", "gov", "ne", "net", "or", "org"})
 _COUNTRY_CODE_LENGTH = 2
 

@@ -33,12 +33,14 @@ _SHORT = 10.0  # seconds; two cuts as early as that have nothing in common yet
 class UploadTerms:
     """How one registry takes uploads, as far as that is known; shared by every thread of a run.
 
-    `create` makes a repository that is missing, where that is wanted; it raises `EdgeliftError`.
+    `create` makes a repository that is missing, where that is wanted; it raises `EdgeliftError`. `has_mounted` is set
+    once the registry has mounted a blob.
     """
 
     limit: RequestLimit
     clock: Clock
     create: CreateRepository | None = None
+    has_mounted: bool = False
 
 
 @dataclass
@@ -127,16 +129,10 @@ class Upload:
         With `force` the registry is not asked whether it has the blob: its word has proved wrong.
         """
         self._is_believed = not force
-        session = None
-        if mount_from is not None:  # one request, whether the repository has the blob already or not
-            session = self._mount(mount_from)
-            if session is None:
-                return "mounted"
-        if self._is_there():
-            if session is not None:
-                session.call_off()
-            return "exists"
-        session = session or self._begin()
+        begun = self._mount_or_look(mount_from)
+        if not isinstance(begun, Session):
+            return begun
+        session = begun
         attempt = 1
         while True:
             way = self._way()
@@ -157,6 +153,27 @@ class Upload:
             if self._is_there():
                 return "uploaded"
             session = self._begin()
+
+    def _mount_or_look(self, mount_from: str | None) -> Session | Outcome:
+        """The session to upload to; else how the blob came to be there.
+
+        A registry that mounts is asked for a mount from the repository itself, where no other is known to have the
+        blob: one request tells whether it is there, and begins the upload where it is not.
+        """
+        if mount_from is None and self._terms.has_mounted and self._is_believed:
+            session = self._mount(self._repository)
+            return "exists" if session is None else session
+        session = None
+        if mount_from is not None:  # one request, whether the repository has the blob already or not
+            session = self._mount(mount_from)
+            if session is None:
+                self._terms.has_mounted = True
+                return "mounted"
+        if self._is_there():
+            if session is not None:
+                session.call_off()
+            return "exists"
+        return session or self._begin()
 
     def _is_there(self) -> bool:
         if not self._is_believed:

@@ -67,16 +67,16 @@ def test_content_that_arrives_meanwhile_gives_the_same_bytes(
 def test_what_has_arrived_is_written_at_once(mixed: Assembled, tmp_path: Path) -> None:
     """The work is well on its way when the last blob comes."""
     source, steps = MemoryContent(), list[int]()
-    *first, last = contents_of(mixed.lock)
+    first, last = contents_of(mixed.lock)[:-5], contents_of(mixed.lock)[-5:]  # of which some are not empty
 
     with Assembly(mixed.lock, source, tmp_path / "site.tar.zst", progress=steps.append) as assembly:
-        arrive(source, mixed, first)
+        arrive(source, mixed, list(first))
         wait_until_some(steps)
         before = sum(steps)
-        arrive(source, mixed, [last])
+        arrive(source, mixed, list(last))
         assembly.finish()
 
-    assert 0 < before < sum(steps) + 1
+    assert 0 < before < sum(steps)
     assert sum(steps) == mixed.lock.unique_size
 
 

@@ -77,11 +77,10 @@ def _compressed_at_level(level: int, bundle: Assembled, folder: Path, *, checksu
         size = _stored_size(good, position)
         frame = good[position : position + size] if span.is_raw else compressor.compress(content)
         file += frame
-        checksum = content_checksum([content])
         if span.is_raw:
-            closing.add_raw(len(frame), len(content), checksum)
+            closing.add_raw(len(frame), len(content), content_checksum([content]))
         else:
-            closing.add_compressed(frame, len(content), checksum)
+            closing.add_compressed(frame, len(content), content_checksum([content]))
         position += size
     path = folder / "other.tar.zst"
     path.write_bytes(file + closing.to_bytes())

@@ -98,14 +98,16 @@ def _manifest_of_another_type(image: LockedImage) -> LockedImage:
 
 
 def _layer_left_out(image: LockedImage) -> LockedImage:
-    return image.model_copy(update={"blobs": image.blobs[:-1], "external": image.blobs[-1:]})
+    """As if it might not be distributed, which no manifest says."""
+    layer = image.blobs[-1].model_copy(update={"media_type": FOREIGN})
+    return image.model_copy(update={"blobs": image.blobs[:-1], "external": (layer,)})
 
 
 BAD_LOCKS: dict[str, tuple[Callable[[LockedImage], LockedImage], str]] = {
     "an index without one of its manifests": (_child_left_out, "lacks sha256:[0-9a-f]+ before sha256:"),
     "a manifest of another type": (_manifest_of_another_type, "as application/octet-stream, which it is not"),
     "a blob that no manifest names": (_one_blob_too_many, "of 1 bytes, which none of its manifests names so"),
-    "a layer left out that may be distributed": (_layer_left_out, "leaves out sha512:[0-9a-f]+, which may be"),
+    "a layer left out that may be distributed": (_layer_left_out, "lacks sha512:[0-9a-f]+, which it needs"),
     "a media type that no manifest gives": (_another_media_type, rf"as {re.escape(ZSTD)} .* none of its manifests"),
 }
 

@@ -278,6 +278,30 @@ def test_a_blob_is_mounted_from_another_repository(sim: RegistrySimulator) -> No
     assert (source.reads, registry.blob_size("team/copy", BLOB.digest)) == (1, BLOB.size)
 
 
+@pytest.mark.parametrize("is_there", [True, False], ids=["there", "not there"])
+def test_a_registry_that_mounts_is_asked_in_one_request(is_there: bool, sim: RegistrySimulator) -> None:
+    """Once it has mounted, a mount from the repository itself tells whether a blob is there, and begins its upload."""
+    source, registry = Source(), open_registry(sim.host)
+    registry.upload_blob("team/app", BLOB, source)
+    registry.upload_blob("team/copy", BLOB, source, mount_from="team/app")
+    sim.forget_requests()
+    repository = "team/copy" if is_there else "team/new"
+
+    assert registry.upload_blob(repository, BLOB, source) == ("exists" if is_there else "uploaded")
+    assert sim.count("HEAD") == 0
+    assert sim.count("POST", f"mount={BLOB.digest}&from={repository}", 201 if is_there else 202) == 1
+    assert sim.count() == (1 if is_there else 2)
+
+
+def test_a_registry_that_mounts_is_not_asked_when_it_is_not_believed(sim: RegistrySimulator) -> None:
+    """What has to be sent in any case is sent."""
+    source, registry = Source(), open_registry(sim.host)
+    registry.upload_blob("team/app", BLOB, source)
+    registry.upload_blob("team/copy", BLOB, source, mount_from="team/app")
+
+    assert registry.upload_blob("team/copy", BLOB, source, force=True) == "uploaded"
+
+
 def test_a_mount_that_becomes_a_session_is_used(sim: RegistrySimulator) -> None:
     """202 to a mount is an upload that has begun: no second one is begun."""
     outcome = open_registry(sim.host).upload_blob("team/copy", BLOB, Source(), mount_from="team/nothing")
