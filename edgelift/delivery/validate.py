@@ -67,7 +67,7 @@ def find_extras(expected: set[TargetName], target: Target, registry: Registry) -
         not_checkable += filter(None, [listed.problem])
         beside = listed.tags[: MAX_EXTRAS - len(tags)]
         tags += beside
-        more += listed.count - len(beside)
+        more += listed.total - len(beside)
     if more:
         not_checkable.append(f"tags: there are {more:,} more than the first {MAX_EXTRAS:,}")
     extra: tuple[str, ...] = ()
@@ -86,7 +86,7 @@ class _Beside(NamedTuple):
     """The tags of one repository that nobody expects: the first of them, how many there are, or why nobody knows."""
 
     tags: list[str]
-    count: int
+    total: int
     problem: str = ""
 
 
