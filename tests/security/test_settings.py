@@ -5,15 +5,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from prefect.logging import disable_run_logger
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from deployments.deploy_sites import main
 from deployments.server import server_address
 from edgelift.bundle.definition import BundleDefinition, RequestedImage
+from edgelift.bundle.writer import assemble_bundle
 from edgelift.delivery.receipt import DeliveryReceipt, Extras, Proof
 from edgelift.delivery.target import Target, TargetName
 from edgelift.delivery.validate import MAX_EXTRAS, find_extras
-from edgelift.errors import ConfigurationError, PlanError
+from edgelift.errors import BundleError, ConfigurationError, PlanError, StoreError
 from edgelift.oci.credentials import Credentials
 from edgelift.oci.digest import Digest
 from edgelift.oci.registry import Registry
@@ -23,6 +25,7 @@ from tasks.archive import archive_bundle
 from tasks.assemble import BuiltBundle
 from tasks.log_in import log_in
 from tasks.report import LONGEST, SHOWN, _markdown, _rows
+from tests.bundle.content import lock_of, mixed_content
 from tests.oci.clocks import Hands
 from tests.simulators.http_faults import Answer, HttpFaults, Request
 
@@ -100,12 +103,25 @@ def test_a_file_without_any_login_is_no_file_of_logins(document: object, hint: s
 
 def test_a_lock_that_is_gone_is_an_error_of_ours(tmp_path: Path) -> None:
     """A lock that cannot be read when the bundle is archived is named; no `OSError` escapes."""
-    bundle = BuiltBundle(
-        name="site", path=str(tmp_path / "b"), lock_path=str(tmp_path / "gone"), digest=DIGEST, size=0, images=0
-    )
+    lock, content = mixed_content()
+    assemble_bundle(lock, content, tmp_path / "b")
+    bundle = BuiltBundle(name="site", path=str(tmp_path / "b"), lock_path=str(tmp_path / "gone"), size=0, images=0)
 
-    with pytest.raises(ConfigurationError, match=r"cannot read .*gone: No such file"):
-        archive_bundle.fn(bundle, ArchiveSettings(directory=str(tmp_path)), ALONE)
+    with disable_run_logger(), pytest.raises(StoreError, match=r"cannot read .*gone: No such file"):
+        archive_bundle.fn(bundle, lock, ArchiveSettings(directory=str(tmp_path)), ALONE)
+
+
+def test_another_bundle_in_its_place_is_not_archived(tmp_path: Path) -> None:
+    """What another run has put there is right by itself, but not what this lock describes: nothing is kept of it."""
+    lock, content = mixed_content()
+    assemble_bundle(lock_of(*lock.images[:2]), content, tmp_path / "b")
+    bundle = BuiltBundle(name="site", path=str(tmp_path / "b"), lock_path=str(tmp_path / "lock"), size=0, images=0)
+    shelf = tmp_path / "shelf"
+    shelf.mkdir()
+
+    with disable_run_logger(), pytest.raises(BundleError, match="another run has replaced it"):
+        archive_bundle.fn(bundle, lock, ArchiveSettings(directory=str(shelf)), ALONE)
+    assert list(shelf.iterdir()) == []
 
 
 # Addresses
