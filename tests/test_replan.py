@@ -221,7 +221,7 @@ def test_foreign_layers_are_looked_for_wherever_they_lie(tmp_path: Path, store: 
         plan(sim.host, store, image)
 
         blob_path = f"HEAD /v2/team/windows/blobs/{blob.digest}"
-        assert asked(sim) == ["HEAD /v2/team/windows/manifests/1.0", blob_path]
+        assert asked(sim) == [blob_path, "HEAD /v2/team/windows/manifests/1.0"]
 
 
 # With a budget
