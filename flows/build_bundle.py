@@ -6,6 +6,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from edgelift.bundle.definition import BundleName
 from edgelift.site import DEFAULT_ACCESS, ArchiveSettings, ContentSource, RegistryAccess
 from tasks.archive import archive_bundle, check_archive
+from tasks.as_is import as_is
 from tasks.assemble import BuiltBundle, assemble_content, begin_assembly
 from tasks.log_in import log_in
 from tasks.plan import plan_lock
@@ -38,11 +39,11 @@ def build_bundle(
         store: Folder of the working store; empty for the one in the user's cache.
     """
     definition = resolve_source(name, source, access)
-    log_in(definition, access)
+    log_in(as_is(definition), access)
     if archive:
         check_archive(archive, access)
-    lock = plan_lock(definition, access, store, output)
+    lock = plan_lock(as_is(definition), access, store, output)
     with begin_assembly(lock, name, store, output) as assembly:
         pull_images(lock, access, store)
-        bundle = assemble_content(assembly, lock, name, output)
-    return archive_bundle(bundle, lock, archive, access) if archive else bundle
+        bundle = assemble_content(assembly, as_is(lock), name, output)
+    return archive_bundle(bundle, as_is(lock), archive, access) if archive else bundle

@@ -4,6 +4,7 @@ from prefect import flow
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from edgelift.site import DEFAULT_ACCESS, RegistryAccess, TargetSettings
+from tasks.as_is import as_is
 from tasks.log_in import log_in
 from tasks.preflight import check_target
 from tasks.push import mend_target, open_lock, push_images
@@ -37,8 +38,8 @@ def push_bundle(
     """
     lock = open_lock(bundle)
     log_in(None, access, target)
-    check_target(lock, access, target)
+    check_target(as_is(lock), access, target)
     push_images(lock, bundle, access, target)
-    proved = validate_target(lock, access, target, deep=deep)
+    proved = validate_target(as_is(lock), access, target, deep=deep)
     proved = mend_target(proved, lock, bundle, access, target)
-    return report_delivery(lock, proved, target, output, receipt)
+    return report_delivery(as_is(lock), as_is(proved), target, output, receipt)

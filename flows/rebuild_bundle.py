@@ -6,6 +6,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from edgelift.bundle.definition import BundleName
 from edgelift.site import DEFAULT_ACCESS, ArchiveSettings, RegistryAccess
 from tasks.archive import archive_bundle, check_archive
+from tasks.as_is import as_is
 from tasks.assemble import BuiltBundle, assemble_content, begin_assembly
 from tasks.log_in import log_in
 from tasks.plan import replay_lock
@@ -37,10 +38,10 @@ def rebuild_bundle(
         store: Folder of the working store; empty for the one in the user's cache.
     """
     lock = replay_lock(lock_file, name, store, output)
-    log_in(lock.definition, access)
+    log_in(as_is(lock.definition), access)
     if archive:
         check_archive(archive, access)
     with begin_assembly(lock, name, store, output) as assembly:
         pull_images(lock, access, store)
-        bundle = assemble_content(assembly, lock, name, output)
-    return archive_bundle(bundle, lock, archive, access) if archive else bundle
+        bundle = assemble_content(assembly, as_is(lock), name, output)
+    return archive_bundle(bundle, as_is(lock), archive, access) if archive else bundle

@@ -5,6 +5,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from edgelift.site import EdgeSite
 from tasks.archive import archive_bundle, check_archive
+from tasks.as_is import as_is
 from tasks.assemble import assemble_content, begin_assembly, keep_lock
 from tasks.log_in import log_in
 from tasks.plan import plan_lock
@@ -30,20 +31,20 @@ def sync_site(site: EdgeSite, output: str = "~/edgelift/sites", store: str | Non
         store: Folder of the working store; empty for the one in the user's cache.
     """
     definition = resolve_source(site.name, site.source, site.access)
-    log_in(definition, site.access, site.target)
+    log_in(as_is(definition), site.access, site.target)
     if site.archive:
         check_archive(site.archive, site.access)
-    lock = plan_lock(definition, site.access, store, None if site.direct else output, site.target)
+    lock = plan_lock(as_is(definition), site.access, store, None if site.direct else output, site.target)
     if site.direct:
-        content = keep_lock(lock, site.name, store, output)
+        content = keep_lock(as_is(lock), site.name, store, output)
     else:
         with begin_assembly(lock, site.name, store, output) as assembly:
             pull_images(lock, site.access, store)
-            bundle = assemble_content(assembly, lock, site.name, output)
+            bundle = assemble_content(assembly, as_is(lock), site.name, output)
         if site.archive:
-            archive_bundle(bundle, lock, site.archive, site.access)
+            archive_bundle(bundle, as_is(lock), site.archive, site.access)
         content = bundle.path
     push_images(lock, content, site.access, site.target, direct=site.direct)
-    receipt = validate_target(lock, site.access, site.target, deep=site.deep)
+    receipt = validate_target(as_is(lock), site.access, site.target, deep=site.deep)
     receipt = mend_target(receipt, lock, content, site.access, site.target, direct=site.direct)
-    return report_delivery(lock, receipt, site.target, output)
+    return report_delivery(as_is(lock), as_is(receipt), site.target, output)

@@ -14,6 +14,7 @@ from edgelift.oci.reference import ImageReference
 from edgelift.oci.transfer import Transfer
 from edgelift.site import RegistryAccess
 from edgelift.store.local import LocalStore
+from tasks.as_is import as_is
 from tasks.connect import connect, open_store
 from tasks.narrate import describe, narrate, narrate_progress
 from tasks.settle import Settled, is_retryable, settle
@@ -75,7 +76,7 @@ def _pull(
     images: Sequence[LockedImage], access: RegistryAccess, store: str | None, *, refresh: bool = False
 ) -> list[Settled[PulledImage]]:
     pull = pull_image.with_options(refresh_cache=True) if refresh else pull_image
-    futures = pull.map(list(images), access=unmapped(access), store=store)
+    futures = pull.map(as_is(list(images)), access=as_is(unmapped(access)), store=store)
     return settle("pulled", [image.reference for image in images], futures)
 
 

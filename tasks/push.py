@@ -21,6 +21,7 @@ from edgelift.oci.registry import Registry
 from edgelift.oci.transfer import Transfer
 from edgelift.site import RegistryAccess, TargetSettings
 from edgelift.sizes import format_size
+from tasks.as_is import as_is
 from tasks.connect import connect, known_blobs, open_content, path_of, target_of
 from tasks.narrate import describe, narrate, narrate_progress
 from tasks.settle import Settled, is_retryable, settle
@@ -126,7 +127,7 @@ def mend_target(
         return receipt
     narrate(f"{target.registry} does not have all of {len(broken)} images: sending them again", warn=True)
     _push(broken, _Inputs(content, access, target, direct), force=True)
-    return validate_target(lock, access, target, deep=receipt.deep)
+    return validate_target(as_is(lock), access, target, deep=receipt.deep)
 
 
 class _Inputs(NamedTuple):
@@ -141,8 +142,8 @@ class _Inputs(NamedTuple):
 def _push(images: Sequence[LockedImage], inputs: _Inputs, *, force: bool = False) -> list[Settled[PushedImage]]:
     verb = "copy" if inputs.direct else "push"
     push = push_image.with_options(task_run_name=f"{verb} {{image.reference}}", refresh_cache=force)
-    constant = {name: unmapped(value) for name, value in inputs._asdict().items()}
-    futures = push.map(list(images), **constant, force=force)
+    constant = {name: as_is(unmapped(value)) for name, value in inputs._asdict().items()}
+    futures = push.map(as_is(list(images)), **constant, force=force)
     return settle("pushed", [image.reference for image in images], futures)
 
 

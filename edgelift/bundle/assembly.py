@@ -15,7 +15,7 @@ from edgelift.bundle.lock import BundleLock
 from edgelift.bundle.standing import ensure_bundle
 from edgelift.bundle.writer import BundleSummary, Progress
 from edgelift.errors import EdgeliftError
-from edgelift.oci.content import ContentReader
+from edgelift.oci.content import BufferReader
 from edgelift.oci.descriptor import Descriptor
 
 _PAUSE = 0.02  # seconds between two looks for what has not arrived; it may come from another process, so none tells us
@@ -28,9 +28,7 @@ class Assembly:
     It gets its name in `finish`. Else it is given up at the end of the block, and nothing is left of it.
     """
 
-    def __init__(
-        self, lock: BundleLock, source: ContentReader, path: Path, *, progress: Progress | None = None
-    ) -> None:
+    def __init__(self, lock: BundleLock, source: BufferReader, path: Path, *, progress: Progress | None = None) -> None:
         """`progress` is called in another thread."""
         self._lock = lock
         self._path = path
@@ -71,9 +69,9 @@ class _GivenUpError(Exception):
 
 
 class _Arriving:
-    """Content of `source` that may still be on its way there. Implements `oci.content.ContentReader`."""
+    """Content of `source` that may still be on its way there. Implements `oci.content.BufferReader`."""
 
-    def __init__(self, source: ContentReader, progress: Progress | None) -> None:
+    def __init__(self, source: BufferReader, progress: Progress | None) -> None:
         self._source = source
         self._progress = progress
         self._ended = threading.Event()
@@ -83,11 +81,11 @@ class _Arriving:
         """Whether the content is here, or may still come."""
         return not self._ended.is_set() or self._source.exists(descriptor)
 
-    def read(self, descriptor: Descriptor) -> Iterator[bytes]:
+    def read_into(self, buffer: memoryview, descriptor: Descriptor) -> Iterator[memoryview]:
         """The content, once it is here; errors are those of `source`."""
         while not self._ended.is_set() and not self._source.exists(descriptor):
             self._ended.wait(_PAUSE)
-        for chunk in self._source.read(descriptor):
+        for chunk in self._source.read_into(buffer, descriptor):
             self._check()
             yield chunk
 

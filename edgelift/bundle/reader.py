@@ -27,7 +27,7 @@ _SIZE = re.compile(rb"[0-7]{11}\0")
 
 
 class BundleReader:
-    """An open bundle, for any number of threads. Implements `oci.content.RangeReader`.
+    """An open bundle, for any number of threads. Implements `oci.content.RangeReader` and `BufferReader`.
 
     All is read from the one file that `open` looked at, also where another takes its name meanwhile.
     """
@@ -76,6 +76,12 @@ class BundleReader:
     def read(self, descriptor: Descriptor) -> Iterator[bytes]:
         """The content in chunks, hashed on the way; where it is wrong, `IntegrityError` before the last chunk."""
         return self._verified(self._blob(descriptor))
+
+    def read_into(self, buffer: memoryview, descriptor: Descriptor) -> Iterator[memoryview]:
+        """As `read`, but every chunk is in `buffer`, where the next one takes its place."""
+        for chunk in self.read(descriptor):
+            buffer[: len(chunk)] = chunk
+            yield buffer[: len(chunk)]
 
     def read_range(self, descriptor: Descriptor, start: int, stop: int) -> Iterator[bytes]:
         """Bytes `start` to `stop` (exclusive) in chunks, unverified; raises `BundleError` outside of the content."""

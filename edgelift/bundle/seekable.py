@@ -54,7 +54,7 @@ class FrameEncoder:
                 yield from self._take(waiting, 0)
                 yield from self.encode(pieces, size, is_raw=is_raw)
             else:
-                waiting.append((size, pool.submit(_compress, b"".join(pieces))))
+                waiting.append((size, pool.submit(_compress, _joined(pieces))))
                 yield from self._take(waiting, _AHEAD)
         yield from self._take(waiting, 0)
 
@@ -64,7 +64,7 @@ class FrameEncoder:
         Raw parts are given as `pieces` come, so that no frame is ever in memory as a whole.
         """
         if not is_raw:
-            yield self._add(size, _compress(b"".join(pieces)))
+            yield self._add(size, _compress(_joined(pieces)))
             return
         hasher, stored = xxhash.xxh64(), 0
         for part in _raw_frame(pieces, size, hasher):
@@ -226,8 +226,16 @@ class _Compressors(threading.local):
 _compressors = _Compressors()
 
 
-def _compress(content: bytes) -> _Compressed:
-    return _Compressed(_compressors.own.compress(content), content_checksum([content]))
+def _compress(content: bytearray) -> _Compressed:
+    return _Compressed(_compressors.own.compress(content), content_checksum([memoryview(content)]))
+
+
+def _joined(pieces: Iterable[memoryview]) -> bytearray:
+    """A copy of `pieces`, each taken before the next is asked for, which may be in the same memory."""
+    content = bytearray()
+    for piece in pieces:
+        content += piece
+    return content
 
 
 def _raw_frame(pieces: Iterable[memoryview], size: int, hasher: xxhash.xxh64) -> Iterator[bytes | memoryview]:

@@ -8,12 +8,12 @@ from edgelift.bundle.reader import BundleReader
 from edgelift.bundle.verify import verify_open
 from edgelift.bundle.writer import BundleSummary, Progress, assemble_bundle
 from edgelift.errors import EdgeliftError
-from edgelift.oci.content import ContentReader
+from edgelift.oci.content import BufferReader
 
 
 def ensure_bundle(
     lock: BundleLock,
-    source: ContentReader,
+    source: BufferReader,
     path: Path,
     *,
     progress: Progress | None = None,

@@ -1,6 +1,7 @@
 """Assemble: a lock and the content it names become one bundle. The same lock gives the same bytes, always.
 
-Content streams through in pieces: three buffers of 4 MiB are in memory, and a few MiB that are to be compressed.
+Content streams through in pieces: one buffer of 8 MiB that it is read into, three of 4 MiB that are written from, and a
+few MiB that are to be compressed.
 """
 
 import errno
@@ -16,12 +17,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgelift.bundle.container import END_OF_TAR, Blob, Container, documents_of
+from edgelift.bundle.container import END_OF_TAR, RAW_LIMIT, Blob, Container, documents_of
 from edgelift.bundle.lock import BundleLock
 from edgelift.bundle.output import OutputFile
-from edgelift.bundle.seekable import FrameEncoder, split
+from edgelift.bundle.seekable import FrameEncoder, Part, split
 from edgelift.errors import EdgeliftError, IntegrityError, StoreError
-from edgelift.oci.content import ContentReader
+from edgelift.oci.content import BufferReader
 from edgelift.oci.descriptor import Descriptor
 from edgelift.oci.digest import Digest
 
@@ -45,7 +46,7 @@ class BundleSummary:
 
 def assemble_bundle(
     lock: BundleLock,
-    source: ContentReader,
+    source: BufferReader,
     path: Path,
     *,
     progress: Progress | None = None,
@@ -61,7 +62,8 @@ def assemble_bundle(
     documents = documents_of(lock)
     container = Container.of(lock, {name: len(content) for name, content in documents.items()})
     _require_content(container, lock, source)
-    tar = _tar(container, documents, _Contents(lock, source, progress or _ignore))
+    buffer = memoryview(bytearray(RAW_LIMIT))  # as large as a frame of raw blocks, so that most frames are one chunk
+    tar = _tar(container, documents, _Contents(lock, source, buffer, progress or _ignore))
     with _file_at(path, container.size) as file, OutputFile(file) as output:
         _write_frames(container, tar, output)
         output.finish()
@@ -76,14 +78,15 @@ class _Contents:
     """The content of a lock, with errors that name the images that need it."""
 
     lock: BundleLock
-    source: ContentReader
+    source: BufferReader
+    buffer: memoryview
     progress: Progress
 
-    def read(self, descriptor: Descriptor) -> Iterator[bytes]:
+    def read(self, descriptor: Descriptor) -> Iterator[memoryview]:
         """The content, of exactly the size that `descriptor` says."""
         missing = descriptor.size
         try:
-            for chunk in self.source.read(descriptor):
+            for chunk in self.source.read_into(self.buffer, descriptor):
                 missing -= len(chunk)
                 if missing < 0:
                     break
@@ -100,7 +103,7 @@ class _Contents:
             )
 
 
-def _require_content(container: Container, lock: BundleLock, source: ContentReader) -> None:
+def _require_content(container: Container, lock: BundleLock, source: BufferReader) -> None:
     """See before any work that everything is there: what is missing is told at once, not one blob a run."""
     missing = [blob.descriptor.digest for blob in container.blobs if not source.exists(blob.descriptor)]
     if missing:
@@ -110,7 +113,7 @@ def _require_content(container: Container, lock: BundleLock, source: ContentRead
         )
 
 
-def _tar(container: Container, documents: Mapping[str, bytes], contents: _Contents) -> Iterator[bytes]:
+def _tar(container: Container, documents: Mapping[str, bytes], contents: _Contents) -> Iterator[Part]:
     for member in container.members:
         yield member.header
         if isinstance(member, Blob):
@@ -121,7 +124,7 @@ def _tar(container: Container, documents: Mapping[str, bytes], contents: _Conten
     yield END_OF_TAR
 
 
-def _write_frames(container: Container, tar: Iterator[bytes], output: OutputFile) -> None:
+def _write_frames(container: Container, tar: Iterator[Part], output: OutputFile) -> None:
     """The file: frame by frame, then what closes it."""
     encoder = FrameEncoder()
     spans = list(container.frames())

@@ -78,6 +78,16 @@ class RangeReader(ContentReader, Protocol):
         """Bytes `start` to `stop` (exclusive) in chunks; not checked against the digest, which covers the whole."""
 
 
+class BufferReader(Protocol):
+    """Content by descriptor, brought into memory that is used again and again."""
+
+    def exists(self, descriptor: Descriptor) -> bool:
+        """As `ContentReader.exists`."""
+
+    def read_into(self, buffer: memoryview, descriptor: Descriptor) -> Iterator[memoryview]:
+        """As `ContentReader.read`, but every chunk is in `buffer`, where the next one takes its place."""
+
+
 class Ingest(Protocol):
     """One blob on its way into a store, continued where an earlier attempt stopped."""
 

@@ -11,9 +11,10 @@ import fcntl
 import os
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 
 from edgelift.errors import IntegrityError, StoreError
 from edgelift.oci.content import CHUNK
@@ -24,9 +25,14 @@ from edgelift.store.layout import LayoutIndex
 from edgelift.store.partial import Checked, Hasher, Partial, new_checksum
 from edgelift.store.resolved import ResolvedNames
 
+_Chunk = TypeVar("_Chunk", bytes, memoryview)
+
 
 class LocalStore:
-    """Content in the directory `root`, for several threads and processes. Implements `oci.content.ContentStore`."""
+    """Content in the directory `root`, for several threads and processes.
+
+    Implements `oci.content.ContentStore` and `BufferReader`.
+    """
 
     def __init__(self, root: Path) -> None:
         """Open the store at `root`, made where it is missing; raises `StoreError` where that fails."""
@@ -59,29 +65,22 @@ class LocalStore:
         It is hashed, except where this object has done so when the content came and the file has not been touched
         since: a checksum tells then, for a tenth of the work, whether the disk gives back what it got.
         """
-        seen, held = 0, b""
-        with self._opened(descriptor) as file:
-            hasher, expected = self._expectation(descriptor.digest, file)
-            for chunk in _chunks(file, 0, descriptor.size + 1):
-                hasher.update(chunk)
-                seen += len(chunk)
-                if held and seen <= descriptor.size:
-                    yield held
-                held = chunk
-            if seen != descriptor.size or hasher.hexdigest() != expected:
-                self._quarantine(descriptor.digest, file)
-                raise IntegrityError(
-                    f"the store's copy of {descriptor.digest} is damaged; it was moved to {self.root / 'quarantine'}",
-                    hint="run the same command again: what is missing is fetched anew",
-                    retryable=True,
-                )
-            if held:
-                yield held
+        return self._checked_chunks(descriptor, _read_chunk)
+
+    def read_into(self, buffer: memoryview, descriptor: Descriptor) -> Iterator[memoryview]:
+        """As `read`, but every chunk is in `buffer`, where the next one takes its place."""
+
+        def read_chunk(file: int, start: int, stop: int) -> memoryview:
+            return buffer[: os.preadv(file, [buffer[: stop - start]], start)]
+
+        return self._checked_chunks(descriptor, read_chunk)
 
     def read_range(self, descriptor: Descriptor, start: int, stop: int) -> Iterator[bytes]:
         """Bytes `start` to `stop` (exclusive), unverified."""
         with self._opened(descriptor) as file:
-            yield from _chunks(file, start, stop)
+            while start < stop and (chunk := _read_chunk(file, start, stop)):
+                start += len(chunk)
+                yield chunk
 
     @contextmanager
     def ingest(self, descriptor: Descriptor) -> Iterator[Partial | None]:
@@ -133,6 +132,30 @@ class LocalStore:
         """Bytes free on the store's disk."""
         with disk_errors(f"measure the disk of {self.root}"):
             return shutil.disk_usage(self.root).free
+
+    def _checked_chunks(
+        self, descriptor: Descriptor, read_chunk: Callable[[int, int, int], _Chunk]
+    ) -> Iterator[_Chunk]:
+        """What `read_chunk` gives of the file from one place on, up to another; the last chunk only if all is right."""
+        seen = 0
+        with self._opened(descriptor) as file:
+            hasher, expected = self._expectation(descriptor.digest, file)
+            while True:
+                chunk = read_chunk(file, seen, descriptor.size)
+                hasher.update(chunk)
+                seen += len(chunk)
+                if not chunk or seen == descriptor.size:
+                    break
+                yield chunk
+            if os.fstat(file).st_size != descriptor.size or hasher.hexdigest() != expected:
+                self._quarantine(descriptor.digest, file)
+                raise IntegrityError(
+                    f"the store's copy of {descriptor.digest} is damaged; it was moved to {self.root / 'quarantine'}",
+                    hint="run the same command again: what is missing is fetched anew",
+                    retryable=True,
+                )
+            if chunk:
+                yield chunk
 
     def _lock(self, path: Path, descriptor: Descriptor) -> int | None:
         """The partial file, open and locked; None where another writer has completed the content meanwhile."""
@@ -194,10 +217,8 @@ class LocalStore:
         self.path(digest).replace(self._quarantine_path(digest))
 
 
-def _chunks(file: int, start: int, stop: int) -> Iterator[bytes]:
-    while start < stop and (chunk := os.pread(file, min(CHUNK, stop - start), start)):
-        start += len(chunk)
-        yield chunk
+def _read_chunk(file: int, start: int, stop: int) -> bytes:
+    return os.pread(file, min(CHUNK, stop - start), start)
 
 
 def _absent(descriptor: Descriptor, root: Path, reason: str | None) -> StoreError:

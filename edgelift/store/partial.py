@@ -16,7 +16,7 @@ from edgelift.store.disk import remove
 class Hasher(Protocol):
     """Takes content and tells its hash."""
 
-    def update(self, chunk: bytes, /) -> None:
+    def update(self, chunk: bytes | memoryview, /) -> None:
         """Go on with `chunk`."""
 
     def hexdigest(self) -> str:

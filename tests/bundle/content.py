@@ -26,7 +26,7 @@ DOCKER_GZIP = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 
 @dataclass
 class MemoryContent:
-    """A `ContentReader` over a dictionary; `chunk` is how many bytes it gives at a time."""
+    """A `ContentReader` and `BufferReader` over a dictionary; `chunk` is how many bytes it gives at a time."""
 
     blobs: dict[Digest, bytes] = field(default_factory=dict)
     chunk: int = 256 * 1024
@@ -49,6 +49,12 @@ class MemoryContent:
         if not descriptor.digest.matches(content):
             raise IntegrityError(f"the memory's copy of {descriptor.digest} is damaged", hint="pull it again")
         yield from (content[at : at + self.chunk] for at in range(0, len(content), self.chunk))
+
+    def read_into(self, buffer: memoryview, descriptor: Descriptor) -> Iterator[memoryview]:
+        """The same chunks, one after the other in `buffer`."""
+        for chunk in self.read(descriptor):
+            buffer[: len(chunk)] = chunk
+            yield buffer[: len(chunk)]
 
     def add_image(self, reference: str, layers: Sequence[Descriptor]) -> LockedImage:
         """An image of one platform over `layers`."""

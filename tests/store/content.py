@@ -2,6 +2,7 @@
 
 import hashlib
 import random
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from edgelift.oci.content import CHUNK
@@ -9,6 +10,14 @@ from edgelift.oci.descriptor import Descriptor
 from edgelift.oci.digest import Digest
 from edgelift.store.local import LocalStore
 
+Way = Callable[[LocalStore, Descriptor], Iterator[bytes]]
+
+
+def _read_into(store: LocalStore, descriptor: Descriptor) -> Iterator[bytes]:
+    return map(bytes, store.read_into(memoryview(bytearray(CHUNK - 1)), descriptor))
+
+
+WAYS: dict[str, Way] = {"read": LocalStore.read, "read_into": _read_into}  # content leaves a store in either of them
 MEDIA_TYPE = "application/octet-stream"
 
 

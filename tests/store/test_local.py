@@ -14,7 +14,7 @@ from edgelift.errors import IntegrityError, RegistryError, StoreError, Unreachab
 from edgelift.oci.content import CHUNK, ContentStore, RangeReader
 from edgelift.oci.descriptor import Descriptor
 from edgelift.store.local import LocalStore
-from tests.store.content import describe, files_in, keep, make_bytes
+from tests.store.content import WAYS, Way, describe, files_in, keep, make_bytes
 
 SIZES = [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK, 3 * CHUNK + 5]
 
@@ -25,16 +25,17 @@ def store(tmp_path: Path) -> LocalStore:
     return LocalStore(tmp_path / "store")
 
 
+@pytest.mark.parametrize("read", WAYS.values(), ids=WAYS)
 @pytest.mark.parametrize("algorithm", ["sha256", "sha512"])
 @pytest.mark.parametrize("size", SIZES)
-def test_content_goes_in_and_out(store: LocalStore, size: int, algorithm: str) -> None:
+def test_content_goes_in_and_out(store: LocalStore, size: int, algorithm: str, read: Way) -> None:
     """What was committed is there under its digest, and comes out byte for byte in chunks."""
     content = make_bytes(size)
     descriptor = describe(content, algorithm)
 
     store.write(descriptor, content)
 
-    chunks = list(store.read(descriptor))
+    chunks = list(read(store, descriptor))
     assert content == b"".join(chunks)
     assert max(map(len, chunks), default=0) <= CHUNK
     assert {f"{algorithm}/{descriptor.digest.hex}": content} == files_in(store.root / "blobs")
