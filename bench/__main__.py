@@ -41,6 +41,7 @@ class Measured:
     failures: list[Failure] = field(default_factory=list)
     parallel: dict[str, dict[Kind, int]] = field(default_factory=dict)
     tried: dict[str, dict[Kind, dict[int, float]]] = field(default_factory=dict)
+    idle_flows: list[float] = field(default_factory=list)
 
     def add(self, outcome: Sample | Account | Failure) -> None:
         """Keep `outcome` and tell of it."""
@@ -112,6 +113,8 @@ def _measure(options: argparse.Namespace, folder: Path, measured: Measured) -> t
             measured.parallel[client.name], measured.tried[client.name] = _settle(client, options, source, folder)
         for number in range(options.rounds):
             tell(f"round {number + 1} of {options.rounds}")
+            if flows:
+                measured.idle_flows.append(_idle_flow(flows[0]))
             for client in in_turn([*clients, *(flows if number % 2 == 0 else ())], number):
                 for outcome in _course(client, source, folder, measured).timed(_works(client, kinds)):
                     measured.add(outcome)
@@ -129,6 +132,7 @@ def _measure(options: argparse.Namespace, folder: Path, measured: Measured) -> t
             unique=source.first.unique_bytes,
             rounds=options.rounds,
             layer_memory=layer_memory,
+            idle_flows=measured.idle_flows,
         )
     setting = Setting(
         machine=list(_machine()),
@@ -231,6 +235,16 @@ def _layer_memory() -> dict[int, float]:
         tell(f"not measured: {told.stderr[-500:]}")
         return {}
     return {size: float(value) * MIB for size, value in zip(LAYERS, found.groups(), strict=True)}
+
+
+def _idle_flow(client: Client) -> float:
+    """Seconds that a flow takes whose tasks, one for each image, do nothing, with the Prefect server of `client`."""
+    begun = time.monotonic()
+    command = [sys.executable, "-m", "bench.idle_flow", str(IMAGES)]
+    subprocess.run(command, env={**os.environ, **client.environment}, check=True, capture_output=True)  # noqa: S603 - our own interpreter
+    seconds = time.monotonic() - begun
+    tell(f"{IMAGES} Prefect tasks that do nothing: {seconds:.2f} s")
+    return seconds
 
 
 def _machine() -> Iterator[str]:

@@ -59,6 +59,7 @@ class Results:
     unique: int
     rounds: int
     layer_memory: Mapping[int, float]  # peak memory of our engine by size of a layer, both in bytes
+    idle_flows: Sequence[float] = ()  # seconds of flows whose tasks, one for each image, do nothing
 
     def figures(self, client: str, work: Work) -> Figures | None:
         """The figures of all its runs of that work; None where it has none."""
@@ -110,6 +111,7 @@ def bounds(results: Results) -> list[Bound]:
         *_nothing_to_do(results),
         _memory(results),
         _memory_slope(results),
+        *_idle_flows(results),
         *_flows(results),
     ]
 
@@ -207,6 +209,13 @@ def _memory_slope(results: Results) -> Bound:
     low, high = results.layer_memory[small], results.layer_memory[large]
     figure = f"{low / MIB:.1f} MiB with {small // MIB} MiB, {high / MIB:.1f} MiB with {large // MIB} MiB"
     return Bound(subject, target, figure, high - low <= MEMORY_SLOPE)
+
+
+def _idle_flows(results: Results) -> Iterator[Bound]:
+    if results.idle_flows:
+        spread = Spread.of(results.idle_flows)
+        figure = f"{spread.median:.1f} s ({spread.low:.1f} to {spread.high:.1f})"
+        yield Bound(f"{results.images} Prefect tasks that do nothing, Prefect running", "no bound", figure, None)
 
 
 def _flows(results: Results) -> Iterator[Bound]:

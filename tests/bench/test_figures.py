@@ -206,3 +206,13 @@ def make_setting() -> Setting:
 def test_a_bound_without_a_figure_is_not_measured() -> None:
     """There is no third way to read it."""
     assert Bound("it", "≤ 1", "", None).verdict == "not measured"
+
+
+def test_what_prefect_takes_by_itself_is_told_before_the_commands() -> None:
+    """A command can hardly take less than a flow whose tasks do nothing; without such runs nothing is said of it."""
+    alone = "60 Prefect tasks that do nothing, Prefect running"
+    subjects = [bound.subject for bound in bounds(make_results())]
+    told = [(bound.subject, bound.figure) for bound in bounds(replace(make_results(), idle_flows=[5.0, 4.0, 7.5]))]
+
+    assert alone not in subjects
+    assert told.index((alone, "5.0 s (4.0 to 7.5)")) == subjects.index(f"edgelift build, {RUNNING}")
