@@ -57,6 +57,7 @@ class Allowance:
         self._newest: Budget | None = None
         self._noted_at = 0.0
         self._on_their_way = 0
+        self._overlap = False  # whether several have been on their way at once since none was
         self._changed = threading.Condition()
 
     @property
@@ -70,11 +71,12 @@ class Allowance:
         return self._left() <= 0
 
     def note(self, headers: Mapping[str, str]) -> None:
-        """Keep what an answer of the registry says."""
+        """Keep what an answer of the registry says; of answers that may have overtaken each other, the smallest."""
         budget = parse_budget(headers)
         if budget is not None:
             with self._changed:
-                self._newest, self._noted_at = budget, self._clock.now()
+                if not self._overlap or budget.remaining <= self._left():
+                    self._newest, self._noted_at = budget, self._clock.now()
 
     @contextmanager
     def spend(self) -> Iterator[None]:
@@ -83,6 +85,7 @@ class Allowance:
             self._changed.wait_for(lambda: self._on_their_way < self._left() or not self._on_their_way)
             if self.is_spent:
                 raise self.refusal()
+            self._overlap = self._on_their_way > 0
             self._on_their_way += 1
         try:
             yield

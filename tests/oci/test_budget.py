@@ -107,6 +107,20 @@ def test_the_newest_word_counts() -> None:
         assert str(allowance.newest).startswith("3 of 100")
 
 
+def test_of_answers_that_overtake_each_other_the_smallest_counts() -> None:
+    """What was counted last may be read first; once nothing is on its way any more, the newest word counts again."""
+    allowance, seen = Allowance("registry.example", Hands().clock), list[Budget | None]()
+
+    with allowance.spend(), allowance.spend():
+        tell(allowance, 3)
+        tell(allowance, 4)
+        seen.append(allowance.newest)
+    with allowance.spend():
+        tell(allowance, 100)
+
+    assert [budget.remaining for budget in (*seen, allowance.newest) if budget] == [3, 100]
+
+
 def test_threads_do_not_overdraw_together() -> None:
     """Of many that ask at once as many are let through as the registry gives, and no one more."""
     allowance = Allowance("docker.io", Hands().clock)
