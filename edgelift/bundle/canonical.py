@@ -5,14 +5,21 @@ oddity is held until everything has been seen. What may differ without being one
 compressed; the header of such a frame may not.
 """
 
+import os
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import takewhile
+from typing import NamedTuple
 
 from edgelift.bundle.container import Container, Span
 from edgelift.bundle.file_digest import FileDigest
 from edgelift.bundle.seek_table import Closing, Frame
 from edgelift.bundle.seekable import SeekableFile, content_checksum, decode, frame_header, raw_blocks
 from edgelift.errors import BundleError, IntegrityError
+
+_THREADS = min(4, os.cpu_count() or 1)
+_AHEAD = 3  # frames that are read and checked while those before them are hashed; each may have 8 MiB
 
 
 class FrameCheck:
@@ -28,18 +35,16 @@ class FrameCheck:
 
     def contents(self) -> Iterator[memoryview]:
         """The tar that the frames hold; raises `IntegrityError` at the first that is damaged."""
-        spans = self._container.frames()
-        for frame in takewhile(lambda frame: frame.size, self._file.table):
-            stored = self._file.stored(frame)
-            self._pass_on(stored)
-            self._end += frame.stored_size
-            pieces = self._raw_blocks(frame, stored, next(spans, None))
-            if pieces is not None:
-                self._closing.add_raw(frame.stored_size, frame.size, content_checksum(pieces))
-            else:
-                pieces = [self._decode(frame, stored)]
-                self._closing.add_compressed(stored, frame.size, content_checksum(pieces))
-            yield from pieces
+        with ThreadPoolExecutor(_THREADS, thread_name_prefix="verify") as pool:
+            for checked in self._checked_ahead(pool):
+                self._pass_on(checked.stored)
+                self._end += len(checked.stored)
+                self._oddity = self._oddity or checked.oddity
+                if checked.is_raw:
+                    self._closing.add_raw(len(checked.stored), checked.size, checked.checksum)
+                else:
+                    self._closing.add_compressed(checked.stored, checked.size, checked.checksum)
+                yield from checked.pieces
 
     def finish(self, file_size: int) -> None:
         """Raises `BundleError` where a frame has another form, `IntegrityError` where the file ends wrongly."""
@@ -58,19 +63,21 @@ class FrameCheck:
                 hint="copy or assemble the bundle again",
             )
 
-    def _raw_blocks(self, frame: Frame, stored: bytes, span: Span | None) -> list[memoryview] | None:
-        """The content of a frame of raw blocks; None where it is another one, be it as it should or not."""
-        at = f"the frame at byte {frame.stored_start}"
-        if span is None or (span.start, span.stop) != (frame.start, frame.stop):
-            self._note(f"{at} is cut at another place")
-        elif span.is_raw:
-            blocks = raw_blocks(stored, frame.size)
-            if blocks is not None:
-                return blocks
-            self._note(f"{at} does not consist of raw blocks as it should")
-        elif not stored.startswith(frame_header(frame.size, is_raw=False)):
-            self._note(f"{at} has another header")
-        return None
+    def _checked_ahead(self, pool: ThreadPoolExecutor) -> Iterator["_Checked"]:
+        """The frames in their order, though several are looked at together."""
+        spans, waiting = self._container.frames(), deque[Future[_Checked]]()
+        for frame in takewhile(lambda frame: frame.size, self._file.table):
+            waiting.append(pool.submit(self._check, frame, next(spans, None)))
+            if len(waiting) > _AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+    def _check(self, frame: Frame, span: Span | None) -> "_Checked":
+        stored = self._file.stored(frame)
+        blocks, oddity = _judge(frame, stored, span)
+        pieces = [self._decode(frame, stored)] if blocks is None else blocks
+        return _Checked(stored, frame.size, pieces, content_checksum(pieces), blocks is not None, oddity)
 
     def _decode(self, frame: Frame, stored: bytes) -> memoryview:
         try:
@@ -82,8 +89,28 @@ class FrameCheck:
         if self._digest is not None:
             self._digest.update([stored])
 
-    def _note(self, oddity: str) -> None:
-        self._oddity = self._oddity or oddity
-
     def _place(self, frame: Frame) -> str:
         return next((each.name for each in self._container.members if each.end > frame.start), "the end of the tar")
+
+
+class _Checked(NamedTuple):
+    """A frame as it is `stored`, and its content: the pieces, of `size` bytes together, and their XXH64."""
+
+    stored: bytes
+    size: int
+    pieces: list[memoryview]
+    checksum: int
+    is_raw: bool
+    oddity: str | None
+
+
+def _judge(frame: Frame, stored: bytes, span: Span | None) -> tuple[list[memoryview] | None, str | None]:
+    """The content where the frame is one of raw blocks, as it should be; and what is odd about it, as that of `span`."""
+    at = f"the frame at byte {frame.stored_start}"
+    if span is None or (span.start, span.stop) != (frame.start, frame.stop):
+        return None, f"{at} is cut at another place"
+    if span.is_raw:
+        blocks = raw_blocks(stored, frame.size)
+        return blocks, None if blocks is not None else f"{at} does not consist of raw blocks as it should"
+    is_headed = stored.startswith(frame_header(frame.size, is_raw=False))
+    return None, None if is_headed else f"{at} has another header"

@@ -134,6 +134,22 @@ def test_frames_without_checksums_are_another_form(mixed: Assembled, tmp_path: P
         verify_bundle(path)
 
 
+def test_of_several_damaged_frames_the_first_is_named(large: Assembled, tmp_path: Path) -> None:
+    """Frames are looked at several at a time; what is said does not depend on which is done first."""
+    file = bytearray(large.path.read_bytes())
+    table = SeekTable.read(lambda offset, length: bytes(file[offset : offset + length]), len(file))
+    assert table is not None
+    raw = [frame for frame in table if frame.size > 2**20][:2]
+    for frame in raw:
+        file[frame.stored_start + frame.stored_size // 2] ^= 1
+    path = tmp_path / "damaged.tar.zst"
+    path.write_bytes(file)
+
+    for _ in range(5):
+        with pytest.raises(IntegrityError, match=f"frame at byte {raw[0].stored_start} cannot be decoded"):
+            verify_bundle(path)
+
+
 @pytest.mark.parametrize("tool", ["zstd", "tar"])
 def test_bundle_compressed_again_by_tools_is_refused(mixed: Assembled, tmp_path: Path, tool: str) -> None:
     """What `zstd` or `tar` make of the same tar has no seek table, and is told to be compressed again."""
