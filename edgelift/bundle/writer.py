@@ -59,18 +59,29 @@ def assemble_bundle(
     where the lock is at odds with itself. Nothing is left behind then, nor where `confirm` raises, which is called when
     all is written but has no name yet.
     """
-    documents = documents_of(lock)
-    container = Container.of(lock, {name: len(content) for name, content in documents.items()})
-    _require_content(container, lock, source)
-    buffer = memoryview(bytearray(RAW_LIMIT))  # as large as a frame of raw blocks, so that most frames are one chunk
-    tar = _tar(container, documents, _Contents(lock, source, buffer, progress or _ignore))
+    container, parts = lay_out_bundle(lock, source, progress=progress)
     with _file_at(path, container.size) as file, OutputFile(file) as output:
-        _write_frames(container, tar, output)
+        output.write(parts)
         output.finish()
         if confirm is not None:
             confirm()
         size = os.fstat(file).st_size
     return BundleSummary(path, size, len(lock.images), len(container.blobs), container.content_size)
+
+
+def lay_out_bundle(
+    lock: BundleLock, source: BufferReader, *, progress: Progress | None = None
+) -> tuple[Container, Iterator[Part]]:
+    """What the bundle of `lock` consists of, and its bytes in parts, each to be used before the next is asked for.
+
+    Raises what `assemble_bundle` does: for missing content at once, for wrong content as the parts are taken.
+    """
+    documents = documents_of(lock)
+    container = Container.of(lock, {name: len(content) for name, content in documents.items()})
+    _require_content(container, lock, source)
+    buffer = memoryview(bytearray(RAW_LIMIT))  # as large as a frame of raw blocks, so that most frames are one chunk
+    contents = _Contents(lock, source, buffer, progress or _ignore)
+    return container, _frames(container, _tar(container, documents, contents))
 
 
 @dataclass(frozen=True)
@@ -124,15 +135,15 @@ def _tar(container: Container, documents: Mapping[str, bytes], contents: _Conten
     yield END_OF_TAR
 
 
-def _write_frames(container: Container, tar: Iterator[Part], output: OutputFile) -> None:
+def _frames(container: Container, tar: Iterator[Part]) -> Iterator[Part]:
     """The file: frame by frame, then what closes it."""
     encoder = FrameEncoder()
     spans = list(container.frames())
     pieces = split(tar, (span.stop - span.start for span in spans))
     frames = ((each, span.stop - span.start, span.is_raw) for span, each in zip(spans, pieces, strict=True))
     with ThreadPoolExecutor(_COMPRESSORS, thread_name_prefix="compress") as pool:
-        output.write(encoder.encode_all(frames, pool))
-    output.write([encoder.closing()])
+        yield from encoder.encode_all(frames, pool)
+    yield encoder.closing()
 
 
 @contextmanager
