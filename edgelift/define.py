@@ -42,6 +42,7 @@ def define_bundle(name: str, source: ContentSource, open_palette: Callable[[], P
         name=name,
         architecture=source.architecture,
         allow_external_layers=source.allow_external_layers,
+        compression_level=source.compression_level,
         profiles=resolution.profiles,
         images=_merge(resolution, images),
         charts=resolution.charts,

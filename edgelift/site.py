@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from edgelift.bundle.definition import Architecture, BundleName
+from edgelift.bundle.definition import COMPRESSION_LEVEL, Architecture, BundleName, CompressionLevel
 from edgelift.errors import ConfigurationError
 from edgelift.explain import explain, load_yaml
 from edgelift.oci.ecr import parse_ecr_host
@@ -35,6 +35,10 @@ class ContentSource(_Settings):
     allow_external_layers: bool = Field(
         False,
         description="Carry images without the layers that may not be distributed and that their registry lacks.",
+    )
+    compression_level: CompressionLevel = Field(
+        COMPRESSION_LEVEL,
+        description="Of zstd, 1 to 19, for what is not compressed already. Higher ones take long and gain little.",
     )
     settings: dict[str, str] = Field({}, description="Values of macros that the profiles cannot give, by name.")
 

@@ -105,7 +105,7 @@ class _Checked(NamedTuple):
 
 
 def _judge(frame: Frame, stored: bytes, span: Span | None) -> tuple[list[memoryview] | None, str | None]:
-    """The content where the frame is one of raw blocks, as it should be; and what is odd about it, as that of `span`."""
+    """The content where the frame is one of raw blocks, as it should be; and what is odd about it for that `span`."""
     at = f"the frame at byte {frame.stored_start}"
     if span is None or (span.start, span.stop) != (frame.start, frame.stop):
         return None, f"{at} is cut at another place"

@@ -14,11 +14,11 @@ from typing import NamedTuple
 import xxhash
 import zstandard
 
+from edgelift.bundle.definition import COMPRESSION_LEVEL
 from edgelift.bundle.seek_table import Closing, Frame, ReadAt, SeekTable
 from edgelift.errors import BundleError, IntegrityError
 
 MAGIC = b"\x28\xb5\x2f\xfd"
-LEVEL = 3  # layers gain 1.5 % at level 19, for two hundred times the work
 
 # Four bytes of content size, a checksum, no dictionary; a window of 128 KiB, so that any decoder streams a frame in
 # little memory (one segment would make it keep all 8 MiB).
@@ -38,7 +38,9 @@ Part = bytes | memoryview
 class FrameEncoder:
     """Makes frames, and in the end what closes the file of those it made. For one thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, level: int = COMPRESSION_LEVEL) -> None:
+        """`level` is zstd's."""
+        self._level = level
         self._closing = Closing()
 
     def encode_all(
@@ -54,7 +56,7 @@ class FrameEncoder:
                 yield from self._take(waiting, 0)
                 yield from self.encode(pieces, size, is_raw=is_raw)
             else:
-                waiting.append((size, pool.submit(_compress, _joined(pieces))))
+                waiting.append((size, pool.submit(_compress, _joined(pieces), self._level)))
                 yield from self._take(waiting, _AHEAD)
         yield from self._take(waiting, 0)
 
@@ -64,7 +66,7 @@ class FrameEncoder:
         Raw parts are given as `pieces` come, so that no frame is ever in memory as a whole.
         """
         if not is_raw:
-            yield self._add(size, _compress(_joined(pieces)))
+            yield self._add(size, _compress(_joined(pieces), self._level))
             return
         hasher, stored = xxhash.xxh64(), 0
         for part in _raw_frame(pieces, size, hasher):
@@ -217,17 +219,23 @@ class _Compressed(NamedTuple):
 
 
 class _Compressors(threading.local):
-    """One a thread: a compressor can do one thing at a time."""
+    """One a level and thread: a compressor can do one thing at a time."""
 
     def __init__(self) -> None:
-        self.own = zstandard.ZstdCompressor(level=LEVEL, write_checksum=True, write_content_size=True)
+        self.own: dict[int, zstandard.ZstdCompressor] = {}
+
+    def of(self, level: int) -> zstandard.ZstdCompressor:
+        """That of this thread."""
+        if level not in self.own:
+            self.own[level] = zstandard.ZstdCompressor(level=level, write_checksum=True, write_content_size=True)
+        return self.own[level]
 
 
 _compressors = _Compressors()
 
 
-def _compress(content: bytearray) -> _Compressed:
-    return _Compressed(_compressors.own.compress(content), content_checksum([memoryview(content)]))
+def _compress(content: bytearray, level: int) -> _Compressed:
+    return _Compressed(_compressors.of(level).compress(content), content_checksum([memoryview(content)]))
 
 
 def _joined(pieces: Iterable[memoryview]) -> bytearray:

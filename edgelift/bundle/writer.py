@@ -81,7 +81,7 @@ def lay_out_bundle(
     _require_content(container, lock, source)
     buffer = memoryview(bytearray(RAW_LIMIT))  # as large as a frame of raw blocks, so that most frames are one chunk
     contents = _Contents(lock, source, buffer, progress or _ignore)
-    return container, _frames(container, _tar(container, documents, contents))
+    return container, _frames(container, _tar(container, documents, contents), lock.definition.compression_level)
 
 
 @dataclass(frozen=True)
@@ -135,9 +135,9 @@ def _tar(container: Container, documents: Mapping[str, bytes], contents: _Conten
     yield END_OF_TAR
 
 
-def _frames(container: Container, tar: Iterator[Part]) -> Iterator[Part]:
+def _frames(container: Container, tar: Iterator[Part], level: int) -> Iterator[Part]:
     """The file: frame by frame, then what closes it."""
-    encoder = FrameEncoder()
+    encoder = FrameEncoder(level)
     spans = list(container.frames())
     pieces = split(tar, (span.stop - span.start for span in spans))
     frames = ((each, span.stop - span.start, span.is_raw) for span, each in zip(spans, pieces, strict=True))

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from edgelift.bundle.definition import COMPRESSION_LEVEL
 from edgelift.bundle.file_digest import FileDigest
 from edgelift.bundle.reader import BundleReader
 from edgelift.bundle.summary import summarise
@@ -47,6 +48,7 @@ def plan(
     image: options.Images = [],  # noqa: B006
     arch: options.Arch = None,
     allow_external_layers: options.AllowExternalLayers = False,
+    compression_level: options.CompressionLevel = COMPRESSION_LEVEL,
     settings: options.Settings = [],  # noqa: B006
     name: Annotated[str, typer.Option(help="Name of the bundle.", rich_help_panel=options.SOURCE)] = "bundle",
     registry: options.OptionalRegistry = None,
@@ -86,6 +88,7 @@ def plan(
             images=image,
             arch=arch,
             allow_external_layers=allow_external_layers,
+            compression_level=compression_level,
             settings=settings,
         ),
         options.access_of(

@@ -47,6 +47,16 @@ AllowExternalLayers = Annotated[
         rich_help_panel=SOURCE,
     ),
 ]
+CompressionLevel = Annotated[
+    int,
+    typer.Option(
+        "--compression-level",
+        min=1,
+        max=19,
+        help="Of zstd, for what is not compressed already. Higher ones take long and gain little.",
+        rich_help_panel=SOURCE,
+    ),
+]
 Settings = Annotated[
     list[str],
     typer.Option(
@@ -181,6 +191,7 @@ def source_of(
     images: list[str],
     arch: Literal["amd64", "arm64"] | None,
     allow_external_layers: bool,
+    compression_level: int,
     settings: list[str],
 ) -> ContentSource:
     """What the source options ask for; raises `ConfigurationError` where they ask for nothing."""
@@ -196,6 +207,7 @@ def source_of(
         images=tuple(images),
         architecture=arch,
         allow_external_layers=allow_external_layers,
+        compression_level=compression_level,
         settings=settings_of(settings),
     )
 

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from edgelift.bundle.definition import COMPRESSION_LEVEL
 from edgelift.bundle.reader import BundleReader
 from edgelift.cli import options
 from edgelift.cli.console import say, say_json, say_table, set_verbosity, tell
@@ -25,6 +26,7 @@ def build(
     image: options.Images = [],  # noqa: B006
     arch: options.Arch = None,
     allow_external_layers: options.AllowExternalLayers = False,
+    compression_level: options.CompressionLevel = COMPRESSION_LEVEL,
     settings: options.Settings = [],  # noqa: B006
     lock: Annotated[
         Path | None, typer.Option(metavar="L.json", help="Build this lock instead.", rich_help_panel=options.SOURCE)
@@ -84,7 +86,15 @@ def build(
     check_name(name)
     archive = _archive(archive_directory, archive_block, archive_artifact)
     source = _source_or_lock(
-        lock, profile_files, profiles, project_id, image, arch, settings, allow_external_layers=allow_external_layers
+        lock,
+        profile_files,
+        profiles,
+        project_id,
+        image,
+        arch,
+        settings,
+        allow_external_layers=allow_external_layers,
+        compression_level=compression_level,
     )
     check_locally(source)
     with running_api(quiet=quiet):
@@ -254,6 +264,7 @@ def _source_or_lock(
     settings: list[str],
     *,
     allow_external_layers: bool,
+    compression_level: int,
 ) -> ContentSource | Path:
     if lock is None:
         return options.source_of(
@@ -263,9 +274,11 @@ def _source_or_lock(
             images=images,
             arch=arch,
             allow_external_layers=allow_external_layers,
+            compression_level=compression_level,
             settings=settings,
         )
-    if profiles or profile_files or images or arch or allow_external_layers or settings:
+    is_compressed_otherwise = compression_level != COMPRESSION_LEVEL
+    if profiles or profile_files or images or arch or allow_external_layers or is_compressed_otherwise or settings:
         raise ConfigurationError("--lock is built as it is: leave out the options that say what to carry")
     return lock
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from edgelift.bundle.reader import BundleReader
+from edgelift.bundle.rebuild import first_difference
 from edgelift.bundle.verify import verify_bundle
 from edgelift.bundle.writer import assemble_bundle
 from tests.bundle.conftest import Assembled
@@ -161,3 +162,16 @@ def test_memory_does_not_grow_with_a_blob(tmp_path: Path) -> None:
 
 def _path() -> str:
     return os.pathsep.join(sys.path)
+
+
+def test_the_level_of_compression_is_part_of_the_lock(mixed: Assembled, tmp_path: Path) -> None:
+    """Another level gives other bytes, always the same ones, which are the bundle of their lock as well."""
+    definition = mixed.lock.definition.model_copy(update={"compression_level": 19})
+    lock = mixed.lock.model_copy(update={"definition": definition})
+    paths = [tmp_path / "one.tar.zst", tmp_path / "two.tar.zst"]
+    sizes = {assemble_bundle(lock, mixed.content, path).size for path in paths}
+
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+    assert verify_bundle(paths[0]).file_size < mixed.summary.size
+    assert first_difference(paths[0]) is None
+    assert len(sizes) == 1
