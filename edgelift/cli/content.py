@@ -9,13 +9,14 @@ import typer
 from edgelift.bundle.definition import COMPRESSION_LEVEL
 from edgelift.bundle.file_digest import FileDigest
 from edgelift.bundle.reader import BundleReader
+from edgelift.bundle.rebuild import first_difference
 from edgelift.bundle.summary import summarise
 from edgelift.bundle.verify import verify_bundle
 from edgelift.cli import options
 from edgelift.cli.console import say, say_json, say_table, set_verbosity, tell
 from edgelift.cli.planning import plan_delivery
 from edgelift.define import read_exported
-from edgelift.errors import ProfileError
+from edgelift.errors import BundleError, ProfileError
 from edgelift.palette.resolve import resolve_profiles
 from edgelift.sizes import format_size
 
@@ -148,6 +149,22 @@ def verify(
         say_json({"file": str(bundle), "verdict": "ok", "digest": digest.value(), "size": outcome.file_size})
         return
     say(f"{bundle}: ok, {outcome.members} members, {format_size(outcome.file_size)}, {digest.value()}")
+
+
+def check_rebuilt(bundle: Path, *, as_json: bool) -> None:
+    """Say whether `bundle` is what its lock gives here and now; raises `BundleError` where it is not."""
+    size = verify_bundle(bundle).file_size
+    differs_at = first_difference(bundle)
+    if differs_at is not None:
+        raise BundleError(
+            f"{bundle} holds what its lock says, but built here it is another file, from byte {differs_at} on",
+            hint="another release of zstd has compressed it: nothing is wrong with it, but its digest is another than "
+            "that of a build here",
+        )
+    if as_json:
+        say_json({"file": str(bundle), "verdict": "ok", "size": size})
+        return
+    say(f"{bundle}: ok, its lock gives the same {size:,} bytes")
 
 
 def _print_resolution(document: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ from edgelift.bundle.definition import COMPRESSION_LEVEL
 from edgelift.bundle.reader import BundleReader
 from edgelift.cli import options
 from edgelift.cli.console import say, say_json, say_table, set_verbosity, tell
+from edgelift.cli.content import check_rebuilt
 from edgelift.cli.planning import check_locally, rehearse_push
 from edgelift.cli.prefect_api import running_api, start_server
 from edgelift.cli.receipt import show_delivery
@@ -19,7 +20,9 @@ from edgelift.site import ArchiveSettings, ContentSource, EdgeSite, RegistryAcce
 
 
 def build(
-    name: Annotated[str, typer.Option("--name", "-n", help="Name of the bundle.", rich_help_panel=options.OUTPUT)],
+    name: Annotated[
+        str | None, typer.Option("--name", "-n", help="Name of the bundle.", rich_help_panel=options.OUTPUT)
+    ] = None,
     profile_files: options.ProfileFiles = [],  # noqa: B006 - typer copies it
     profiles: options.Profiles = "",
     project_id: options.ProjectId = None,
@@ -30,6 +33,14 @@ def build(
     settings: options.Settings = [],  # noqa: B006
     lock: Annotated[
         Path | None, typer.Option(metavar="L.json", help="Build this lock instead.", rich_help_panel=options.SOURCE)
+    ] = None,
+    check: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="BUNDLE",
+            help="Build nothing: say whether this bundle is, to the byte, what its lock gives. Needs no network.",
+            rich_help_panel=options.SOURCE,
+        ),
     ] = None,
     output: Annotated[
         Path,
@@ -68,6 +79,8 @@ def build(
     """Build a content bundle: DIR/NAME.tar.zst and DIR/NAME.lock.json.
 
     Example: edgelift build --profile-file infra.json --profile-file addon.json --name site-7
+
+    Or, of one that stands: edgelift build --check output/content-bundle/site-7.tar.zst
     """
     set_verbosity(verbose=verbose, quiet=quiet)
     access = options.access_of(
@@ -83,6 +96,11 @@ def build(
         aws=aws,
         parallel=parallel,
     )
+    if check is not None:
+        check_rebuilt(check, as_json=as_json)
+        return
+    if name is None:
+        raise ConfigurationError("the bundle has no name", hint="give it one with --name")
     check_name(name)
     archive = _archive(archive_directory, archive_block, archive_artifact)
     source = _source_or_lock(

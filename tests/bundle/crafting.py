@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgelift.bundle.container import COMPRESSED_LIMIT, END_OF_TAR, Blob, Container, Span, documents_of
+from edgelift.bundle.definition import COMPRESSION_LEVEL
 from edgelift.bundle.lock import BundleLock
 from edgelift.bundle.seekable import FrameEncoder, split
 from tests.bundle.content import MemoryContent
@@ -52,18 +53,18 @@ def plain_spans(size: int) -> Iterator[Span]:
         yield Span(start, min(start + COMPRESSED_LIMIT, size), is_raw=False)
 
 
-def frames_of(tar: bytes, spans: Iterable[Span] | None = None) -> bytes:
+def frames_of(tar: bytes, spans: Iterable[Span] | None = None, level: int = COMPRESSION_LEVEL) -> bytes:
     """A sealed file in the seekable format that holds `tar`."""
-    cut, encoder, file = list(spans or plain_spans(len(tar))), FrameEncoder(), bytearray()
+    cut, encoder, file = list(spans or plain_spans(len(tar))), FrameEncoder(level), bytearray()
     for span, pieces in zip(cut, split([tar], [span.stop - span.start for span in cut]), strict=True):
         file += b"".join(encoder.encode(pieces, span.stop - span.start, is_raw=span.is_raw))
     return bytes(file + encoder.closing())
 
 
-def craft(folder: Path, tar: bytes, spans: Iterable[Span] | None = None) -> Path:
+def craft(folder: Path, tar: bytes, spans: Iterable[Span] | None = None, level: int = COMPRESSION_LEVEL) -> Path:
     """A bundle file around `tar`."""
     path = folder / "crafted.tar.zst"
-    path.write_bytes(frames_of(tar, spans))
+    path.write_bytes(frames_of(tar, spans, level))
     return path
 
 
