@@ -158,5 +158,5 @@ BAD_SIGNATURES: dict[str, Callable[[Path], bytes]] = {
 @pytest.mark.parametrize("make", BAD_SIGNATURES.values(), ids=BAD_SIGNATURES)
 def test_other_signatures_are_refused(make: Callable[[Path], bytes], tmp_path: Path) -> None:
     """Content, key, hash and padding have to be the right ones."""
-    with pytest.raises(SignatureError, match="^the signature of content is not one that the public half"):
+    with pytest.raises(SignatureError, match="the signature of content is not one that the public half"):
         signing_key().public_key.check(make(tmp_path), DIGEST, "content")
