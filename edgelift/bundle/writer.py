@@ -23,7 +23,7 @@ from edgelift.bundle.container import END_OF_TAR, RAW_LIMIT, Blob, Container, do
 from edgelift.bundle.lock import BundleLock
 from edgelift.bundle.output import OutputFile
 from edgelift.bundle.seekable import FrameEncoder, Part, split
-from edgelift.documents import write_document
+from edgelift.documents import remove_document, write_document
 from edgelift.errors import EdgeliftError, IntegrityError, StoreError
 from edgelift.oci.content import BufferReader
 from edgelift.oci.descriptor import Descriptor
@@ -165,7 +165,7 @@ def _file_at(path: Path, need: int) -> Iterator[int]:
         try:
             _lock(file)
             yield file
-            signature_path(path).unlink(missing_ok=True)  # that of what is replaced now
+            remove_document(signature_path(path))  # that of what is replaced now
             temporary.replace(path)
         finally:
             os.close(file)

@@ -143,7 +143,7 @@ def _served(content: Path | None, writable: Path | None, public_key: Path | None
     elif content is not None:
         with BundleReader.open(content) as reader:
             check_lock(reader, key)
-            yield BundleContent(reader)
+            yield BundleContent(reader, is_signed=key is not None)
 
 
 def _read_lock(file: Path | None, lock: Path | None, key: "PublicKey | None") -> BundleLock:

@@ -13,7 +13,7 @@ from edgelift.define import define_bundle, read_exported
 from edgelift.delivery.preflight import check_delivery, check_disk
 from edgelift.delivery.target import Target
 from edgelift.documents import write_document
-from edgelift.errors import IncompleteError, PlanError
+from edgelift.errors import ConfigurationError, IncompleteError, PlanError
 from edgelift.oci.reference import ImageReference
 from edgelift.plan import plan_bundle
 from edgelift.site import ContentSource, RegistryAccess, TargetSettings
@@ -63,6 +63,8 @@ def check_locally(source: ContentSource | Path, public_key: Path | None = None) 
     if isinstance(source, Path):
         BundleLock.from_json(read_signed(source, find_public_key(public_key)), str(source))
         return
+    if public_key is not None:
+        raise ConfigurationError("--public-key is for a lock: what is built without --lock has not been signed before")
     read_exported(source.profile_files)
     for text in source.images:
         ImageReference.parse(text)

@@ -101,8 +101,9 @@ def build(
         if isinstance(source, Path):
             from flows.rebuild_bundle import rebuild_bundle  # noqa: PLC0415 - loads Prefect
 
-            places = (str(source), str(output), access, archive, _text(store))
-            bundle = rebuild_bundle(name, *places, signs, _text(public_key))
+            bundle = rebuild_bundle(
+                name, str(source), str(output), access, archive, _text(store), signs, _text(public_key)
+            )
         else:
             from flows.build_bundle import build_bundle  # noqa: PLC0415 - loads Prefect
 

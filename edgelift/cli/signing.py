@@ -59,14 +59,13 @@ def signing_of(
     """The key that signs, as the options say; raises `ConfigurationError` where one that is not in a block cannot."""
     if passphrase_fd is not None and key is None and key_fd is None:
         raise ConfigurationError("--passphrase-fd is for the key of --signing-key or --signing-key-fd")
-    named = [each for each in (key, key_fd, block) if each is not None]
-    if len(named) > 1:
+    if sum(each is not None for each in (key, key_fd, block)) > 1:
         raise ConfigurationError("one key signs: name one of the --signing-key options")
-    if not named or block is not None:
-        return SigningSettings(block=block) if named else None
     path = key.absolute() if key is not None else _descriptor("--signing-key-fd", key_fd)
+    if path is None:
+        return SigningSettings(block=block) if block is not None else None
     passphrase = _descriptor("--passphrase-fd", passphrase_fd)
-    read_private_key(Path(str(path)), passphrase)
+    read_private_key(path, passphrase)
     return SigningSettings(file=str(path), passphrase_file=str(passphrase) if passphrase is not None else None)
 
 

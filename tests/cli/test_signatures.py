@@ -165,6 +165,7 @@ BAD_KEYS: dict[str, tuple[tuple[str, ...], dict[str, str], str]] = {
     "a descriptor that is not open": (("--signing-key-fd", "77"), {}, "the file descriptor 77 is not open"),
     "a descriptor of our own": (("--signing-key-fd", "3"), {}, "the file descriptor 3 is not open"),
     "two keys": (("--signing-key", "keys/site.key", "--signing-key-block", "site"), {}, "one key signs"),
+    "a public key for nothing": (("--public-key", "keys/site.pub"), {}, "--public-key is for a lock"),
     "a passphrase for nothing": (("--passphrase-fd", "0"), {}, "--passphrase-fd is for the key of"),
     "a public key that is private": (
         ("--lock", "given/site.lock.json", "--public-key", "keys/site.key"),
