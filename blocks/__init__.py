@@ -3,5 +3,6 @@
 from blocks.archive import BundleArchive
 from blocks.palette import PaletteCredentials
 from blocks.registry import RegistryCredentials
+from blocks.signing import SigningKey
 
-__all__ = ["BundleArchive", "PaletteCredentials", "RegistryCredentials"]
+__all__ = ["BundleArchive", "PaletteCredentials", "RegistryCredentials", "SigningKey"]

@@ -7,6 +7,7 @@ with NAME_FILE, from a file) and never from an argument:
     REGISTRY_<BLOCK>_HOST, _USERNAME, _PASSWORD, _CA_CERT_FILE,
         _PLAIN_HTTP=true, _INSECURE=true                         → Registry Credentials "<block>", in lower case
     ARCHIVE_BUCKET, _PREFIX, _ENDPOINT, _ACCESS_KEY, _SECRET_KEY → Bundle Archive "bundles"
+    SIGNING_KEY, SIGNING_PASSPHRASE                              → Signing Key "signing"
 """
 
 import argparse
@@ -20,7 +21,7 @@ import httpx
 from prefect.blocks.core import Block
 from pydantic import SecretStr, ValidationError
 
-from blocks import BundleArchive, PaletteCredentials, RegistryCredentials
+from blocks import BundleArchive, PaletteCredentials, RegistryCredentials, SigningKey
 from deployments.server import explain_failure, require_server, server_address
 from edgelift.documents import read_document
 from edgelift.errors import ConfigurationError, EdgeliftError
@@ -36,7 +37,7 @@ def main() -> None:
     try:
         blocks = blocks_from(os.environ)
         require_server()
-        for kind in (PaletteCredentials, RegistryCredentials, BundleArchive):
+        for kind in (PaletteCredentials, RegistryCredentials, BundleArchive, SigningKey):
             kind.register_type_and_schema()
             sys.stdout.write(f"registered {kind.get_block_type_slug()}\n")
         for name, block in blocks.items():
@@ -67,6 +68,8 @@ def blocks_from(environment: Mapping[str, str]) -> dict[str, Block]:
             access_key=_secret(environment, "ARCHIVE_ACCESS_KEY"),
             secret_key=_secret(environment, "ARCHIVE_SECRET_KEY"),
         )
+    if private_key := _secret(environment, "SIGNING_KEY"):
+        blocks["signing"] = SigningKey(private_key=private_key, passphrase=_secret(environment, "SIGNING_PASSPHRASE"))
     return blocks
 
 

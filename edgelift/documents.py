@@ -22,6 +22,14 @@ def read_document(path: Path) -> bytes:
     return content
 
 
+def remove_document(path: Path) -> None:
+    """Remove the file at `path`, where there is one; raises `StoreError` where it cannot be removed."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise StoreError(f"cannot remove {path}: {error.strerror}", hint="remove it by hand") from None
+
+
 def write_document(path: Path, content: bytes) -> None:
     """Write `content` under `path` all at once: a reader sees the old file or the new one.
 

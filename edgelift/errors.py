@@ -16,6 +16,7 @@ Roots say who can fix it; each error says what was attempted, on what, what came
     ├── StoreError                    local disk or object store
     ├── BundleError                   a bundle that cannot be read, or is not one
     ├── IntegrityError                bytes that are not what their digest says
+    │   └── SignatureError            a bundle or a lock that is not signed, or not by whom it has to be
     └── ManyError                     work on many things; every failure is named
         ├── PlanError                 what was asked for cannot be delivered; nothing has moved
         └── IncompleteError           some are done and stay done, these are not
@@ -140,6 +141,10 @@ class BundleError(EdgeliftError):
 
 class IntegrityError(EdgeliftError):
     """Bytes that are not what their digest or size says they are."""
+
+
+class SignatureError(IntegrityError):
+    """A bundle or a lock whose signature is missing, or is not that of the key that is asked for."""
 
 
 class ManyError(EdgeliftError):

@@ -119,6 +119,24 @@ class ArchiveSettings(_Settings):
         return self
 
 
+class SigningSettings(_Settings):
+    """The private key that signs bundles and locks: a block that holds it, or a file of the worker."""
+
+    block: str | None = Field(None, description="Name of a Signing Key block.")
+    file: str | None = Field(None, description="Path of an RSA key (PEM).")
+    passphrase_file: str | None = Field(
+        None, description="Path of the file with the passphrase of that key; empty for EDGELIFT_SIGNING_PASSPHRASE."
+    )
+
+    @model_validator(mode="after")
+    def _is_one_key(self) -> Self:
+        if (self.block is None) == (self.file is None):
+            raise ValueError("name exactly one of block and file")
+        if self.block is not None and self.passphrase_file is not None:
+            raise ValueError("the passphrase of a block's key is in the block: leave out passphrase_file")
+        return self
+
+
 class Schedule(_Settings):
     """When a site is synchronised."""
 
@@ -135,6 +153,12 @@ class EdgeSite(_Settings):
     target: TargetSettings = Field(description="The site's own registry.")
     access: RegistryAccess = Field(DEFAULT_ACCESS, description="How to get into the registries.")
     archive: ArchiveSettings | None = Field(None, description="Where the bundle is kept, too.")
+    signing: SigningSettings | None = Field(None, description="The key that signs the bundle and its lock.")
+    public_key: str | None = Field(
+        None,
+        description="Path of the public key (PEM) that the bundle is checked with before it is pushed; "
+        "empty for EDGELIFT_PUBLIC_KEY.",
+    )
     direct: bool = Field(
         False, description="Copy from registry to registry, without a bundle and without blobs on the worker's disk."
     )
@@ -146,6 +170,14 @@ class EdgeSite(_Settings):
     def _has_a_bundle_to_archive(self) -> Self:
         if self.direct and self.archive is not None:
             raise ValueError("direct copies make no bundle that could be archived: leave out direct or archive")
+        return self
+
+    @model_validator(mode="after")
+    def _has_a_bundle_to_check(self) -> Self:
+        if self.direct and self.public_key is not None:
+            raise ValueError("direct copies make no bundle that could be checked: leave out direct or public_key")
+        if self.public_key is not None and self.signing is None:
+            raise ValueError("with a public_key, a bundle that nobody signs would be refused: say how with signing")
         return self
 
     @classmethod

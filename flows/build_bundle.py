@@ -4,7 +4,7 @@ from prefect import flow
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from edgelift.bundle.definition import BundleName
-from edgelift.site import DEFAULT_ACCESS, ArchiveSettings, ContentSource, RegistryAccess
+from edgelift.site import DEFAULT_ACCESS, ArchiveSettings, ContentSource, RegistryAccess, SigningSettings
 from tasks.archive import archive_bundle, check_archive
 from tasks.as_is import as_is
 from tasks.assemble import BuiltBundle, assemble_content, begin_assembly
@@ -12,6 +12,7 @@ from tasks.log_in import log_in
 from tasks.plan import plan_lock
 from tasks.pull import pull_images
 from tasks.resolve import resolve_source
+from tasks.sign import check_signing
 
 
 @flow(
@@ -27,6 +28,7 @@ def build_bundle(
     access: RegistryAccess = DEFAULT_ACCESS,
     archive: ArchiveSettings | None = None,
     store: str | None = None,
+    signing: SigningSettings | None = None,
 ) -> BuiltBundle:
     """Build one content bundle for cluster profiles.
 
@@ -37,13 +39,15 @@ def build_bundle(
         access: How to get into the registries that hold the images.
         archive: Where the bundle is kept, too.
         store: Folder of the working store; empty for the one in the user's cache.
+        signing: The key that signs the bundle and its lock.
     """
+    check_signing(signing)
     definition = resolve_source(name, source, access)
     log_in(as_is(definition), access)
     if archive:
         check_archive(archive, access)
     lock = plan_lock(as_is(definition), access, store, output)
-    with begin_assembly(lock, name, store, output) as assembly:
+    with begin_assembly(lock, name, store, output, signing) as assembly:
         pull_images(lock, access, store)
-        bundle = assemble_content(assembly, as_is(lock), name, output)
+        bundle = assemble_content(assembly, as_is(lock), name, output, signing)
     return archive_bundle(bundle, as_is(lock), archive, access) if archive else bundle

@@ -25,6 +25,7 @@ def push_bundle(
     access: RegistryAccess = DEFAULT_ACCESS,
     deep: bool = False,
     receipt: str | None = None,
+    public_key: str | None = None,
 ) -> DeliveryReport:
     """Push one content bundle to a registry, then prove what arrived.
 
@@ -35,11 +36,12 @@ def push_bundle(
         access: How to get into the registry.
         deep: Validate by reading every blob back.
         receipt: Path of the receipt, where it is not to be in the output folder.
+        public_key: Path of the public key that the bundle is checked with; empty for EDGELIFT_PUBLIC_KEY.
     """
-    lock = open_lock(bundle)
+    lock = open_lock(bundle, public_key)
     log_in(None, access, target)
     check_target(as_is(lock), access, target)
-    push_images(lock, bundle, access, target)
+    push_images(lock, bundle, access, target, public_key=public_key)
     proved = validate_target(as_is(lock), access, target, deep=deep)
-    proved = mend_target(proved, lock, bundle, access, target)
+    proved = mend_target(proved, lock, bundle, access, target, public_key=public_key)
     return report_delivery(as_is(lock), as_is(proved), target, output, receipt)

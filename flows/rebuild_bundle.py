@@ -4,13 +4,14 @@ from prefect import flow
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from edgelift.bundle.definition import BundleName
-from edgelift.site import DEFAULT_ACCESS, ArchiveSettings, RegistryAccess
+from edgelift.site import DEFAULT_ACCESS, ArchiveSettings, RegistryAccess, SigningSettings
 from tasks.archive import archive_bundle, check_archive
 from tasks.as_is import as_is
 from tasks.assemble import BuiltBundle, assemble_content, begin_assembly
 from tasks.log_in import log_in
 from tasks.plan import replay_lock
 from tasks.pull import pull_images
+from tasks.sign import check_signing
 
 
 @flow(
@@ -26,6 +27,8 @@ def rebuild_bundle(
     access: RegistryAccess = DEFAULT_ACCESS,
     archive: ArchiveSettings | None = None,
     store: str | None = None,
+    signing: SigningSettings | None = None,
+    public_key: str | None = None,
 ) -> BuiltBundle:
     """Build the content bundle of a lock that was made before; no tag is looked up again.
 
@@ -36,12 +39,15 @@ def rebuild_bundle(
         access: How to get into the registries that hold the images.
         archive: Where the bundle is kept, too.
         store: Folder of the working store; empty for the one in the user's cache.
+        signing: The key that signs the bundle and its lock.
+        public_key: Path of the public key that the lock is checked with; empty for EDGELIFT_PUBLIC_KEY.
     """
-    lock = replay_lock(lock_file, name, store, output)
+    check_signing(signing)
+    lock = replay_lock(lock_file, name, store, output, public_key)
     log_in(as_is(lock.definition), access)
     if archive:
         check_archive(archive, access)
-    with begin_assembly(lock, name, store, output) as assembly:
+    with begin_assembly(lock, name, store, output, signing) as assembly:
         pull_images(lock, access, store)
-        bundle = assemble_content(assembly, as_is(lock), name, output)
+        bundle = assemble_content(assembly, as_is(lock), name, output, signing)
     return archive_bundle(bundle, as_is(lock), archive, access) if archive else bundle

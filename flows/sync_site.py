@@ -13,6 +13,7 @@ from tasks.pull import pull_images
 from tasks.push import mend_target, push_images
 from tasks.report import DeliveryReport, report_delivery
 from tasks.resolve import resolve_source
+from tasks.sign import check_signing
 from tasks.validate import validate_target
 
 
@@ -30,21 +31,24 @@ def sync_site(site: EdgeSite, output: str = "~/edgelift/sites", store: str | Non
         output: Folder of the worker that the bundle, its lock, the receipt and the site-side settings are written to.
         store: Folder of the working store; empty for the one in the user's cache.
     """
+    check_signing(site.signing, public_key=site.public_key, is_pushed=not site.direct)
     definition = resolve_source(site.name, site.source, site.access)
     log_in(as_is(definition), site.access, site.target)
     if site.archive:
         check_archive(site.archive, site.access)
     lock = plan_lock(as_is(definition), site.access, store, None if site.direct else output, site.target)
     if site.direct:
-        content = keep_lock(as_is(lock), site.name, store, output)
+        content = keep_lock(as_is(lock), site.name, store, output, site.signing)
     else:
-        with begin_assembly(lock, site.name, store, output) as assembly:
+        with begin_assembly(lock, site.name, store, output, site.signing) as assembly:
             pull_images(lock, site.access, store)
-            bundle = assemble_content(assembly, as_is(lock), site.name, output)
+            bundle = assemble_content(assembly, as_is(lock), site.name, output, site.signing)
         if site.archive:
             archive_bundle(bundle, as_is(lock), site.archive, site.access)
         content = bundle.path
-    push_images(lock, content, site.access, site.target, direct=site.direct)
+    push_images(lock, content, site.access, site.target, public_key=site.public_key, direct=site.direct)
     receipt = validate_target(as_is(lock), site.access, site.target, deep=site.deep)
-    receipt = mend_target(receipt, lock, content, site.access, site.target, direct=site.direct)
+    receipt = mend_target(
+        receipt, lock, content, site.access, site.target, public_key=site.public_key, direct=site.direct
+    )
     return report_delivery(as_is(lock), as_is(receipt), site.target, output)

@@ -15,7 +15,10 @@ from edgelift.bundle.file_digest import FileDigest
 from edgelift.bundle.lock import BundleLock
 from edgelift.bundle.reader import BundleReader
 from edgelift.bundle.verify import verify_open
+from edgelift.bundle.writer import signature_path
+from edgelift.documents import read_document
 from edgelift.errors import BundleError
+from edgelift.oci.digest import Digest
 from edgelift.site import ArchiveSettings, RegistryAccess
 from edgelift.sizes import format_size
 from tasks.assemble import BuiltBundle
@@ -42,10 +45,10 @@ def check_archive(archive: ArchiveSettings, access: RegistryAccess) -> None:
 def archive_bundle(
     bundle: BuiltBundle, lock: BundleLock, archive: ArchiveSettings, access: RegistryAccess
 ) -> BuiltBundle:
-    """Keep the bundle and its lock in S3, in a directory or in a registry; nothing is visible unless whole.
+    """Keep the bundle and its lock in S3, in a directory or in a registry, with their signatures where it is signed.
 
-    Every byte is verified before: what is kept may be the only copy one day. Raises `BundleError` where another run has
-    put another bundle in its place.
+    Nothing is visible unless whole, and every byte is verified before: what is kept may be the only copy one day.
+    Raises `BundleError` where another run has put another bundle in its place.
     """
     place, path = _open_archive(archive, access), Path(bundle.path)
     progress = narrate_progress(f"verifying {bundle.name}", lock.unique_size)
@@ -56,6 +59,8 @@ def archive_bundle(
         whole = digest.value()
     place.store(Path(bundle.lock_path), digest=lock.digest)
     kept = place.store(path, digest=whole, progress=narrate_progress(f"archiving {bundle.name}", bundle.size))
+    for signature in map(signature_path, (Path(bundle.lock_path), path) if bundle.is_signed else ()):
+        place.store(signature, digest=Digest.of(read_document(signature)))
     narrate(f"archived {bundle.name}: {kept.url}, {format_size(kept.size)}, {kept.digest}")
     return bundle.model_copy(update={"archived": kept.url, "digest": kept.digest})
 

@@ -8,15 +8,19 @@ from pydantic import BaseModel, ConfigDict
 
 from edgelift.bundle.assembly import Assembly
 from edgelift.bundle.lock import BundleLock
-from edgelift.documents import write_document
+from edgelift.bundle.signed import write_signed
 from edgelift.oci.digest import Digest
+from edgelift.site import SigningSettings
 from edgelift.sizes import format_size
-from tasks.connect import bundle_path, open_store, path_of
+from tasks.connect import bundle_path, open_store, path_of, private_key
 from tasks.narrate import narrate, narrate_progress
 
 
 class BuiltBundle(BaseModel):
-    """A finished bundle: its file and size (bytes), the lock beside it; where it is archived, and its digest then."""
+    """A finished bundle: its file and size (bytes), the lock beside it; where it is archived, and its digest then.
+
+    Where it `is_signed`, a signature stands beside both.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -25,25 +29,31 @@ class BuiltBundle(BaseModel):
     lock_path: str
     size: int
     images: int
+    is_signed: bool = False
     archived: str | None = None
     digest: Digest | None = None
 
 
-def begin_assembly(lock: BundleLock, name: str, store: str | None, output: str) -> Assembly:
+def begin_assembly(
+    lock: BundleLock, name: str, store: str | None, output: str, signing: SigningSettings | None = None
+) -> Assembly:
     """A context in which NAME.tar.zst grows in `output` while the content of `lock` is pulled into `store`."""
     progress = narrate_progress(f"assembling {name}", lock.unique_size)
-    return Assembly(lock, open_store(store), bundle_path(name, output), progress=progress)
+    path, key = bundle_path(name, output), private_key(signing)
+    return Assembly(lock, open_store(store), path, progress=progress, key=key)
 
 
 @task(name="assemble", task_run_name="assemble {name}", cache_policy=NO_CACHE, persist_result=False)
-def assemble_content(assembly: Assembly, lock: BundleLock, name: str, output: str) -> BuiltBundle:
+def assemble_content(
+    assembly: Assembly, lock: BundleLock, name: str, output: str, signing: SigningSettings | None = None
+) -> BuiltBundle:
     """Finish NAME.tar.zst and write NAME.lock.json into `output`; neither is there before it is whole.
 
     A bundle of the same lock that stands there is verified, and written anew only where it is wrong.
     """
     lock_path = _lock_path(name, output)
     summary, is_new = assembly.finish()
-    write_document(lock_path, lock.to_json())
+    write_signed(lock_path, lock.to_json(), private_key(signing))
     verb = "assembled" if is_new else "nothing to assemble, it stands and is right:"
     narrate(f"{verb} {summary.path}: {format_size(summary.size)}")
     return BuiltBundle(
@@ -52,13 +62,16 @@ def assemble_content(assembly: Assembly, lock: BundleLock, name: str, output: st
         lock_path=str(lock_path),
         size=summary.size,
         images=summary.images,
+        is_signed=signing is not None,
     )
 
 
 @task(name="keep lock", task_run_name="keep the lock of {name}", cache_policy=NO_CACHE, persist_result=False)
-def keep_lock(lock: BundleLock, name: str, store: str | None, output: str) -> str:
+def keep_lock(
+    lock: BundleLock, name: str, store: str | None, output: str, signing: SigningSettings | None = None
+) -> str:
     """Write NAME.lock.json into `output`; gives the folder of the store, which holds the manifests of the lock."""
-    write_document(_lock_path(name, output), lock.to_json())
+    write_signed(_lock_path(name, output), lock.to_json(), private_key(signing))
     return str(open_store(store).root)
 
 

@@ -5,14 +5,19 @@ from pathlib import Path
 
 from prefect.runtime import flow_run
 
+from blocks.load import load_block
 from blocks.registry import load_registries
-from edgelift.access import Connections, default_store
+from blocks.signing import SigningKey
+from edgelift.access import Connections, default_store, find_public_key, read_private_key
 from edgelift.bundle.reader import BundleReader
+from edgelift.bundle.signature import PrivateKey
+from edgelift.bundle.signed import check_bundle
 from edgelift.delivery.target import Target
 from edgelift.oci.content import ContentReader
 from edgelift.oci.push import KnownBlobs
-from edgelift.site import RegistryAccess, TargetSettings
+from edgelift.site import RegistryAccess, SigningSettings, TargetSettings
 from edgelift.store.local import LocalStore
+from tasks.narrate import narrate, narrate_progress
 
 
 def connect(access: RegistryAccess) -> Connections:
@@ -30,14 +35,33 @@ def path_of(text: str) -> Path:
     return Path(text).expanduser().absolute()
 
 
+def optional_path(text: str | None) -> Path | None:
+    """The path `text` on this worker, where there is one."""
+    return path_of(text) if text else None
+
+
 def bundle_path(name: str, output: str) -> Path:
     """Where the bundle called `name` is, or would be, in the folder `output`."""
     return path_of(output) / f"{name}.tar.zst"
 
 
-def open_content(path: str) -> ContentReader:
-    """What to push from: a bundle where `path` is a file, else a store; opened once for all tasks of an attempt."""
-    return _content(_attempt(), path_of(path))
+def open_bundle(path: str, public_key: str | None) -> BundleReader:
+    """The bundle at `path`, opened once for all tasks of an attempt.
+
+    Raises `SignatureError` where a public key is configured and the file is not signed with its private key.
+    """
+    return _bundle(_attempt(), path_of(path), public_key)
+
+
+def open_content(path: str, public_key: str | None = None) -> ContentReader:
+    """What to push from: a bundle where `path` is a file (see `open_bundle`), else a store."""
+    place = path_of(path)
+    return open_store(path) if place.is_dir() else open_bundle(path, public_key)
+
+
+def private_key(signing: SigningSettings | None) -> PrivateKey | None:
+    """The key that signs, read or loaded once for all tasks of an attempt; raises `ConfigurationError`."""
+    return _key(_attempt(), signing) if signing is not None else None
 
 
 def known_blobs(target: TargetSettings) -> KnownBlobs:
@@ -65,8 +89,19 @@ def _store(attempt: str, path: Path) -> LocalStore:  # noqa: ARG001 - part of th
 
 
 @lru_cache(maxsize=2)
-def _content(attempt: str, path: Path) -> ContentReader:  # noqa: ARG001 - part of the key only
-    return LocalStore(path) if path.is_dir() else BundleReader.open(path)
+def _bundle(attempt: str, path: Path, public_key: str | None) -> BundleReader:  # noqa: ARG001 - part of the key only
+    bundle, key = BundleReader.open(path), find_public_key(optional_path(public_key))
+    if key is not None:
+        check_bundle(bundle, key, progress=narrate_progress(f"checking the signature of {path}", bundle.size))
+        narrate(f"{path} is signed: {key.name}")
+    return bundle
+
+
+@lru_cache(maxsize=2)
+def _key(attempt: str, signing: SigningSettings) -> PrivateKey:  # noqa: ARG001 - part of the key only
+    if signing.block is not None:
+        return load_block(SigningKey, signing.block).get_client()
+    return read_private_key(path_of(str(signing.file)), optional_path(signing.passphrase_file))
 
 
 @lru_cache(maxsize=4)

@@ -4,8 +4,10 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 
+from edgelift.access import find_public_key
 from edgelift.bundle.definition import BundleDefinition
 from edgelift.bundle.lock import BundleLock
+from edgelift.bundle.signed import read_signed
 from edgelift.delivery.preflight import check_disk
 from edgelift.documents import read_document, write_document
 from edgelift.errors import PlanError
@@ -13,7 +15,7 @@ from edgelift.plan import plan_bundle
 from edgelift.site import RegistryAccess, TargetSettings
 from edgelift.sizes import format_size
 from edgelift.store.local import LocalStore
-from tasks.connect import bundle_path, connect, open_store, path_of
+from tasks.connect import bundle_path, connect, open_store, optional_path, path_of
 from tasks.narrate import narrate
 from tasks.preflight import find_obstacles
 
@@ -44,9 +46,13 @@ def plan_lock(
 
 
 @task(name="replay lock", task_run_name="replay {lock_file}", cache_policy=NO_CACHE, persist_result=False)
-def replay_lock(lock_file: str, name: str, store: str | None, output: str) -> BundleLock:
-    """A lock from its file; raises `PlanError` where the disk is too small for its bundle, which is called `name`."""
-    lock = BundleLock.from_json(read_document(path_of(lock_file)), lock_file)
+def replay_lock(lock_file: str, name: str, store: str | None, output: str, public_key: str | None = None) -> BundleLock:
+    """A lock from its file; raises `PlanError` where the disk is too small for its bundle, which is called `name`.
+
+    Raises `SignatureError` where a public key is configured and the lock is not signed with its private key.
+    """
+    key = find_public_key(optional_path(public_key))
+    lock = BundleLock.from_json(read_signed(path_of(lock_file), key), lock_file)
     shortage = check_disk(lock, open_store(store), bundle_path(name, output))
     if shortage is not None:
         raise PlanError("the disk is too small; nothing was moved", [shortage])

@@ -44,6 +44,8 @@ access:
   mirrors: [docker.io=mirror.example:5000/hub, docker.io=other.example]
   rewrites: [ghcr.io/team=mirror.example:5000/team]
 archive: {directory: /srv/bundles}
+signing: {file: /etc/edgelift/site.key, passphrase_file: /run/secrets/passphrase}
+public_key: /etc/edgelift/site.pub
 deep: true
 schedule: {cron: 15 2 * * *, timezone: Europe/Berlin, active: false}
 """
@@ -82,6 +84,21 @@ REFUSED = {
         ["archive", "exactly one of block, directory and artifact"],
     ),
     "no archive in it": (changed(archive={}), ["archive", "exactly one of block, directory and artifact"]),
+    "two keys": (
+        changed(signing={"file": "hunter2", "block": "hunter2"}),
+        ["signing", "exactly one of block and file"],
+    ),
+    "no key in it": (changed(signing={}), ["signing", "exactly one of block and file"]),
+    "a key that is no path": (changed(signing={"private_key": "hunter2"}), ["signing.private_key"]),
+    "a passphrase beside a block": (
+        changed(signing={"block": "hunter2", "passphrase_file": "hunter2"}),
+        ["signing", "the passphrase of a block's key is in the block"],
+    ),
+    "checked, but not signed": (changed(public_key="hunter2"), ["a bundle that nobody signs would be refused"]),
+    "checked without a bundle": (
+        changed(public_key="hunter2", direct=True),
+        ["direct copies make no bundle that could be checked"],
+    ),
     "no target": (yaml.safe_dump({"name": "a", "source": {"images": ["hunter2"]}}), ["target: Field required"]),
     "a secret in a wrong place": (changed(access={"password": "hunter2"}), ["access.password"]),
     "an unknown conflict rule": (changed(target=TARGET | {"on_conflict": "hunter2"}), ["target.on_conflict"]),
@@ -157,7 +174,9 @@ def test_the_form_shows_every_part() -> None:
     """The parts of a site are in its schema, with their defaults."""
     schema = EdgeSite.model_json_schema()
 
-    assert {"ContentSource", "TargetSettings", "RegistryAccess", "ArchiveSettings", "Schedule"} == set(schema["$defs"])
+    assert set(schema["$defs"]) == {
+        *("ContentSource", "TargetSettings", "RegistryAccess", "ArchiveSettings", "SigningSettings", "Schedule")
+    }
     assert {"name", "source", "target"} == set(schema["required"])
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from edgelift.bundle.lock import BundleLock
 from edgelift.bundle.standing import ensure_bundle
@@ -17,6 +17,9 @@ from edgelift.bundle.writer import BundleSummary, Progress
 from edgelift.errors import EdgeliftError
 from edgelift.oci.content import BufferReader
 from edgelift.oci.descriptor import Descriptor
+
+if TYPE_CHECKING:
+    from edgelift.bundle.signature import PrivateKey
 
 _PAUSE = 0.02  # seconds between two looks for what has not arrived; it may come from another process, so none tells us
 _log = logging.getLogger(__name__)
@@ -28,10 +31,19 @@ class Assembly:
     It gets its name in `finish`. Else it is given up at the end of the block, and nothing is left of it.
     """
 
-    def __init__(self, lock: BundleLock, source: BufferReader, path: Path, *, progress: Progress | None = None) -> None:
-        """`progress` is called in another thread."""
+    def __init__(
+        self,
+        lock: BundleLock,
+        source: BufferReader,
+        path: Path,
+        *,
+        progress: Progress | None = None,
+        key: "PrivateKey | None" = None,
+    ) -> None:
+        """`progress` is called in another thread; with a `key` the bundle is signed."""
         self._lock = lock
         self._path = path
+        self._key = key
         self._arriving = _Arriving(source, progress)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="assemble")
 
@@ -45,6 +57,7 @@ class Assembly:
             self._path,
             progress=arriving.count_progress,
             confirm=arriving.wait_until_ended,
+            key=self._key,
         )
         return self
 

@@ -19,6 +19,8 @@ from edgelift.oci.transfer import largest_first
 
 LOCK = "edgelift/lock.json"
 DOCUMENTS = ("oci-layout", "index.json", "edgelift/definition.yaml", LOCK)
+LOCK_SIGNATURE = "edgelift/lock.json.sig"  # follows these where the bundle is signed
+SIGNATURE_SIZES = range(256, 1024 + 1)  # bytes; those of RSA keys of 2048 to 8192 bits
 LOCK_LIMIT = 64 * 2**20  # bytes; the lock of ten thousand images is about 40 MiB
 RAW_LIMIT = 8 * 2**20  # bytes of tar in a frame of raw blocks
 COMPRESSED_LIMIT = 2**20  # bytes of tar in a compressed frame
@@ -87,11 +89,13 @@ class Container:
 
     @classmethod
     def of(cls, lock: BundleLock, document_sizes: Mapping[str, int]) -> Self:
-        """The container of `lock`, whose documents have these sizes. Raises `BundleError` where the lock is at odds."""
+        """The container of `lock`, whose documents have these sizes, in this order.
+
+        Raises `BundleError` where the lock is at odds.
+        """
         _check(lock, document_sizes[LOCK])
         documents, blobs, position = list[Member](), list[Blob](), 0
-        for name in DOCUMENTS:
-            size = document_sizes[name]
+        for name, size in document_sizes.items():
             documents.append(Member(name, size, position + len(tar_header(name, size))))
             position = _after(documents[-1])
         for each in contents_of(lock):
@@ -131,10 +135,11 @@ def contents_of(lock: BundleLock) -> tuple[Descriptor, ...]:
     return (*manifests.values(), *{each.digest: each for each in blobs if each.digest not in manifests}.values())
 
 
-def documents_of(lock: BundleLock) -> dict[str, bytes]:
-    """What stands before the blobs, by name."""
+def documents_of(lock: BundleLock, signature: bytes | None = None) -> dict[str, bytes]:
+    """What stands before the blobs, by name, in this order; `signature` is that of the lock, where it is signed."""
     contents = (_layout(), _index(lock), lock.definition.to_yaml().encode(), lock.to_json())
-    return dict(zip(DOCUMENTS, contents, strict=True))
+    documents = dict(zip(DOCUMENTS, contents, strict=True))
+    return documents if signature is None else {**documents, LOCK_SIGNATURE: signature}
 
 
 def blob_name(descriptor: Descriptor) -> str:

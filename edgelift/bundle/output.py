@@ -6,6 +6,7 @@ of. While the caller fills one buffer, others are written in a thread of their o
 
 import errno
 import fcntl
+import hashlib
 import mmap
 import os
 from collections.abc import Iterable
@@ -22,8 +23,10 @@ _DIRECT: int = getattr(os, "O_DIRECT", 0)  # Linux
 class OutputFile:
     """The open, empty file `file`, written from its start to its end. For one thread."""
 
-    def __init__(self, file: int) -> None:
+    def __init__(self, file: int, hasher: "hashlib._Hash | None" = None) -> None:
+        """`hasher` gets all that is written, on its way and in its order."""
         self._file = file
+        self._hasher = hasher
         self._is_direct = _set_direct(file, wanted=True)
         self._writing = ThreadPoolExecutor(1, thread_name_prefix="file-write")
         self._buffers = [mmap.mmap(-1, BUFFER) for _ in range(_BUFFERS)]  # page-aligned, as unbuffered writes demand
@@ -67,6 +70,8 @@ class OutputFile:
         _settle(self._pending[self._current])
 
     def _write(self, span: memoryview) -> None:
+        if self._hasher is not None:
+            self._hasher.update(span)
         while span:
             if self._is_direct and len(span) % _BLOCK:
                 self._is_direct = _set_direct(self._file, wanted=False)  # the end of the file, or a write cut short

@@ -4,24 +4,38 @@ A bundle may come from anyone, and of its tar nothing is believed: the lock says
 header must be to the byte the one that the writer makes of it. No other name, type, link or size can stand there.
 """
 
+import hashlib
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
-from edgelift.bundle.container import DOCUMENTS, LOCK, LOCK_LIMIT, Blob, Container, Member, tar_header
+from edgelift.bundle.container import (
+    DOCUMENTS,
+    LOCK,
+    LOCK_LIMIT,
+    LOCK_SIGNATURE,
+    SIGNATURE_SIZES,
+    Blob,
+    Container,
+    Member,
+    tar_header,
+)
 from edgelift.bundle.definition import BundleDefinition
 from edgelift.bundle.diagnosis import explain_missing_table
 from edgelift.bundle.lock import BundleLock
 from edgelift.bundle.seek_table import SeekTable
 from edgelift.bundle.seekable import SeekableFile
 from edgelift.errors import BundleError, ConfigurationError, IntegrityError
+from edgelift.oci.content import CHUNK
 from edgelift.oci.descriptor import Descriptor
+from edgelift.oci.digest import Digest
 
 _NOT_OURS = "it was not assembled by edgelift, or changed since: get the bundle again from where it was built"
+_NAME_FIELD = 100  # bytes
 _SIZE_FIELD = slice(124, 136)
 _SIZE = re.compile(rb"[0-7]{11}\0")
 
@@ -32,12 +46,13 @@ class BundleReader:
     All is read from the one file that `open` looked at, also where another takes its name meanwhile.
     """
 
-    def __init__(self, file: "_OpenFile", tar: SeekableFile, lock: BundleLock, container: Container) -> None:
+    def __init__(self, file: "_OpenFile", tar: SeekableFile, documents: "_Documents", container: Container) -> None:
         """Use `open`."""
         self.path = file.path
         self.size = file.size
         self.tar = tar
-        self.lock = lock
+        self.lock = documents.lock
+        self.lock_signature = documents.signature
         self.container = container
         self._file = file
         self._blobs = {blob.descriptor.digest: blob for blob in container.blobs}
@@ -52,9 +67,8 @@ class BundleReader:
         file = _OpenFile(path)
         try:
             tar = SeekableFile(str(path), file.read_at, _seek_table(file))
-            lock, document_sizes = _read_documents(tar)
-            container = _container(tar, lock, document_sizes)
-            return cls(file, tar, lock, container)
+            documents = _read_documents(tar)
+            return cls(file, tar, documents, _container(tar, documents))
         except BaseException:
             file.close()
             raise
@@ -89,6 +103,16 @@ class BundleReader:
         if not 0 <= start <= stop <= blob.size:
             raise BundleError(f"{descriptor.digest} has no bytes {start} to {stop}, only {blob.size}")
         return self.tar.read(blob.offset + start, blob.offset + stop)
+
+    def file_digest(self, *, progress: Callable[[int], None] | None = None) -> Digest:
+        """The sha256 of the whole file; `progress` takes the bytes that have just been hashed."""
+        hasher = hashlib.sha256()
+        for start in range(0, self.size, CHUNK):
+            chunk = self._file.read_at(start, min(CHUNK, self.size - start))
+            hasher.update(chunk)
+            if progress is not None:
+                progress(len(chunk))
+        return Digest(f"sha256:{hasher.hexdigest()}")
 
     def close(self) -> None:
         """Close the file, once nothing reads from it any more."""
@@ -168,16 +192,44 @@ def _seek_table(file: _OpenFile) -> SeekTable:
     return table
 
 
-def _read_documents(tar: SeekableFile) -> tuple[BundleLock, dict[str, int]]:
-    """The lock, and the size of each member that stands before the blobs."""
+class _Documents(NamedTuple):
+    """The lock, its signature where there is one, and the size of each member that stands before the blobs."""
+
+    lock: BundleLock
+    signature: bytes | None
+    sizes: dict[str, int]
+
+
+def _read_documents(tar: SeekableFile) -> _Documents:
     documents, position = dict[str, Member](), 0
     for name in DOCUMENTS:
-        offset = position + len(tar_header(name, 0))
-        field = b"".join(tar.read(position, offset))[_SIZE_FIELD]
-        documents[name] = member = Member(name, int(field[:-1], 8) if _SIZE.fullmatch(field) else 0, offset)
-        _check_header(tar, member)
+        documents[name] = member = _read_member(tar, name, position)
         position = member.end + len(member.padding)
-    return _read_lock(tar, documents[LOCK]), {name: member.size for name, member in documents.items()}
+    lock, signature = _read_lock(tar, documents[LOCK]), None
+    if _name_at(tar, position) == LOCK_SIGNATURE.encode():
+        documents[LOCK_SIGNATURE] = member = _read_member(tar, LOCK_SIGNATURE, position)
+        signature = _read_signature(tar, member)
+    return _Documents(lock, signature, {name: member.size for name, member in documents.items()})
+
+
+def _read_member(tar: SeekableFile, name: str, position: int) -> Member:
+    """The member `name`, whose header is at `position`, with the size that this says."""
+    offset = position + len(tar_header(name, 0))
+    field = b"".join(tar.read(position, offset))[_SIZE_FIELD]
+    member = Member(name, int(field[:-1], 8) if _SIZE.fullmatch(field) else 0, offset)
+    _check_header(tar, member)
+    return member
+
+
+def _name_at(tar: SeekableFile, position: int) -> bytes:
+    """The name field of the header at `position`, which may be the end of the tar."""
+    return b"".join(tar.read(position, position + _NAME_FIELD)).rstrip(b"\0")
+
+
+def _read_signature(tar: SeekableFile, member: Member) -> bytes:
+    if member.size not in SIGNATURE_SIZES:
+        raise BundleError(f"{tar.name} has a signature of {member.size:,} bytes, which no key makes", hint=_NOT_OURS)
+    return b"".join(tar.read(member.offset, member.end))
 
 
 def _read_lock(tar: SeekableFile, member: Member) -> BundleLock:
@@ -193,10 +245,10 @@ def _read_lock(tar: SeekableFile, member: Member) -> BundleLock:
     raise BundleError(f"{tar.name} has a lock in another form than edgelift writes", hint=_NOT_OURS)
 
 
-def _container(tar: SeekableFile, lock: BundleLock, document_sizes: dict[str, int]) -> Container:
-    """The container of `lock`, seen to be what the tar's headers say."""
+def _container(tar: SeekableFile, documents: _Documents) -> Container:
+    """The container of the lock, seen to be what the tar's headers say."""
     try:
-        container = Container.of(lock, document_sizes)
+        container = Container.of(documents.lock, documents.sizes)
     except BundleError as error:
         raise BundleError(f"{tar.name} cannot be read: {error.message}", hint=_NOT_OURS) from None
     for member in container.members:
@@ -214,7 +266,7 @@ def _check_header(tar: SeekableFile, member: Member) -> None:
     start = member.offset - len(expected)
     found = b"".join(tar.read(start, member.offset))
     if found != expected:
-        name = found[:100].rstrip(b"\0")
+        name = found[:_NAME_FIELD].rstrip(b"\0")
         raise BundleError(
             f"{tar.name} has another header where that of {member.name} should be, at byte {start} of its tar: "
             f"its name field is {name!r}",

@@ -15,7 +15,8 @@ def first_difference(path: Path, *, progress: Progress | None = None) -> int | N
     """
     with BundleReader.open(path) as bundle:
         position = 0
-        for part in lay_out_bundle(bundle.lock, bundle, progress=progress)[1]:
+        _, parts = lay_out_bundle(bundle.lock, bundle, lock_signature=bundle.lock_signature, progress=progress)
+        for part in parts:
             there = bundle.tar.read_at(position, min(len(part), bundle.size - position))
             if there != part:
                 return position + _common(there, bytes(part))

@@ -2,13 +2,19 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from edgelift.bundle.file_digest import FileDigest
 from edgelift.bundle.lock import BundleLock
 from edgelift.bundle.reader import BundleReader
+from edgelift.bundle.signed import ensure_signature
 from edgelift.bundle.verify import verify_open
 from edgelift.bundle.writer import BundleSummary, Progress, assemble_bundle
 from edgelift.errors import EdgeliftError
 from edgelift.oci.content import BufferReader
+
+if TYPE_CHECKING:
+    from edgelift.bundle.signature import PrivateKey
 
 
 def ensure_bundle(
@@ -18,28 +24,45 @@ def ensure_bundle(
     *,
     progress: Progress | None = None,
     confirm: Callable[[], None] | None = None,
+    key: "PrivateKey | None" = None,
 ) -> tuple[BundleSummary, bool]:
     """See that the bundle of `lock` is at `path`; gives its summary, and whether it had to be written.
 
-    One that stands there is verified to the last byte, and left alone where it is right. What was verified in vain is
-    not counted twice as progress. Errors are those of `assemble_bundle`, which asks `confirm`.
+    One that stands there is verified to the last byte, and left alone where it is right; with a `key` its signature is
+    seen to. What was verified in vain is not counted twice as progress. Errors are those of `assemble_bundle`, which
+    asks `confirm`.
     """
     verified = _Meter(progress)
-    standing = find_bundle(lock, path, progress=verified.count)
-    if standing is not None:
-        return standing, False
+    signature = key.sign(lock.digest) if key is not None else None
+    with FileDigest() as digest:
+        wanted = digest if key is not None else None
+        standing = find_bundle(lock, path, signature=signature, digest=wanted, progress=verified.count)
+        if standing is not None:
+            if key is not None:
+                ensure_signature(path, digest.value(), key)
+            return standing, False
     meter = _Meter(progress, verified.total)
-    return assemble_bundle(lock, source, path, progress=meter.count, confirm=confirm), True
+    return assemble_bundle(lock, source, path, progress=meter.count, confirm=confirm, key=key), True
 
 
-def find_bundle(lock: BundleLock, path: Path, *, progress: Progress | None = None) -> BundleSummary | None:
-    """The bundle at `path`, if it is that of `lock` and every byte of it is right; else None."""
+def find_bundle(
+    lock: BundleLock,
+    path: Path,
+    *,
+    signature: bytes | None = None,
+    digest: FileDigest | None = None,
+    progress: Progress | None = None,
+) -> BundleSummary | None:
+    """The bundle at `path`, if it is that of `lock` with this `signature`, and every byte of it is right; else None.
+
+    `digest` gets all bytes of the file on the way.
+    """
     try:
         with BundleReader.open(path) as bundle:
-            if bundle.lock != lock:
+            if bundle.lock != lock or bundle.lock_signature != signature:
                 return None
             blobs = len(bundle.container.blobs)
-            found = verify_open(bundle, progress=progress)
+            found = verify_open(bundle, digest=digest, progress=progress)
     except EdgeliftError:
         return None
     return BundleSummary(path, found.file_size, len(lock.images), blobs, found.content_size)

@@ -101,7 +101,7 @@ class _Needs(NamedTuple):
 
 def _check_members(bundle: BundleReader, tar: _TarStream, progress: Progress | None) -> dict[Digest, _Needs]:
     """Compare every member with what the lock says of it; gives what each manifest needs."""
-    documents = documents_of(bundle.lock)
+    documents = documents_of(bundle.lock, bundle.lock_signature)
     manifests = {each.digest for each in bundle.lock.unique_manifests()}
     needs = {}
     for member in bundle.members():

@@ -7,6 +7,7 @@ few MiB that are to be compressed.
 import errno
 import fcntl
 import glob
+import hashlib
 import os
 import secrets
 import shutil
@@ -16,15 +17,20 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgelift.bundle.container import END_OF_TAR, RAW_LIMIT, Blob, Container, documents_of
 from edgelift.bundle.lock import BundleLock
 from edgelift.bundle.output import OutputFile
 from edgelift.bundle.seekable import FrameEncoder, Part, split
+from edgelift.documents import remove_document, write_document
 from edgelift.errors import EdgeliftError, IntegrityError, StoreError
 from edgelift.oci.content import BufferReader
 from edgelift.oci.descriptor import Descriptor
 from edgelift.oci.digest import Digest
+
+if TYPE_CHECKING:
+    from edgelift.bundle.signature import PrivateKey
 
 Progress = Callable[[int], None]  # bytes of content done since the last call
 
@@ -51,37 +57,53 @@ def assemble_bundle(
     *,
     progress: Progress | None = None,
     confirm: Callable[[], None] | None = None,
+    key: "PrivateKey | None" = None,
 ) -> BundleSummary:
     """Write the bundle of `lock` to `path`, with content from `source`; an existing file is replaced once all is well.
+
+    With a `key` the lock in it is signed, and so is the file, beside it; a signature of what stood there before goes.
 
     `source` checks the digests of what it gives. Raises `StoreError` where content is missing and `IntegrityError`
     where it is wrong, naming the images that need it; `StoreError` where the disk does not take the file; `BundleError`
     where the lock is at odds with itself. Nothing is left behind then, nor where `confirm` raises, which is called when
     all is written but has no name yet.
     """
-    container, parts = lay_out_bundle(lock, source, progress=progress)
-    with _file_at(path, container.size) as file, OutputFile(file) as output:
+    signature = key.sign(lock.digest) if key is not None else None
+    container, parts = lay_out_bundle(lock, source, lock_signature=signature, progress=progress)
+    hasher = hashlib.sha256() if key is not None else None
+    with _file_at(path, container.size) as file, OutputFile(file, hasher) as output:
         output.write(parts)
         output.finish()
         if confirm is not None:
             confirm()
         size = os.fstat(file).st_size
+    if key is not None and hasher is not None:
+        write_document(signature_path(path), key.sign(Digest(f"sha256:{hasher.hexdigest()}")))
     return BundleSummary(path, size, len(lock.images), len(container.blobs), container.content_size)
 
 
 def lay_out_bundle(
-    lock: BundleLock, source: BufferReader, *, progress: Progress | None = None
+    lock: BundleLock,
+    source: BufferReader,
+    *,
+    lock_signature: bytes | None = None,
+    progress: Progress | None = None,
 ) -> tuple[Container, Iterator[Part]]:
     """What the bundle of `lock` consists of, and its bytes in parts, each to be used before the next is asked for.
 
     Raises what `assemble_bundle` does: for missing content at once, for wrong content as the parts are taken.
     """
-    documents = documents_of(lock)
+    documents = documents_of(lock, lock_signature)
     container = Container.of(lock, {name: len(content) for name, content in documents.items()})
     _require_content(container, lock, source)
     buffer = memoryview(bytearray(RAW_LIMIT))  # as large as a frame of raw blocks, so that most frames are one chunk
     contents = _Contents(lock, source, buffer, progress or _ignore)
     return container, _frames(container, _tar(container, documents, contents), lock.definition.compression_level)
+
+
+def signature_path(path: Path) -> Path:
+    """Where the signature of the file at `path` stands."""
+    return path.with_name(f"{path.name}.sig")
 
 
 @dataclass(frozen=True)
@@ -159,6 +181,7 @@ def _file_at(path: Path, need: int) -> Iterator[int]:
         try:
             _lock(file)
             yield file
+            remove_document(signature_path(path))  # that of what is replaced now
             temporary.replace(path)
         finally:
             os.close(file)

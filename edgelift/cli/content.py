@@ -6,13 +6,15 @@ from typing import Annotated, Any
 
 import typer
 
+from edgelift.access import find_public_key
 from edgelift.bundle.definition import COMPRESSION_LEVEL
 from edgelift.bundle.file_digest import FileDigest
 from edgelift.bundle.reader import BundleReader
 from edgelift.bundle.rebuild import first_difference
+from edgelift.bundle.signed import check_lock, read_signature
 from edgelift.bundle.summary import summarise
-from edgelift.bundle.verify import verify_bundle
-from edgelift.cli import options
+from edgelift.bundle.verify import verify_bundle, verify_open
+from edgelift.cli import options, signing
 from edgelift.cli.console import say, say_json, say_table, set_verbosity, tell
 from edgelift.cli.planning import plan_delivery
 from edgelift.define import read_exported
@@ -125,30 +127,50 @@ def plan(
 
 def inspect(
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A content bundle, NAME.tar.zst.")],
+    public_key: signing.PublicKeyFile = None,
     as_json: options.Json = False,
 ) -> None:
     """Show what a bundle holds, without unpacking it."""
+    key = find_public_key(public_key)
     with BundleReader.open(bundle) as reader:
-        document = {"file": str(bundle), "file_size": reader.size, **summarise(reader.lock)}
+        check_lock(reader, key)
+        signature = _signature(is_there=reader.lock_signature is not None, is_checked=key is not None)
+        document = {"file": str(bundle), "file_size": reader.size, "signature": signature, **summarise(reader.lock)}
     if as_json:
         say_json(document)
         return
     _print_lock(document)
     for profile in document["profiles"]:
         say(f"profile {profile['name']} {profile['version']} ({profile['type']}, {profile['packs']} packs)")
+    say(f"signature of the lock: {signature}")
 
 
 def verify(
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A content bundle, NAME.tar.zst.")],
+    public_key: signing.PublicKeyFile = None,
     as_json: options.Json = False,
 ) -> None:
-    """Read a whole bundle and check every byte of it: container, lock, manifests, blobs."""
-    with FileDigest() as digest:
-        outcome = verify_bundle(bundle, digest=digest)
+    """Read a whole bundle and check every byte of it: container, lock, manifests, blobs; with a key its signatures."""
+    key = find_public_key(public_key)
+    with BundleReader.open(bundle) as reader, FileDigest() as digest:
+        check_lock(reader, key)
+        detached = read_signature(bundle) if key is not None else b""
+        outcome = verify_open(reader, digest=digest)
+        if key is not None:
+            key.check(detached, digest.value(), str(bundle))
+        signature = _signature(is_there=reader.lock_signature is not None, is_checked=key is not None)
+    told = {"digest": digest.value(), "size": outcome.file_size, "signature": signature}
     if as_json:
-        say_json({"file": str(bundle), "verdict": "ok", "digest": digest.value(), "size": outcome.file_size})
+        say_json({"file": str(bundle), "verdict": "ok", **told})
         return
     say(f"{bundle}: ok, {outcome.members} members, {format_size(outcome.file_size)}, {digest.value()}")
+    say(f"signature: {signature}")
+
+
+def _signature(*, is_there: bool, is_checked: bool) -> str:
+    if is_checked:
+        return "ok"
+    return "not checked" if is_there else "none"
 
 
 def check_rebuilt(bundle: Path, *, as_json: bool) -> None:

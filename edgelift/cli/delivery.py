@@ -7,21 +7,23 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgelift.access import open_registries
+from edgelift.access import find_public_key, open_registries
 from edgelift.bundle.lock import BundleLock
 from edgelift.bundle.reader import BundleReader
-from edgelift.cli import options
+from edgelift.bundle.signed import check_lock, read_signed
+from edgelift.cli import options, signing
 from edgelift.cli.console import say_json, set_verbosity, tell
 from edgelift.cli.receipt import show_receipt
 from edgelift.delivery.receipt import Proof
 from edgelift.delivery.target import Target
 from edgelift.delivery.validate import validate_lock
-from edgelift.documents import read_document, write_document
-from edgelift.errors import ConfigurationError
+from edgelift.documents import write_document
+from edgelift.errors import ConfigurationError, SignatureError
 from edgelift.progress import Pace
 from edgelift.store.local import LocalStore
 
 if TYPE_CHECKING:
+    from edgelift.bundle.signature import PublicKey
     from edgelift.serve.content import RegistryContent
 
 
@@ -34,6 +36,7 @@ def validate(
     maps: options.Maps = [],  # noqa: B006 - typer copies it
     hub_aliases: options.HubAliases = False,
     deep: Annotated[bool, typer.Option("--deep", help="Read every blob back and hash it.")] = False,
+    public_key: signing.PublicKeyFile = None,
     receipt: Annotated[
         Path | None, typer.Option(metavar="OUT.json", help="Write the receipt here.", rich_help_panel=options.OUTPUT)
     ] = None,
@@ -67,7 +70,7 @@ def validate(
         aws=aws,
         parallel=parallel,
     )
-    expected = _read_lock(file, lock)
+    expected = _read_lock(file, lock, find_public_key(public_key))
     with open_registries(access) as registries:
         client = registries.registry(target.registry)
         client.log_in()
@@ -102,6 +105,7 @@ def serve(
     ] = None,
     host: Annotated[str, typer.Option(metavar="H", help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(metavar="N", help="Port to listen on; 0 takes a free one.")] = 5000,
+    public_key: signing.PublicKeyFile = None,
     verbose: options.Verbose = False,
 ) -> None:
     """Serve a bundle, a store or a directory as an OCI registry, until interrupted.
@@ -114,28 +118,39 @@ def serve(
     set_verbosity(verbose=verbose, quiet=False, informative=True)
     if (content is None) == (writable is None):
         raise ConfigurationError("name either a bundle or store to serve, or --writable DIR")
-    with _served(content, writable) as served, suppress(KeyboardInterrupt):  # that is how it is meant to end
+    if writable is not None and public_key is not None:
+        raise ConfigurationError("--public-key is for a bundle: what --writable takes is not signed")
+    with (
+        _served(content, writable, public_key) as served,
+        suppress(KeyboardInterrupt),
+    ):  # that is how it is meant to end
         serve_forever(create_registry(served), host, port)
 
 
 @contextmanager
-def _served(content: Path | None, writable: Path | None) -> Iterator["RegistryContent"]:
+def _served(content: Path | None, writable: Path | None, public_key: Path | None) -> Iterator["RegistryContent"]:
     from edgelift.serve.directory import DirectoryContent  # noqa: PLC0415 - loads a web server
     from edgelift.serve.pinned import BundleContent, StoreContent  # noqa: PLC0415
 
     if writable is not None:
         yield DirectoryContent(writable)
-    elif content is not None and content.is_dir():
+        return
+    key = find_public_key(public_key)
+    if content is not None and content.is_dir():
+        if key is not None:
+            raise SignatureError(f"{content} is a store, which nobody signs", hint="serve a bundle that is signed")
         yield StoreContent(LocalStore(content))
     elif content is not None:
         with BundleReader.open(content) as reader:
-            yield BundleContent(reader)
+            check_lock(reader, key)
+            yield BundleContent(reader, is_signed=key is not None)
 
 
-def _read_lock(file: Path | None, lock: Path | None) -> BundleLock:
+def _read_lock(file: Path | None, lock: Path | None, key: "PublicKey | None") -> BundleLock:
     if lock is not None and file is None:
-        return BundleLock.from_json(read_document(lock), str(lock))
+        return BundleLock.from_json(read_signed(lock, key), str(lock))
     if file is not None and lock is None:
         with BundleReader.open(file) as reader:
+            check_lock(reader, key)
             return reader.lock
     raise ConfigurationError("name either --file BUNDLE or --lock L.json")

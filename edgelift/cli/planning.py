@@ -4,15 +4,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgelift.access import default_store, open_registries, palette_from_environment
+from edgelift.access import default_store, find_public_key, open_registries, palette_from_environment
 from edgelift.bundle.lock import BundleLock
 from edgelift.bundle.reader import BundleReader
+from edgelift.bundle.signed import check_bundle, read_signed
 from edgelift.bundle.summary import summarise
 from edgelift.define import define_bundle, read_exported
 from edgelift.delivery.preflight import check_delivery, check_disk
 from edgelift.delivery.target import Target
-from edgelift.documents import read_document, write_document
-from edgelift.errors import IncompleteError, PlanError
+from edgelift.documents import write_document
+from edgelift.errors import ConfigurationError, IncompleteError, PlanError
 from edgelift.oci.reference import ImageReference
 from edgelift.plan import plan_bundle
 from edgelift.site import ContentSource, RegistryAccess, TargetSettings
@@ -53,14 +54,17 @@ class Rehearsal:
     warnings: tuple[str, ...]
 
 
-def check_locally(source: ContentSource | Path) -> None:
+def check_locally(source: ContentSource | Path, public_key: Path | None = None) -> None:
     """Raises `ConfigurationError` for what is wrong without asking anyone: a file that is none, a malformed reference.
 
-    A flow would find it, too, but only once Prefect has started.
+    A lock has to be signed, too, where a public key is configured. A flow would find it, but only once Prefect has
+    started.
     """
     if isinstance(source, Path):
-        BundleLock.from_json(read_document(source), str(source))
+        BundleLock.from_json(read_signed(source, find_public_key(public_key)), str(source))
         return
+    if public_key is not None:
+        raise ConfigurationError("--public-key is for a lock: what is built without --lock has not been signed before")
     read_exported(source.profile_files)
     for text in source.images:
         ImageReference.parse(text)
@@ -94,10 +98,13 @@ def plan_delivery(
     return Planned(plan.lock, tuple(errors), tuple(warnings), plan.postponed, plan.budgets)
 
 
-def rehearse_push(bundle: Path, target: TargetSettings, access: RegistryAccess) -> Rehearsal:
+def rehearse_push(
+    bundle: Path, target: TargetSettings, access: RegistryAccess, public_key: Path | None = None
+) -> Rehearsal:
     """What a push of `bundle` would do, and what stands in its way; sends no content."""
     place = Target.parse(target.registry, target.rules, docker_hub_aliases=target.docker_hub_aliases)
     with BundleReader.open(bundle) as reader, open_registries(access) as connections:
+        check_bundle(reader, find_public_key(public_key))
         registry = connections.target(place.registry, create_repositories=target.create_repositories)
         preflight = check_delivery(reader.lock, place, registry, target.on_conflict)
     pushes = tuple(

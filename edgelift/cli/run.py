@@ -5,9 +5,11 @@ from typing import Annotated, Literal
 
 import typer
 
+from edgelift.access import find_public_key
 from edgelift.bundle.definition import COMPRESSION_LEVEL
 from edgelift.bundle.reader import BundleReader
-from edgelift.cli import options
+from edgelift.bundle.signed import read_signature
+from edgelift.cli import options, signing
 from edgelift.cli.console import say, say_json, say_table, set_verbosity, tell
 from edgelift.cli.content import check_rebuilt
 from edgelift.cli.planning import check_locally, rehearse_push
@@ -60,6 +62,11 @@ def build(
             metavar="HOST/REPOSITORY", help="Keep it as an OCI artifact, too.", rich_help_panel=options.OUTPUT
         ),
     ] = None,
+    signing_key: signing.SigningKeyFile = None,
+    signing_key_fd: signing.SigningKeyFd = None,
+    signing_key_block: signing.SigningKeyBlock = None,
+    passphrase_fd: signing.PassphraseFd = None,
+    public_key: signing.PublicKeyFile = None,
     mirror: options.MirrorRules = [],  # noqa: B006
     rewrite: options.Rewrites = [],  # noqa: B006
     store: options.Store = None,
@@ -76,7 +83,7 @@ def build(
     verbose: options.Verbose = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Build a content bundle: DIR/NAME.tar.zst and DIR/NAME.lock.json.
+    """Build a content bundle: DIR/NAME.tar.zst and DIR/NAME.lock.json; with a key, a signature (.sig) beside each.
 
     Example: edgelift build --profile-file infra.json --profile-file addon.json --name site-7
 
@@ -114,16 +121,21 @@ def build(
         allow_external_layers=allow_external_layers,
         compression_level=compression_level,
     )
-    check_locally(source)
+    check_locally(source, public_key)
+    signs = signing.signing_of(
+        key=signing_key, key_fd=signing_key_fd, block=signing_key_block, passphrase_fd=passphrase_fd
+    )
     with running_api(quiet=quiet):
         if isinstance(source, Path):
             from flows.rebuild_bundle import rebuild_bundle  # noqa: PLC0415 - loads Prefect
 
-            bundle = rebuild_bundle(name, str(source), str(output), access, archive, _text(store))
+            bundle = rebuild_bundle(
+                name, str(source), str(output), access, archive, _text(store), signs, _text(public_key)
+            )
         else:
             from flows.build_bundle import build_bundle  # noqa: PLC0415 - loads Prefect
 
-            bundle = build_bundle(name, source, str(output), access, archive, _text(store))
+            bundle = build_bundle(name, source, str(output), access, archive, _text(store), signs)
     if as_json:
         say_json(bundle.model_dump(mode="json"))
     else:
@@ -141,6 +153,7 @@ def push(
         bool, typer.Option("--dry-run", help="Say what would be pushed, and what stands in the way.")
     ] = False,
     deep: Annotated[bool, typer.Option("--deep", help="Validate by reading every blob back.")] = False,
+    public_key: signing.PublicKeyFile = None,
     receipt: Annotated[
         Path | None, typer.Option(metavar="OUT.json", help="Write the receipt here.", rich_help_panel=options.OUTPUT)
     ] = None,
@@ -182,14 +195,15 @@ def push(
     if create_repositories and not aws:
         raise ConfigurationError("--create-repositories needs AWS credentials", hint="allow yours to be used: --aws")
     if dry_run:
-        _rehearse(file, target, access, as_json=as_json)
+        _rehearse(file, target, access, public_key, as_json=as_json)
         return
     with BundleReader.open(file):  # a file that is no bundle is told before Prefect starts
-        pass
+        if find_public_key(public_key) is not None:
+            read_signature(file)  # the flow checks it
     with running_api(quiet=quiet):
         from flows.push_bundle import push_bundle  # noqa: PLC0415 - loads Prefect
 
-        report = push_bundle(str(file), target, str(output), access, deep, _text(receipt))
+        report = push_bundle(str(file), target, str(output), access, deep, _text(receipt), _text(public_key))
     if as_json:
         say_json(report.model_dump(mode="json"))
     else:
@@ -254,8 +268,10 @@ def up(
     tell(start_server(host, port, stop=stop))
 
 
-def _rehearse(bundle: Path, target: TargetSettings, access: RegistryAccess, *, as_json: bool) -> None:
-    rehearsal = rehearse_push(bundle, target, access)
+def _rehearse(
+    bundle: Path, target: TargetSettings, access: RegistryAccess, public_key: Path | None, *, as_json: bool
+) -> None:
+    rehearsal = rehearse_push(bundle, target, access, public_key)
     for warning in rehearsal.warnings:
         tell(f"warning: {warning}")
     if as_json:

@@ -44,8 +44,10 @@ class _Repository:
 class PinnedContent:
     """Content that does not change while it is served. Implements `RegistryContent`."""
 
-    def __init__(self, reader: RangeReader) -> None:
+    def __init__(self, reader: RangeReader, *, is_signed: bool = False) -> None:
+        """Where the content `is_signed`, no blob's last byte leaves before its digest is right, ranges included."""
         self._reader = reader
+        self._is_signed = is_signed
         self._repositories: dict[str, _Repository] = {}
 
     def add(
@@ -87,15 +89,16 @@ class PinnedContent:
     def read_blob_range(self, repository: str, digest: Digest, start: int, stop: int) -> Iterator[bytes]:
         """Bytes `start` to `stop` (exclusive); a whole blob is checked against its digest before its last byte."""
         blob = self._repositories[repository].blobs[digest]
-        is_whole = (start, stop) == (0, blob.size)
-        return self._reader.read(blob) if is_whole else self._reader.read_range(blob, start, stop)
+        if stop == blob.size and (start == 0 or self._is_signed):
+            return _from(start, self._reader.read(blob))
+        return self._reader.read_range(blob, start, stop)
 
 
 class BundleContent(PinnedContent):
     """The images of an open bundle."""
 
-    def __init__(self, bundle: LockedReader) -> None:
-        super().__init__(bundle)
+    def __init__(self, bundle: LockedReader, *, is_signed: bool = False) -> None:
+        super().__init__(bundle, is_signed=is_signed)
         for image in bundle.lock.images:
             self.add(image.reference, image.descriptor, image.manifests, image.blobs)
 
@@ -134,6 +137,14 @@ def _walk(reader: ContentReader, root: Descriptor) -> tuple[list[Descriptor], li
         waiting += manifest.children
         blobs |= {blob.digest: blob for blob in manifest.blobs if not is_foreign(blob)}
     return list(manifests.values()), list(blobs.values())
+
+
+def _from(start: int, chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """What follows the first `start` bytes."""
+    for chunk in chunks:
+        if start < len(chunk):
+            yield chunk[start:] if start else chunk
+        start = max(0, start - len(chunk))
 
 
 def _read_manifest(reader: ContentReader, descriptor: Descriptor) -> bytes:

@@ -9,7 +9,7 @@ from prefect.blocks.core import Block
 from prefect.testing.standard_test_suites import BlockStandardTestSuite
 from pydantic import SecretStr, ValidationError
 
-from blocks import BundleArchive, PaletteCredentials, RegistryCredentials
+from blocks import BundleArchive, PaletteCredentials, RegistryCredentials, SigningKey
 from blocks.load import load_block
 from blocks.registry import load_registries, open_with_blocks
 from deployments.register_blocks import blocks_from
@@ -20,6 +20,7 @@ from edgelift.site import RegistryAccess
 from edgelift.transport import TransportSettings
 from tests.certificates import Authority
 from tests.integration.prefect_server import PrefectServer
+from tests.keys import PASSPHRASE, KeyFiles
 from tests.real_parts import RunningRegistry
 from tests.simulators.amazon import Amazon
 from tests.simulators.http_faults import HttpFaults
@@ -45,10 +46,11 @@ BLOCKS: dict[str, Block] = {
         bucket="bundles", prefix="sites/", endpoint="https://s3.example", access_key="made-up-id",
         secret_key="made-up-secret", metadata={"owner": "edge"},
     ),
+    "signing key": SigningKey(private_key="-----BEGIN PRIVATE KEY-----\nmade-up\n", passphrase="made-up-passphrase"),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("block", [PaletteCredentials, RegistryCredentials, BundleArchive])
+@pytest.mark.parametrize("block", [PaletteCredentials, RegistryCredentials, BundleArchive, SigningKey])
 class TestStandards(BlockStandardTestSuite):
     """What Prefect asks of a block: texts for its form, a code example, a page to read on."""
 
@@ -93,7 +95,7 @@ def test_the_entry_point_makes_the_blocks_known(prefect: PrefectServer) -> None:
     loaded = prefect.python("-c", script)
 
     assert (done.returncode, done.stderr) == (0, "")
-    assert {"palette-credentials", "registry-credentials", "bundle-archive"} <= types
+    assert {"palette-credentials", "registry-credentials", "bundle-archive", "signing-key"} <= types
     assert loaded.stdout.strip() == "blocks.registry"
 
 
@@ -250,6 +252,7 @@ def test_blocks_are_made_from_the_environment(prefect: PrefectServer, tmp_path: 
     """Every set of variables becomes a block of its name; secrets may be in files, and none is printed."""
     key_file = tmp_path / "key"
     key_file.write_text("the-key-in-a-file\n")
+    keys = KeyFiles.write(tmp_path, "site", PASSPHRASE)
     done = prefect.python(
         "-m",
         "deployments.register_blocks",
@@ -263,6 +266,8 @@ def test_blocks_are_made_from_the_environment(prefect: PrefectServer, tmp_path: 
         ARCHIVE_BUCKET="bundles",
         ARCHIVE_SECRET_KEY="made-up-secret",
         ARCHIVE_ACCESS_KEY="made-up-id",
+        SIGNING_KEY_FILE=str(keys.private),
+        SIGNING_PASSPHRASE=PASSPHRASE,
     )
 
     assert (done.returncode, done.stderr) == (0, "")
@@ -270,21 +275,25 @@ def test_blocks_are_made_from_the_environment(prefect: PrefectServer, tmp_path: 
         "registered palette-credentials",
         "registered registry-credentials",
         "registered bundle-archive",
+        "registered signing-key",
         "saved palette-credentials/palette",
         "saved registry-credentials/harbour-12",
         "saved registry-credentials/lab",
         "saved bundle-archive/bundles",
+        "saved signing-key/signing",
     ]
     with prefect.as_api():
         palette = load_block(PaletteCredentials, "palette")
         harbour = load_block(RegistryCredentials, "harbour-12")
         lab = load_block(RegistryCredentials, "lab")
         archive = load_block(BundleArchive, "bundles")
+        signing = load_block(SigningKey, "signing")
     assert (palette.endpoint, palette.api_key) == ("https://palette.example", SecretStr("the-key-in-a-file"))
     assert (harbour.registry, harbour.username) == ("mirror.example:5000/edge", "courier")
     assert harbour.password == SecretStr("made-up-password")
     assert (lab.plain_http, lab.username) == (True, None)
     assert (archive.bucket, archive.secret_key) == ("bundles", SecretStr("made-up-secret"))
+    assert signing.get_client().public_key.pem == keys.public.read_bytes()
 
 
 def test_an_empty_environment_makes_no_block() -> None:

@@ -1,4 +1,4 @@
-"""No secret is left anywhere: a password and an API key are used, rightly and wrongly, and then looked for everywhere.
+"""No secret is left anywhere: passwords, an API key and a signing key are used, rightly and wrongly, then looked for.
 
 The registry is a real one, with a login and over TLS; runs log all they can and persist all they may.
 """
@@ -13,20 +13,23 @@ import httpx
 import pytest
 import zstandard
 
-from blocks import PaletteCredentials, RegistryCredentials
+from blocks import PaletteCredentials, RegistryCredentials, SigningKey
 from edgelift.demo.content import build_demo_images
 from edgelift.demo.palette_api import DEMO_PROJECT, create_palette_api
 from edgelift.demo.profiles import demo_profiles
 from edgelift.serve.server import RunningServer
-from edgelift.site import ContentSource, EdgeSite, RegistryAccess, TargetSettings
+from edgelift.site import ContentSource, EdgeSite, RegistryAccess, SigningSettings, TargetSettings
 from tests.images import load_image
 from tests.integration.prefect_server import PrefectServer, State
 from tests.integration.traces import database_rows, files_below, find_traces
+from tests.keys import encrypt, private_pem
 from tests.real_parts import RunningRegistry, secured_registry_server
 
 API_KEY = "the-canary-among-api-keys-5f1d"
 WRONG_API_KEY = "the-wrong-canary-among-api-keys-77c0"
 WRONG_PASSWORD = "the-wrong-canary-among-passwords-91ab"
+PASSPHRASE = "the-canary-among-passphrases-2b8e"
+WRONG_PASSPHRASE = "the-wrong-canary-among-passphrases-c4d0"
 SERVICE_ACCOUNT = "the-canary-of-a-service-account-03e7"
 
 # All there is to log is logged, and what may be persisted is.
@@ -37,12 +40,19 @@ TALKATIVE = {
     "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
     "PREFECT_RESULTS_PERSIST_BY_DEFAULT": "true",
 }
-# The runs: the blocks that each uses (palette, registry), the state it ends in, and what its message must say.
+# The runs: the blocks that each uses (palette, registry, signing), the state it ends in, and what its message must say.
 RUNS = {
-    "all-is-well": ("palette", "registry", "COMPLETED", ""),
-    "wrong-password": ("palette", "wrong-password", "FAILED", "401"),
-    "wrong-key": ("wrong-key", "registry", "FAILED", "refused the API key (404)"),
-    "two-logins": ("palette", "two-logins", "FAILED", "give either a password or a service account"),
+    "all-is-well": ("palette", "registry", "signing", "COMPLETED", ""),
+    "wrong-password": ("palette", "wrong-password", "signing", "FAILED", "401"),
+    "wrong-key": ("wrong-key", "registry", "signing", "FAILED", "refused the API key (404)"),
+    "two-logins": ("palette", "two-logins", "signing", "FAILED", "give either a password or a service account"),
+    "wrong-passphrase": (
+        "palette",
+        "registry",
+        "wrong-passphrase",
+        "FAILED",
+        "cannot be decrypted with this passphrase",
+    ),
 }
 
 
@@ -81,7 +91,8 @@ def aftermath(worker: PrefectServer, tmp_path_factory: pytest.TempPathFactory) -
         fill(registry)
         palette_api = create_palette_api(demo_profiles(registry.host), API_KEY, denied_status=404)
         with RunningServer(palette_api) as palette:
-            save_blocks(worker, registry, palette.url)
+            private = encrypt(private_pem("site"), PASSPHRASE).decode()
+            save_blocks(worker, registry, palette.url, private)
             runs = {name: start(worker, name, registry, folder) for name in RUNS}
             states = {name: worker.wait(run) for name, run in runs.items()}
             secrets = {
@@ -91,6 +102,10 @@ def aftermath(worker: PrefectServer, tmp_path_factory: pytest.TempPathFactory) -
                 "API key": API_KEY,
                 "wrong API key": WRONG_API_KEY,
                 "service account": SERVICE_ACCOUNT,
+                "passphrase": PASSPHRASE,
+                "wrong passphrase": WRONG_PASSPHRASE,
+                "private key": private_pem("site").decode().splitlines()[5],
+                "encrypted private key": private.splitlines()[5],
             }
             yield Aftermath(worker, folder, states, secrets)
 
@@ -103,7 +118,7 @@ def fill(registry: RunningRegistry) -> None:
             load_image(registry.host, image.repository, image.tag, image, client=client)
 
 
-def save_blocks(server: PrefectServer, registry: RunningRegistry, palette: str) -> None:
+def save_blocks(server: PrefectServer, registry: RunningRegistry, palette: str, private: str) -> None:
     """Write the blocks of all runs."""
     common = {"registry": registry.host, "ca_cert": Path(str(registry.ca_cert)).read_text()}
     login = {"username": registry.username, "password": registry.password}
@@ -116,16 +131,19 @@ def save_blocks(server: PrefectServer, registry: RunningRegistry, palette: str) 
         # What can be typed into the form of the UI, which knows the types of fields only.
         both = RegistryCredentials.model_construct(**common, **login, service_account={"key": SERVICE_ACCOUNT})
         both.save("two-logins", overwrite=True)
+        SigningKey(private_key=private, passphrase=PASSPHRASE).save("signing", overwrite=True)
+        SigningKey(private_key=private, passphrase=WRONG_PASSPHRASE).save("wrong-passphrase", overwrite=True)
 
 
 def start(server: PrefectServer, name: str, registry: RunningRegistry, folder: Path) -> str:
     """Start one of `RUNS`."""
-    palette_block, registry_block, _, _ = RUNS[name]
+    palette_block, registry_block, signing_block, _, _ = RUNS[name]
     site = EdgeSite(
         name=name,
         source=ContentSource(profiles=("edge-infra", "hello-site"), project=DEMO_PROJECT.name, palette=palette_block),
         target=TargetSettings(registry=f"{registry.host}/{name}"),
         access=RegistryAccess(docker_config=False, registries=(registry_block,)),
+        signing=SigningSettings(block=signing_block),
         deep=True,
     )
     places = {"output": str(folder / "output"), "store": str(folder / "store")}
@@ -135,7 +153,7 @@ def start(server: PrefectServer, name: str, registry: RunningRegistry, folder: P
 @pytest.mark.parametrize("name", RUNS)
 def test_runs_end_as_they_should(aftermath: Aftermath, name: str) -> None:
     """The search below is worth something only if the secrets were used: rightly once, and wrongly in every way."""
-    _, _, state, message = RUNS[name]
+    _, _, _, state, message = RUNS[name]
 
     assert aftermath.states[name].type == state
     assert message in aftermath.states[name].message

@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from edgelift.bundle.container import Blob
 from edgelift.bundle.definition import BundleDefinition, RequestedImage
 from edgelift.bundle.lock import BundleLock, LockedImage
 from edgelift.bundle.reader import BundleReader
@@ -156,6 +157,32 @@ def test_damaged_blob_never_arrives_whole(tmp_path: Path, caplog: pytest.LogCapt
         assert client.get("/v2/").status_code == 200
     assert f"copy of {layer.digest} is damaged" in caplog.text
     assert [record for record in caplog.records if record.exc_info] == []
+
+
+@pytest.mark.parametrize("start", [0, 1, 262_144, 599_999])
+def test_last_byte_of_a_signed_blob_leaves_only_when_all_of_it_is_right(start: int, tmp_path: Path) -> None:
+    """Where the lock's signature vouches for the content, a range cannot get around the digest."""
+    path = assemble_bundle(_lock(APP), store_images(tmp_path / "store", APP), tmp_path / "x.tar.zst").path
+    with BundleReader.open(path) as bundle:
+        layer = max(bundle.container.blobs, key=lambda blob: blob.size)
+        stored = bundle.tar.table.find(layer.offset).stored_start
+    content = path.read_bytes()
+    with BundleReader.open(path) as bundle:
+        right = b"".join(BundleContent(bundle, is_signed=True).read_blob_range(*_home(layer), start, layer.size))
+        path.write_bytes(content[: stored + 100] + bytes([content[stored + 100] ^ 1]) + content[stored + 101 :])
+        served = BundleContent(bundle, is_signed=True).read_blob_range(*_home(layer), start, layer.size)
+        seen = bytearray()
+        with pytest.raises(IntegrityError):
+            seen.extend(byte for chunk in served for byte in chunk)
+        before = b"".join(BundleContent(bundle, is_signed=True).read_blob_range(*_home(layer), 200, 300))
+
+    assert right == APP.contents[layer.descriptor.digest][start:]
+    assert len(seen) < len(right)
+    assert before == APP.contents[layer.descriptor.digest][200:300]
+
+
+def _home(blob: Blob) -> tuple[str, Digest]:
+    return "quay.example_5001/team/app", blob.descriptor.digest
 
 
 def test_damaged_manifest_is_an_error(tmp_path: Path) -> None:

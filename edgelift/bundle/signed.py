@@ -1,0 +1,72 @@
+"""Signed files: a signature stands beside its file as NAME.sig, and that of a lock in the bundle, too.
+
+Whole-bundle work looks at the signature of the file, partial work at that of the lock: its digests then stand for each
+blob. Where no key is configured (`None`), nothing is asked of anyone.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgelift.bundle.container import SIGNATURE_SIZES
+from edgelift.bundle.reader import BundleReader
+from edgelift.bundle.writer import Progress, signature_path
+from edgelift.documents import read_document, remove_document, write_document
+from edgelift.errors import SignatureError
+from edgelift.oci.digest import Digest
+
+if TYPE_CHECKING:
+    from edgelift.bundle.signature import PrivateKey, PublicKey
+
+_SIGN = "build it with a signing key, or get it again together with its signature"
+
+
+def check_bundle(bundle: BundleReader, key: "PublicKey | None", *, progress: Progress | None = None) -> None:
+    """Raise `SignatureError` unless every byte of the file is signed; reads all of it, and tells `progress`."""
+    if key is not None:
+        signature = read_signature(bundle.path)  # first: it costs nothing to miss it
+        key.check(signature, bundle.file_digest(progress=progress), str(bundle.path))
+
+
+def check_lock(bundle: BundleReader, key: "PublicKey | None") -> None:
+    """Raise `SignatureError` unless the lock in `bundle` is signed."""
+    if key is None:
+        return
+    if bundle.lock_signature is None:
+        raise SignatureError(f"the lock in {bundle.path} is not signed, and {key.name} demands it", hint=_SIGN)
+    key.check(bundle.lock_signature, bundle.lock.digest, f"the lock in {bundle.path}")
+
+
+def read_signed(path: Path, key: "PublicKey | None") -> bytes:
+    """The document at `path`; raises `SignatureError` unless it is signed."""
+    content = read_document(path)
+    if key is not None:
+        key.check(read_signature(path), Digest.of(content), str(path))
+    return content
+
+
+def write_signed(path: Path, content: bytes, key: "PrivateKey | None") -> None:
+    """Write `content` under `path`, then its signature beside it; that of what stood there before goes first."""
+    signature = signature_path(path)
+    remove_document(signature)
+    write_document(path, content)
+    if key is not None:
+        write_document(signature, key.sign(Digest.of(content)))
+
+
+def ensure_signature(path: Path, digest: Digest, key: "PrivateKey") -> None:
+    """See that the signature of `path`, whose content has this `digest`, stands beside it."""
+    place, signature = signature_path(path), key.sign(digest)
+    if not place.is_file() or read_document(place) != signature:
+        write_document(place, signature)
+
+
+def read_signature(path: Path) -> bytes:
+    """The signature beside `path`; raises `SignatureError` where there is none."""
+    place = signature_path(path)
+    try:
+        if place.is_file():  # a pipe would keep us waiting
+            with place.open("rb") as file:
+                return file.read(SIGNATURE_SIZES.stop)
+    except OSError as error:
+        raise SignatureError(f"cannot read {place}: {error.strerror}", hint=_SIGN) from None
+    raise SignatureError(f"{path} is not signed: there is no {place.name} beside it", hint=_SIGN)
