@@ -105,13 +105,23 @@ def serve(
     ] = None,
     host: Annotated[str, typer.Option(metavar="H", help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(metavar="N", help="Port to listen on; 0 takes a free one.")] = 5000,
+    tls_cert: Annotated[
+        Path | None, typer.Option(metavar="PEM", help="Serve over TLS with this certificate and its chain.")
+    ] = None,
+    tls_key: Annotated[Path | None, typer.Option(metavar="PEM", help="The private key of --tls-cert.")] = None,
+    login: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Let only those in who have this login: USER:PASSWORD.")
+    ] = None,
     public_key: signing.PublicKeyFile = None,
     verbose: options.Verbose = False,
 ) -> None:
     """Serve a bundle, a store or a directory as an OCI registry, until interrupted.
 
     Example: edgelift serve site.tar.zst --port 5000, then: skopeo inspect docker://127.0.0.1:5000/quay.io/…
+
+    For others than this machine: --host 0.0.0.0 --tls-cert site.crt --tls-key site.key --login readers.txt
     """
+    from edgelift.serve.access import read_login  # noqa: PLC0415
     from edgelift.serve.registry import create_registry  # noqa: PLC0415
     from edgelift.serve.server import serve_forever  # noqa: PLC0415 - loaded when it is needed
 
@@ -120,11 +130,14 @@ def serve(
         raise ConfigurationError("name either a bundle or store to serve, or --writable DIR")
     if writable is not None and public_key is not None:
         raise ConfigurationError("--public-key is for a bundle: what --writable takes is not signed")
+    if (tls_cert is None) != (tls_key is None):
+        raise ConfigurationError("TLS needs both, --tls-cert and --tls-key")
+    admitted = read_login(login) if login is not None else None
     with (
         _served(content, writable, public_key) as served,
-        suppress(KeyboardInterrupt),
-    ):  # that is how it is meant to end
-        serve_forever(create_registry(served), host, port)
+        suppress(KeyboardInterrupt),  # that is how it is meant to end
+    ):
+        serve_forever(create_registry(served, login=admitted), host, port, certfile=tls_cert, keyfile=tls_key)
 
 
 @contextmanager

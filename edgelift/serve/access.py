@@ -4,10 +4,13 @@ import base64
 import binascii
 import hmac
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from edgelift.documents import read_document
+from edgelift.errors import ConfigurationError
 from edgelift.serve.requests import error_response
 
 
@@ -26,6 +29,17 @@ class Login:
         except (binascii.Error, ValueError):
             return False
         return scheme.lower() == "basic" and hmac.compare_digest(given, f"{self.username}:{self.password}".encode())
+
+
+def read_login(path: Path) -> Login:
+    """The login in a file of one line, USER:PASSWORD; raises `ConfigurationError`, which tells nothing of it."""
+    try:
+        username, colon, password = read_document(path).decode().rstrip("\r\n").partition(":")
+    except UnicodeDecodeError:
+        colon = username = password = ""
+    if not (username and colon and password) or "\n" in password:
+        raise ConfigurationError(f"{path} holds no login", hint="write it as one line, USER:PASSWORD")
+    return Login(username, password)
 
 
 class RequireLogin:
