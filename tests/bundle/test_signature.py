@@ -79,7 +79,7 @@ BAD_PRIVATE: dict[str, tuple[Callable[[], bytes], str | None, str]] = {
     "exponent 3": (lambda: generate(*EXPONENT_3), None, "has 2048 bits and the exponent 3"),
     "no passphrase": (lambda: encrypt(private_pem(), PASSPHRASE), None, "is encrypted, and there is no passphrase"),
     "a wrong passphrase": (lambda: encrypt(private_pem(), PASSPHRASE), "wrong", "cannot be decrypted with this"),
-    "a passphrase for nothing": (private_pem, PASSPHRASE, "is not encrypted, but there is a passphrase"),
+    "a passphrase for nothing": (private_pem, PASSPHRASE, "is not encrypted, but a passphrase is given"),
     "a public key": (lambda: public_pem(private_pem()), None, "is no private key in PEM"),
     "cut short": (lambda: private_pem()[:400], None, "is no private key in PEM"),
     "changed": (lambda: private_pem().replace(b"A", b"B", 40), None, "is no private key in PEM"),
