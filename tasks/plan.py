@@ -9,12 +9,12 @@ from edgelift.bundle.definition import BundleDefinition
 from edgelift.bundle.lock import BundleLock
 from edgelift.bundle.signed import read_signed
 from edgelift.delivery.preflight import check_disk
-from edgelift.documents import read_document, write_document
 from edgelift.errors import PlanError
 from edgelift.plan import plan_bundle
 from edgelift.site import RegistryAccess, TargetSettings
 from edgelift.sizes import format_size
 from edgelift.store.local import LocalStore
+from edgelift.store.runs import RunLocks
 from tasks.connect import bundle_path, connect, open_store, optional_path, path_of
 from tasks.narrate import narrate
 from tasks.preflight import find_obstacles
@@ -33,14 +33,14 @@ def plan_lock(
     Without an `output` folder no bundle is to be made of it.
     """
     content = open_store(store)
-    saved = content.root / "runs" / str(flow_run.id) / "lock.json"
-    if saved.exists():
-        lock = BundleLock.from_json(read_document(saved), str(saved))
+    runs, run = RunLocks(content.root), str(flow_run.id)
+    lock = runs.recall(run)
+    if lock is not None:
         narrate(f"replaying the lock of this run's first attempt, {lock.digest[:19]}…")
     else:
         lock = _plan_anew(definition, access, content)
         _check_obstacles(lock, access, content, output, target)
-        write_document(saved, lock.to_json())
+        runs.keep(run, lock)
     _narrate_totals(lock)
     return lock
 

@@ -7,7 +7,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from edgelift.cli import content, delivery, run
+from edgelift.cli import content, delivery, run, store
 from edgelift.cli.console import forgive_log, say, say_error
 from edgelift.cli.interruption import INTERRUPTED, TERMINATED, end_in_time, say_interrupted
 from edgelift.cli.leaving import leave
@@ -34,7 +34,9 @@ app.command("sync")(run.sync)
 app.command("validate")(delivery.validate)
 app.command("inspect")(content.inspect)
 app.command("verify")(content.verify)
+app.command("diff")(content.diff)
 app.command("serve")(delivery.serve)
+app.add_typer(store.app, name="store")
 app.command("demo")(run.demo)
 app.command("up")(run.up)
 

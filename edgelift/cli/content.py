@@ -8,10 +8,12 @@ import typer
 
 from edgelift.access import find_public_key
 from edgelift.bundle.definition import COMPRESSION_LEVEL
+from edgelift.bundle.diff import ImageChange, LockDiff, compare_locks
 from edgelift.bundle.file_digest import FileDigest
+from edgelift.bundle.lock import BundleLock
 from edgelift.bundle.reader import BundleReader
 from edgelift.bundle.rebuild import first_difference
-from edgelift.bundle.signed import check_lock, read_signature
+from edgelift.bundle.signed import check_lock, read_signature, read_signed
 from edgelift.bundle.summary import summarise
 from edgelift.bundle.verify import verify_bundle, verify_open
 from edgelift.cli import options, signing
@@ -187,6 +189,77 @@ def check_rebuilt(bundle: Path, *, as_json: bool) -> None:
         say_json({"file": str(bundle), "verdict": "ok", "size": size})
         return
     say(f"{bundle}: ok, its lock gives the same {size:,} bytes")
+
+
+def diff(
+    before: Annotated[Path, typer.Argument(metavar="A", help="A content bundle, or the lock of one (.json).")],
+    after: Annotated[Path, typer.Argument(metavar="B", help="The one to compare it with.")],
+    as_json: options.Json = False,
+) -> None:
+    """Show what changes from one bundle or lock to another: images, and the bytes that one has and the other lacks.
+
+    Example: edgelift diff site-7.lock.json site-7-new.tar.zst
+    """
+    found = compare_locks(_lock_of(before), _lock_of(after))
+    if as_json:
+        say_json(_diff_document(before, after, found))
+    else:
+        _print_diff(before, after, found)
+
+
+def _lock_of(path: Path) -> BundleLock:
+    """The lock in the file at `path`, which is one or holds one; signed, where a public key is configured."""
+    key = find_public_key(None)
+    if path.suffix == ".json":
+        return BundleLock.from_json(read_signed(path, key), str(path))
+    with BundleReader.open(path) as reader:
+        check_lock(reader, key)
+        return reader.lock
+
+
+def _diff_document(before: Path, after: Path, found: LockDiff) -> dict[str, Any]:
+    changes = {
+        name: [
+            {
+                "reference": change.reference,
+                "before": change.before,
+                "after": change.after,
+                "bytes": change.size,
+                "origins": [origin.model_dump() for origin in change.origins],
+            }
+            for change in listed
+        ]
+        for name, listed in _changes(found)
+    }
+    contents = {
+        name: {"manifests": content.manifests, "blobs": content.blobs, "bytes": content.size}
+        for name, content in (("arriving", found.arriving), ("leaving", found.leaving), ("shared", found.shared))
+    }
+    return {"before": str(before), "after": str(after), **changes, "unchanged": found.unchanged, **contents}
+
+
+def _print_diff(before: Path, after: Path, found: LockDiff) -> None:
+    rows = []
+    for name, listed in _changes(found):
+        for change in listed:
+            digests = " → ".join(digest[:19] for digest in (change.before, change.after) if digest is not None)
+            first = (name, change.reference, digests, format_size(change.size))
+            askers = [str(origin) for origin in change.origins] or [""]
+            rows += [(*(first if number == 0 else ("", "", "", "")), asker) for number, asker in enumerate(askers)]
+    if rows:
+        say_table(("CHANGE", "IMAGE", "DIGEST", "SIZE", "ASKED FOR BY"), rows)
+    counts = ", ".join(f"{len(listed)} {name}" for name, listed in _changes(found))
+    say(f"{counts}, {found.unchanged} as before")
+    for content, told in (
+        (found.arriving, f"only in {after}"),
+        (found.leaving, f"only in {before}"),
+        (found.shared, "in both"),
+    ):
+        say(f"{told}: {format_size(content.size)} in {content.blobs} blobs and {content.manifests} manifests")
+
+
+def _changes(found: LockDiff) -> tuple[tuple[str, tuple[ImageChange, ...]], ...]:
+    return (("added", found.added), ("removed", found.removed), ("moved", found.moved))
 
 
 def _print_resolution(document: dict[str, Any]) -> None:

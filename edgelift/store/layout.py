@@ -3,7 +3,7 @@
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -59,6 +59,19 @@ class LayoutIndex:
             entries.sort(key=lambda entry: (_name(entry) or "", str(entry["digest"])))
             self._remove_leftovers()
             write_document(self._path, index_document(entries))
+
+    def unnamed(self) -> list[Descriptor]:
+        """What is listed without a name; raises `StoreError` where the file is damaged."""
+        return [descriptor for descriptor, entry in self._entries() if _name(entry) is None]
+
+    def remove(self, references: Collection[str]) -> None:
+        """Take the names `references` away; nothing is written where none of them stands there."""
+        with self._locked():
+            found = [entry for _, entry in self._entries()]
+            entries = [entry for entry in found if _name(entry) not in references]
+            if len(entries) < len(found):
+                self._remove_leftovers()
+                write_document(self._path, index_document(entries))
 
     def _entries(self) -> list[tuple[Descriptor, dict[str, Any]]]:
         """What the file lists: what is described, and the whole entry."""

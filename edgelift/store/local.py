@@ -5,14 +5,16 @@ blobs/<algorithm>/<hex>       complete and verified: nothing unverified gets a n
 partial/<algorithm>-<hex>     what has arrived so far; locked (flock) by the one task or process that writes it
 quarantine/<algorithm>-<hex>  bytes that turned out wrong, kept for a look
 resolved/<hex>.json           what a reference stood for when it was last planned: a hint, see `resolved.py`
+runs/<run>/lock.json          what a retry of that run replays, see `runs.py`
+use.lock                      locked (flock) by all who have the store open, see `use.py`
 """
 
 import fcntl
 import os
 import shutil
 import stat
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -24,12 +26,13 @@ from edgelift.store.disk import disk_errors, remove
 from edgelift.store.layout import LayoutIndex
 from edgelift.store.partial import Checked, Hasher, Partial, new_checksum
 from edgelift.store.resolved import ResolvedNames
+from edgelift.store.use import Use
 
 _Chunk = TypeVar("_Chunk", bytes, memoryview)
 
 
 class LocalStore:
-    """Content in the directory `root`, for several threads and processes.
+    """Content in the directory `root`, for several threads and processes. While it is open, nothing that is right goes.
 
     Implements `oci.content.ContentStore` and `BufferReader`.
     """
@@ -40,6 +43,7 @@ class LocalStore:
         with disk_errors(f"open the store {root}"):
             for folder in ("blobs/sha256", "blobs/sha512", "partial", "quarantine"):
                 (root / folder).mkdir(parents=True, exist_ok=True)
+            self._use = Use(root)
             self._index = LayoutIndex(root)
         self._checked: dict[Digest, Checked] = {}
         self._resolved = ResolvedNames(root / "resolved")
@@ -110,14 +114,26 @@ class LocalStore:
                 partial.commit()
 
     def tag(self, reference: str, descriptor: Descriptor) -> None:
-        """Name the manifest `descriptor` in the layout's index."""
+        """Name the manifest `descriptor` in the layout's index, and note in its file's time that it was used now."""
         with disk_errors(f"tag {reference} in {self.root}"):
             self._index.put(reference, descriptor)
+        with suppress(OSError):  # a store of another user: the time of arrival has to do
+            os.utime(self.path(descriptor.digest))
+
+    def untag(self, references: Collection[str]) -> None:
+        """Take names away; what they stood for stays."""
+        with disk_errors(f"untag {len(references)} images in {self.root}"):
+            self._index.remove(references)
 
     def references(self) -> dict[str, Descriptor]:
         """The tagged manifests by full reference."""
         with disk_errors(f"read the index of {self.root}"):
             return self._index.read()
+
+    def unnamed(self) -> list[Descriptor]:
+        """What the index lists without a name of ours: another tool has put it there."""
+        with disk_errors(f"read the index of {self.root}"):
+            return self._index.unnamed()
 
     def recall(self, reference: str) -> Descriptor | None:
         """What `reference` stood for when it was last planned; None where that is not known."""
@@ -127,6 +143,20 @@ class LocalStore:
         """Keep what `reference` stands for as a hint to the next plan."""
         with disk_errors(f"write into {self.root / 'resolved'}"):
             self._resolved.remember(reference, descriptor)
+
+    def forget_lost(self) -> None:
+        """Forget what references stood for where that is not here: the hint would cost a request more."""
+        with disk_errors(f"clear {self.root / 'resolved'}"):
+            self._resolved.forget(lambda descriptor: not self.exists(descriptor))
+
+    def set_aside(self, descriptor: Descriptor) -> None:
+        """Put content into quarantine that the disk does not give back."""
+        with self._opened(descriptor) as file:
+            self._quarantine(descriptor.digest, file)
+
+    def alone(self, wait: float) -> AbstractContextManager[None]:
+        """A block in which nobody else has the store open: see `Use.alone`."""
+        return self._use.alone(wait)
 
     def free_space(self) -> int:
         """Bytes free on the store's disk."""

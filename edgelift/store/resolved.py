@@ -6,6 +6,7 @@ costs a larger request, and what is read is checked against the registry and the
 
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -22,10 +23,7 @@ class ResolvedNames:
 
     def recall(self, reference: str) -> Descriptor | None:
         """What `reference` stood for last; None where that is not known."""
-        try:
-            return Descriptor.model_validate_json(self._path(reference).read_bytes())
-        except (OSError, ValidationError):
-            return None
+        return _read(self._path(reference))
 
     def remember(self, reference: str, descriptor: Descriptor) -> None:
         """Keep what `reference` stands for; nothing is written where that is known. Raises `OSError`."""
@@ -41,5 +39,19 @@ class ResolvedNames:
             Path(temporary).unlink(missing_ok=True)
             raise
 
+    def forget(self, is_useless: Callable[[Descriptor], bool]) -> None:
+        """Remove every hint at something useless, and what cannot be read. Raises `OSError`."""
+        for path in self._folder.glob("*"):
+            kept = _read(path)
+            if kept is None or is_useless(kept):
+                path.unlink(missing_ok=True)
+
     def _path(self, reference: str) -> Path:
         return self._folder / f"{Digest.of(reference.encode()).hex}.json"
+
+
+def _read(path: Path) -> Descriptor | None:
+    try:
+        return Descriptor.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError):
+        return None

@@ -167,7 +167,7 @@ def assert_store_is_whole(store: LocalStore, *images: SampleImage) -> None:
 
 def leftovers(store: LocalStore) -> set[str]:
     """Files in the store's own folder that are none of its own."""
-    known = {"oci-layout", "index.json", "index.lock"}
+    known = {"oci-layout", "index.json", "index.lock", "use.lock"}
     return {path.name for path in store.root.iterdir() if not path.is_dir()} - known
 
 

@@ -1,10 +1,15 @@
 """Content for the tests of the store, and ways to look into one from outside."""
 
 import hashlib
+import os
 import random
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from edgelift.bundle.definition import BundleDefinition, RequestedImage
+from edgelift.bundle.lock import BundleLock, LockedImage
+from edgelift.demo.content import SampleImage
 from edgelift.oci.content import CHUNK
 from edgelift.oci.descriptor import Descriptor
 from edgelift.oci.digest import Digest
@@ -47,3 +52,44 @@ def files_in(folder: Path) -> dict[str, bytes]:
     """Every file below `folder` with its content."""
     paths = (path for path in folder.rglob("*") if path.is_file())
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(paths)}
+
+
+def name_of(image: SampleImage, host: str = "registry.example") -> str:
+    """The reference of `image` at the registry `host`."""
+    return f"{host}/{image.repository}:{image.tag}"
+
+
+def keep_image(store: LocalStore, image: SampleImage, *, days: float = 0, host: str = "registry.example") -> str:
+    """Put `image` into the store as a pull of so many `days` ago did; gives its reference."""
+    for descriptor in (*image.blobs, *image.manifests):
+        store.write(descriptor, image.contents[descriptor.digest])
+    store.tag(name_of(image, host), image.root)
+    for descriptor in (*image.blobs, *image.manifests):
+        make_older(store.path(descriptor.digest), days)
+    return name_of(image, host)
+
+
+def make_older(path: Path, days: float) -> None:
+    """Have `path` look as if it had last been written so many `days` ago."""
+    moment = time.time() - days * 86_400
+    os.utime(path, (moment, moment))
+
+
+def lock_of(*images: SampleImage, host: str = "registry.example") -> BundleLock:
+    """The lock of `images` at the registry `host`."""
+    locked = tuple(
+        LockedImage(reference=name_of(each, host), descriptor=each.root, manifests=each.manifests, blobs=each.blobs)
+        for each in images
+    )
+    asked = tuple(RequestedImage(reference=each.reference) for each in locked)
+    return BundleLock(definition=BundleDefinition(name="site", images=asked), images=locked)
+
+
+def blobs_in(store: LocalStore) -> set[str]:
+    """The digests of everything that has a name in the store."""
+    return {f"{path.parent.name}:{path.name}" for path in (store.root / "blobs").glob("*/*")}
+
+
+def contents_of(*images: SampleImage) -> set[str]:
+    """The digests of everything that `images` consist of."""
+    return {str(digest) for image in images for digest in image.contents}

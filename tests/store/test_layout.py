@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import time
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from edgelift.oci.descriptor import Descriptor, Platform
 from edgelift.oci.manifest import OCI_INDEX, OCI_MANIFEST, parse_manifest
 from edgelift.store.local import LocalStore
 from tests.real_parts import require_tool
-from tests.store.content import describe
+from tests.store.content import describe, make_older
 from tests.store.workers import begin, worker
 
 NGINX = "docker.io/library/nginx:1.27"
@@ -57,6 +58,45 @@ def test_a_name_that_stands_is_not_written_again(store: LocalStore) -> None:
     assert before.st_ino == (store.root / "index.json").stat().st_ino
 
 
+def test_names_go(store: LocalStore) -> None:
+    """Names are taken away, what another tool has listed stays, and names that nobody has given are no matter."""
+    other = {"mediaType": OCI_MANIFEST, "digest": describe(b"other").digest, "size": 5, "annotations": {"a": "b"}}
+    (store.root / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [other]}))
+    store.tag(NGINX, MANIFEST)
+    store.tag("quay.io/kairos/x:1", MANIFEST)
+
+    store.untag([NGINX, "quay.io/kairos/y:1"])
+
+    assert store.references() == {"quay.io/kairos/x:1": MANIFEST}
+    assert [each.digest for each in store.unnamed()] == [describe(b"other").digest]
+    assert other in json.loads((store.root / "index.json").read_bytes())["manifests"]
+
+
+def test_no_name_to_take_away(store: LocalStore) -> None:
+    """The index is not written for nothing, nor made."""
+    store.untag([NGINX])
+    assert not (store.root / "index.json").exists()
+
+    store.tag(NGINX, MANIFEST)
+    before = (store.root / "index.json").stat()
+    store.untag([])
+    store.untag(["quay.io/kairos/x:1"])
+
+    assert before.st_ino == (store.root / "index.json").stat().st_ino
+
+
+def test_a_name_tells_when_it_was_given_last(store: LocalStore) -> None:
+    """The time of the manifest's file is that of the last pull, also where nothing had to be written."""
+    store.write(MANIFEST, b"manifest")
+    make_older(store.path(MANIFEST.digest), 10)
+    store.tag(NGINX, MANIFEST)
+    make_older(store.path(MANIFEST.digest), 10)
+    store.tag(NGINX, MANIFEST)
+
+    assert time.time() - store.path(MANIFEST.digest).stat().st_mtime < 60
+    assert b"".join(store.read(MANIFEST)) == b"manifest"
+
+
 def test_the_index_is_an_image_index(store: LocalStore) -> None:
     """Names stand there for containerd and for skopeo, sorted: the same names give the same bytes."""
     store.tag("quay.io/kairos/x:1", MANIFEST)
@@ -92,7 +132,7 @@ def test_no_name_is_lost_between_processes(store: LocalStore) -> None:
 
     assert said == ["done\n"] * 4
     assert {f"quay.io/{team}/image:{number}" for team in teams for number in range(25)} == set(store.references())
-    assert {"blobs", "index.json", "index.lock", "oci-layout", "partial", "quarantine"} == {
+    assert {"blobs", "index.json", "index.lock", "oci-layout", "partial", "quarantine", "use.lock"} == {
         path.name for path in store.root.iterdir()
     }
 

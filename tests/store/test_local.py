@@ -297,7 +297,7 @@ def test_a_new_store_is_an_image_layout(store: LocalStore) -> None:
     before = files_in(store.root)
     LocalStore(store.root)
 
-    assert {"oci-layout": b'{"imageLayoutVersion":"1.0.0"}\n'} == before == files_in(store.root)
+    assert {"oci-layout": b'{"imageLayoutVersion":"1.0.0"}\n', "use.lock": b""} == before == files_in(store.root)
 
 
 def test_free_space(store: LocalStore) -> None:

@@ -1,0 +1,257 @@
+"""Commands about the working store: how much it holds, whether it is right, what may go."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from edgelift.access import default_store, open_registries
+from edgelift.bundle.lock import BundleLock
+from edgelift.bundle.reader import BundleReader
+from edgelift.cli import options
+from edgelift.cli.console import say, say_json, say_table, set_verbosity, tell
+from edgelift.cli.quantities import parse_age, parse_size
+from edgelift.documents import read_document
+from edgelift.errors import ConfigurationError, IncompleteError
+from edgelift.progress import Pace
+from edgelift.site import RegistryAccess
+from edgelift.sizes import format_size
+from edgelift.store.check import MendingSource, StoreCheck, check_store
+from edgelift.store.local import LocalStore
+from edgelift.store.mending import BundleMending, RegistryMending
+from edgelift.store.survey import survey_store
+from edgelift.store.sweep import Rules, Sweep, plan_sweep, sweep_store
+
+GRACE = "7d"
+
+app = typer.Typer(no_args_is_help=True, help="Look after the working store: what it holds, is it right, what may go.")
+
+
+@app.command("stat")
+def stat(store: options.Store = None, as_json: options.Json = False) -> None:
+    """Tell how much the store holds and how old that is. Reads no content."""
+    document = survey_store(_open(store))
+    if as_json:
+        say_json(document)
+        return
+    rows = [
+        (name, str(each["count"]), format_size(each["bytes"]), each["oldest"] or "-", each["newest"] or "-")
+        for name in ("blobs", "partial", "quarantine")
+        for each in (document[name],)
+    ]
+    say_table(("CONTENT", "FILES", "SIZE", "OLDEST", "NEWEST"), rows)
+    free = format_size(document["disk_free"])
+    say(f"{document['images']} images, locks of {document['runs']} runs, {free} free in {document['store']}")
+
+
+@app.command("fsck")
+def fsck(
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Fetch what is damaged or missing from the registry of its image.")
+    ] = False,
+    repair_from: Annotated[
+        list[Path], typer.Option("--repair-from", metavar="BUNDLE", help="Take it from this bundle. Repeatable.")
+    ] = [],  # noqa: B006 - typer copies it
+    store: options.Store = None,
+    mirror: options.MirrorRules = [],  # noqa: B006
+    rewrite: options.Rewrites = [],  # noqa: B006
+    cred_file: options.CredFile = None,
+    ca_cert: options.CaCert = None,
+    insecure: options.Insecure = False,
+    insecure_registry: options.InsecureRegistries = [],  # noqa: B006
+    cert_dir: options.CertDir = None,
+    plain_http: options.PlainHttp = [],  # noqa: B006
+    trusted_realm: options.TrustedRealms = [],  # noqa: B006
+    aws: options.Aws = False,
+    parallel: options.Parallel = 8,
+    as_json: options.Json = False,
+    verbose: options.Verbose = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Hash every blob, put the damaged ones into quarantine, and see that every image is whole. Runs may go on.
+
+    Bundles are asked before registries. Exit code 3 where damage remains.
+
+    Example: edgelift store fsck --repair-from site.tar.zst --repair
+    """
+    set_verbosity(verbose=verbose, quiet=quiet)
+    access = options.access_of(
+        cred_file=cred_file,
+        ca_cert=ca_cert,
+        insecure=insecure,
+        plain_http=plain_http,
+        trusted_realms=trusted_realm,
+        insecure_registries=insecure_registry,
+        cert_dir=cert_dir,
+        mirrors=mirror,
+        rewrites=rewrite,
+        aws=aws,
+        parallel=parallel,
+    )
+    content = _open(store)
+    with _sources(repair_from, access if repair else None) as sources:
+        outcome = check_store(content, sources=sources, progress=_tell_progress(quiet))
+    if as_json:
+        say_json(_check_document(content, outcome))
+    else:
+        _print_check(outcome)
+    _raise_for_damage(outcome, can_ask_more=not (repair or repair_from))
+
+
+@app.command("gc")
+def gc(
+    delete: Annotated[bool, typer.Option("--delete", help="Delete; without it, only tell what would go.")] = False,
+    older_than: Annotated[
+        str | None, typer.Option(metavar="AGE", help="Let go of images that were not pulled for so long: 30d.")
+    ] = None,
+    max_size: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="Let go of the images pulled longest ago beyond it: 50GB.")
+    ] = None,
+    keep_lock: Annotated[
+        list[Path], typer.Option("--keep-lock", metavar="L.json", help="Keep all of this lock. Repeatable.")
+    ] = [],  # noqa: B006 - typer copies it
+    grace: Annotated[
+        str,
+        typer.Option(
+            metavar="AGE",
+            help="Keep what runs of this time have planned; and partial downloads, quarantine and content without a "
+            "name that are younger.",
+        ),
+    ] = GRACE,
+    wait: Annotated[float, typer.Option(metavar="SECONDS", min=0, help="Wait so long for runs to end.")] = 0,
+    store: options.Store = None,
+    as_json: options.Json = False,
+) -> None:
+    """Tell, or delete, what the store need not hold. Deletes nothing while any run has the store open.
+
+    Example: edgelift store gc --older-than 30d --max-size 50GB --keep-lock site.lock.json --delete
+    """
+    rules = Rules(
+        grace=parse_age(grace, "--grace"),
+        older_than=parse_age(older_than, "--older-than") if older_than is not None else None,
+        max_size=parse_size(max_size, "--max-size") if max_size is not None else None,
+        keep=tuple(BundleLock.from_json(read_document(path), str(path)) for path in keep_lock),
+    )
+    content = _open(store)
+    with content.alone(wait) if delete else nullcontext():
+        sweep = plan_sweep(content, rules, time.time())
+        if delete:
+            sweep_store(content, sweep)
+    if as_json:
+        say_json(_sweep_document(content, sweep, deleted=delete))
+    else:
+        _print_sweep(sweep, deleted=delete)
+    if rules.max_size is not None and sweep.remaining > rules.max_size:
+        excess = format_size(sweep.remaining - rules.max_size)
+        tell(f"warning: {excess} more than --max-size remain: locks need them, or they are younger than --grace")
+
+
+def _open(store: Path | None) -> LocalStore:
+    """The store, which is not made here."""
+    folder = store or default_store()
+    if not (folder / "blobs").is_dir():
+        raise ConfigurationError(f"there is no store in {folder}", hint="name the one that runs use with --store DIR")
+    return LocalStore(folder)
+
+
+@contextmanager
+def _sources(bundles: Sequence[Path], access: RegistryAccess | None) -> Iterator[list[MendingSource]]:
+    """Bundles, then registries where there is `access` to them."""
+    with ExitStack() as opened:
+        readers = [opened.enter_context(BundleReader.open(path)) for path in bundles]
+        sources: list[MendingSource] = [BundleMending(reader) for reader in readers]
+        if access is not None:
+            sources.append(RegistryMending(opened.enter_context(open_registries(access)).source))
+        yield sources
+
+
+def _tell_progress(quiet: bool) -> Callable[[int], None]:
+    pace = Pace()
+
+    def on_progress(size: int) -> None:
+        done = pace.add(size)
+        if done and not quiet:
+            tell(f"checked {format_size(done)}")
+
+    return on_progress
+
+
+def _check_document(store: LocalStore, outcome: StoreCheck) -> dict[str, Any]:
+    return {
+        "store": str(store.root),
+        "blobs": outcome.blobs,
+        "bytes": outcome.size,
+        "images": outcome.images,
+        "problems": [
+            {
+                "digest": problem.digest,
+                "kind": problem.kind,
+                "size": problem.descriptor.size if problem.descriptor is not None else None,
+                "images": list(problem.images),
+                "mended_from": problem.mended_from,
+                "failures": list(problem.failures),
+            }
+            for problem in outcome.problems
+        ],
+        "unmended": len(outcome.unmended),
+        "strays": list(outcome.strays),
+    }
+
+
+def _print_check(outcome: StoreCheck) -> None:
+    for problem in outcome.problems:
+        if problem.mended_from is not None:
+            say(str(problem))
+    for stray in outcome.strays:
+        say(f"{stray} is none of the store's")
+    found = f"{len(outcome.problems)} problems, {len(outcome.problems) - len(outcome.unmended)} of them mended"
+    size = format_size(outcome.size)
+    say(f"{outcome.blobs} blobs, {size}, {outcome.images} images: {found if outcome.problems else 'all is right'}")
+
+
+def _raise_for_damage(outcome: StoreCheck, *, can_ask_more: bool) -> None:
+    """Raises `IncompleteError` with every problem that remains."""
+    if outcome.unmended:
+        more = "give --repair-from BUNDLE or --repair to have it mended now" if can_ask_more else None
+        raise IncompleteError(
+            f"{len(outcome.unmended)} contents of the store are not as they should be",
+            [str(problem) for problem in outcome.unmended],
+            hint=more or "build the images that need it again: a run fetches what is not there",
+        )
+
+
+def _sweep_document(store: LocalStore, sweep: Sweep, *, deleted: bool) -> dict[str, Any]:
+    return {
+        "store": str(store.root),
+        "deleted": deleted,
+        "images": [
+            {"reference": image.reference, "digest": image.descriptor.digest, "last_pulled": _moment(image.used)}
+            for image in sweep.images
+        ],
+        "blobs": [blob.digest for blob in sweep.blobs],
+        "leftovers": [str(file.path.relative_to(store.root)) for file in sweep.leftovers],
+        "runs": [run.folder.name for run in sweep.runs],
+        "bytes": sweep.size,
+        "remaining_bytes": sweep.remaining,
+    }
+
+
+def _print_sweep(sweep: Sweep, *, deleted: bool) -> None:
+    if sweep.images:
+        say_table(("IMAGE", "LAST PULLED"), [(image.reference, _moment(image.used) or "-") for image in sweep.images])
+    counts = (
+        f"{len(sweep.images)} images, {len(sweep.blobs)} blobs, {len(sweep.leftovers)} leftovers and the locks of "
+        f"{len(sweep.runs)} runs"
+    )
+    verb = "deleted" if deleted else "would delete"
+    say(f"{verb} {counts}: {format_size(sweep.size)}; {format_size(sweep.remaining)} of blobs remain")
+    if not deleted and (sweep.images or sweep.blobs or sweep.leftovers or sweep.runs):
+        tell("nothing was deleted: --delete does it")
+
+
+def _moment(seconds: float) -> str | None:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds") if seconds else None
