@@ -5,9 +5,12 @@ from pathlib import Path
 
 from prefect.runtime import flow_run
 
+from blocks.archive import BundleArchive
+from blocks.load import load_block
 from blocks.registry import load_registries
 from edgelift.access import Connections, default_store
 from edgelift.bundle.reader import BundleReader
+from edgelift.bundle.source import is_object
 from edgelift.delivery.target import Target
 from edgelift.oci.content import ContentReader
 from edgelift.oci.push import KnownBlobs
@@ -35,9 +38,16 @@ def bundle_path(name: str, output: str) -> Path:
     return path_of(output) / f"{name}.tar.zst"
 
 
-def open_content(path: str) -> ContentReader:
-    """What to push from: a bundle where `path` is a file, else a store; opened once for all tasks of an attempt."""
-    return _content(_attempt(), path_of(path))
+def open_bundle(bundle: str, archive_block: str | None = None) -> BundleReader:
+    """The bundle at a path, or in S3 at s3://bucket/key or in the block's archive; opened once for an attempt."""
+    return _bundle(_attempt(), bundle, archive_block)
+
+
+def open_content(place: str, archive_block: str | None = None) -> ContentReader:
+    """What to push from: a store where `place` is a folder, else a bundle; opened once for all tasks of an attempt."""
+    if archive_block is None and not is_object(place) and path_of(place).is_dir():
+        return _store(_attempt(), path_of(place))
+    return open_bundle(place, archive_block)
 
 
 def known_blobs(target: TargetSettings) -> KnownBlobs:
@@ -65,8 +75,10 @@ def _store(attempt: str, path: Path) -> LocalStore:  # noqa: ARG001 - part of th
 
 
 @lru_cache(maxsize=2)
-def _content(attempt: str, path: Path) -> ContentReader:  # noqa: ARG001 - part of the key only
-    return LocalStore(path) if path.is_dir() else BundleReader.open(path)
+def _bundle(attempt: str, bundle: str, archive_block: str | None) -> BundleReader:  # noqa: ARG001 - as above
+    if archive_block is not None:
+        return BundleReader.of(load_block(BundleArchive, archive_block).get_client().open(bundle))
+    return BundleReader.open(bundle if is_object(bundle) else path_of(bundle))
 
 
 @lru_cache(maxsize=4)

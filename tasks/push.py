@@ -10,7 +10,6 @@ from prefect.tasks import exponential_backoff
 from pydantic import BaseModel, ConfigDict
 
 from edgelift.bundle.lock import BundleLock, LockedImage
-from edgelift.bundle.reader import BundleReader
 from edgelift.delivery.receipt import DeliveryReceipt
 from edgelift.delivery.target import TargetName
 from edgelift.delivery.validate import prove_image
@@ -22,7 +21,7 @@ from edgelift.oci.transfer import Transfer
 from edgelift.site import RegistryAccess, TargetSettings
 from edgelift.sizes import format_size
 from tasks.as_is import as_is
-from tasks.connect import connect, known_blobs, open_content, path_of, target_of
+from tasks.connect import connect, known_blobs, open_bundle, open_content, target_of
 from tasks.narrate import describe, narrate, narrate_progress
 from tasks.settle import Settled, is_retryable, settle
 from tasks.validate import validate_target
@@ -39,11 +38,11 @@ class PushedImage(BaseModel):
 
 
 @task(name="open bundle", task_run_name="open {bundle}", cache_policy=NO_CACHE, persist_result=False)
-def open_lock(bundle: str) -> BundleLock:
-    """The lock inside a bundle."""
-    with BundleReader.open(path_of(bundle)) as reader:
-        narrate(f"opened {bundle}: {len(reader.lock.images)} images, {format_size(reader.lock.unique_size)}")
-        return reader.lock
+def open_lock(bundle: str, archive_block: str | None = None) -> BundleLock:
+    """The lock inside a bundle, which stays open for the push."""
+    lock = open_bundle(bundle, archive_block).lock
+    narrate(f"opened {bundle}: {len(lock.images)} images, {format_size(lock.unique_size)}")
+    return lock
 
 
 @task(
@@ -54,7 +53,7 @@ def open_lock(bundle: str) -> BundleLock:
     retry_jitter_factor=0.5,
     retry_condition_fn=is_retryable,
     persist_result=True,
-    cache_policy=(INPUTS - "content") + RUN_ID,  # the same image, wherever it is read from
+    cache_policy=(INPUTS - "content" - "archive_block") + RUN_ID,  # the same image, wherever it is read from
 )
 def push_image(
     image: LockedImage,
@@ -62,16 +61,17 @@ def push_image(
     access: RegistryAccess,
     target: TargetSettings,
     *,
+    archive_block: str | None = None,
     direct: bool = False,
     force: bool = False,
 ) -> PushedImage:
-    """Send one image to each of its names, from `content`: the path of a bundle or of a store.
+    """Send one image to each of its names, from `content`: the path of a store, or a bundle as `open_bundle` takes it.
 
     With `direct` only manifests come from there, blobs from the image's own registry. `force` sends all of it,
     whatever the target says it has.
     """
     registry, names = _destination(image, access, target)
-    reference, source = ImageReference.parse(image.reference), open_content(content)
+    reference, source = ImageReference.parse(image.reference), open_content(content, archive_block)
     send = partial(push_content, source, image.content)
     if direct:
         registry_of = connect(access).source(reference.registry, reference.repository)
@@ -94,12 +94,18 @@ def push_image(
 
 
 def push_images(
-    lock: BundleLock, content: str, access: RegistryAccess, target: TargetSettings, *, direct: bool = False
+    lock: BundleLock,
+    content: str,
+    access: RegistryAccess,
+    target: TargetSettings,
+    *,
+    archive_block: str | None = None,
+    direct: bool = False,
 ) -> list[PushedImage]:
     """Push every image of the lock, each as a task of its own; raises `IncompleteError` naming all that failed."""
-    open_content(content)  # before the tasks, which share it
+    open_content(content, archive_block)  # before the tasks, which share it
     known_blobs(target)  # likewise
-    inputs = _Inputs(content, access, target, direct)
+    inputs = _Inputs(content, access, target, archive_block, direct)
     images = lock.largest_first()
     settled = _push(images, inputs)
     # A result taken over from an earlier attempt proves nothing about the registry as it is now.
@@ -119,6 +125,7 @@ def mend_target(
     access: RegistryAccess,
     target: TargetSettings,
     *,
+    archive_block: str | None = None,
     direct: bool = False,
 ) -> DeliveryReceipt:
     """Send again what validation found incomplete at the target, and validate once more; else the receipt as it is."""
@@ -126,7 +133,7 @@ def mend_target(
     if not broken:
         return receipt
     narrate(f"{target.registry} does not have all of {len(broken)} images: sending them again", warn=True)
-    _push(broken, _Inputs(content, access, target, direct), force=True)
+    _push(broken, _Inputs(content, access, target, archive_block, direct), force=True)
     return validate_target(as_is(lock), access, target, deep=receipt.deep)
 
 
@@ -136,6 +143,7 @@ class _Inputs(NamedTuple):
     content: str
     access: RegistryAccess
     target: TargetSettings
+    archive_block: str | None
     direct: bool
 
 

@@ -11,7 +11,8 @@ from itertools import takewhile
 from edgelift.bundle.container import Container, Span
 from edgelift.bundle.file_digest import FileDigest
 from edgelift.bundle.seek_table import Closing, Frame
-from edgelift.bundle.seekable import SeekableFile, content_checksum, decode, frame_header, raw_blocks
+from edgelift.bundle.seekable import content_checksum, decode, frame_header, raw_blocks
+from edgelift.bundle.seekable_file import SeekableFile
 from edgelift.errors import BundleError, IntegrityError
 
 
@@ -29,8 +30,7 @@ class FrameCheck:
     def contents(self) -> Iterator[memoryview]:
         """The tar that the frames hold; raises `IntegrityError` at the first that is damaged."""
         spans = self._container.frames()
-        for frame in takewhile(lambda frame: frame.size, self._file.table):
-            stored = self._file.stored(frame)
+        for frame, stored in takewhile(lambda each: each[0].size, self._file.stored_frames()):
             self._pass_on(stored)
             self._end += frame.stored_size
             pieces = self._raw_blocks(frame, stored, next(spans, None))
@@ -44,7 +44,7 @@ class FrameCheck:
     def finish(self, file_size: int) -> None:
         """Raises `BundleError` where a frame has another form, `IntegrityError` where the file ends wrongly."""
         expected = self._closing.to_bytes()
-        is_sealed = file_size - self._end == len(expected) and self._file.read_at(self._end, len(expected)) == expected
+        is_sealed = file_size - self._end == len(expected) and self._read_end(len(expected)) == expected
         self._pass_on(expected)
         if self._oddity is not None:
             raise BundleError(
@@ -57,6 +57,9 @@ class FrameCheck:
                 f"{self._file.name} is damaged: at byte {self._end}, after its frames, is not their seal and table",
                 hint="copy or assemble the bundle again",
             )
+
+    def _read_end(self, size: int) -> bytes:
+        return self._file.source.read_at(self._end, size)
 
     def _raw_blocks(self, frame: Frame, stored: bytes, span: Span | None) -> list[memoryview] | None:
         """The content of a frame of raw blocks; None where it is another one, be it as it should or not."""

@@ -8,6 +8,7 @@ import typer
 
 from edgelift.bundle.file_digest import FileDigest
 from edgelift.bundle.reader import BundleReader
+from edgelift.bundle.stream import open_for_lock, reassemble_bundle
 from edgelift.bundle.summary import summarise
 from edgelift.bundle.verify import verify_bundle
 from edgelift.cli import options
@@ -119,13 +120,13 @@ def plan(
         tell(f"lock: {output}")
 
 
-def inspect(
-    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A content bundle, NAME.tar.zst.")],
-    as_json: options.Json = False,
-) -> None:
+def inspect(bundle: options.Bundle, as_json: options.Json = False) -> None:
     """Show what a bundle holds, without unpacking it."""
-    with BundleReader.open(bundle) as reader:
-        document = {"file": str(bundle), "file_size": reader.size, **summarise(reader.lock)}
+    with open_for_lock(bundle) as opened:
+        is_seekable = isinstance(opened, BundleReader)
+        document = {"file": bundle, "file_size": opened.size, "seekable": is_seekable, **summarise(opened.lock)}
+    if not is_seekable:
+        tell(f"warning: {bundle} has no seek table, so it cannot be pushed or served: see edgelift reassemble --help")
     if as_json:
         say_json(document)
         return
@@ -134,17 +135,26 @@ def inspect(
         say(f"profile {profile['name']} {profile['version']} ({profile['type']}, {profile['packs']} packs)")
 
 
-def verify(
-    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A content bundle, NAME.tar.zst.")],
-    as_json: options.Json = False,
-) -> None:
+def verify(bundle: options.Bundle, as_json: options.Json = False) -> None:
     """Read a whole bundle and check every byte of it: container, lock, manifests, blobs."""
     with FileDigest() as digest:
         outcome = verify_bundle(bundle, digest=digest)
     if as_json:
-        say_json({"file": str(bundle), "verdict": "ok", "digest": digest.value(), "size": outcome.file_size})
+        say_json({"file": bundle, "verdict": "ok", "digest": digest.value(), "size": outcome.file_size})
         return
     say(f"{bundle}: ok, {outcome.members} members, {format_size(outcome.file_size)}, {digest.value()}")
+
+
+def reassemble(
+    bundle: options.Bundle,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="NEW.tar.zst", help="Write the bundle here.")],
+) -> None:
+    """Make a bundle that another tool has compressed again what it was: with a seek table, and its own digest.
+
+    Example: edgelift reassemble recompressed.tar.zst --output site-7.tar.zst
+    """
+    summary = reassemble_bundle(bundle, output)
+    say(f"{summary.path}: {summary.images} images, {format_size(summary.size)}")
 
 
 def _print_resolution(document: dict[str, Any]) -> None:

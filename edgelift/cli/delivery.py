@@ -10,6 +10,8 @@ import typer
 from edgelift.access import open_registries
 from edgelift.bundle.lock import BundleLock
 from edgelift.bundle.reader import BundleReader
+from edgelift.bundle.source import is_object
+from edgelift.bundle.stream import open_for_lock
 from edgelift.cli import options
 from edgelift.cli.console import say_json, set_verbosity, tell
 from edgelift.cli.receipt import show_receipt
@@ -28,7 +30,8 @@ if TYPE_CHECKING:
 def validate(
     registry: options.RegistryOption,
     file: Annotated[
-        Path | None, typer.Option("--file", "-f", metavar="BUNDLE", help="Bundle that should be there.")
+        str | None,
+        typer.Option("--file", "-f", metavar="BUNDLE", help="Bundle that should be there: a path or s3://bucket/key."),
     ] = None,
     lock: Annotated[Path | None, typer.Option(metavar="L.json", help="Lock that should be there.")] = None,
     maps: options.Maps = [],  # noqa: B006 - typer copies it
@@ -95,7 +98,10 @@ def _tell_progress(images: int, quiet: bool) -> Callable[[Proof], None]:
 
 def serve(
     content: Annotated[
-        Path | None, typer.Argument(metavar="BUNDLE|STORE", help="A bundle, or a working store, to serve read-only.")
+        str | None,
+        typer.Argument(
+            metavar="BUNDLE|STORE", help="A bundle (NAME.tar.zst or s3://bucket/key), or a store, to serve read-only."
+        ),
     ] = None,
     writable: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Serve this directory as a registry that takes pushes.")
@@ -119,23 +125,23 @@ def serve(
 
 
 @contextmanager
-def _served(content: Path | None, writable: Path | None) -> Iterator["RegistryContent"]:
+def _served(content: str | None, writable: Path | None) -> Iterator["RegistryContent"]:
     from edgelift.serve.directory import DirectoryContent  # noqa: PLC0415 - loads a web server
     from edgelift.serve.pinned import BundleContent, StoreContent  # noqa: PLC0415
 
     if writable is not None:
         yield DirectoryContent(writable)
-    elif content is not None and content.is_dir():
-        yield StoreContent(LocalStore(content))
+    elif content is not None and not is_object(content) and Path(content).is_dir():
+        yield StoreContent(LocalStore(Path(content)))
     elif content is not None:
         with BundleReader.open(content) as reader:
             yield BundleContent(reader)
 
 
-def _read_lock(file: Path | None, lock: Path | None) -> BundleLock:
+def _read_lock(file: str | None, lock: Path | None) -> BundleLock:
     if lock is not None and file is None:
         return BundleLock.from_json(read_document(lock), str(lock))
     if file is not None and lock is None:
-        with BundleReader.open(file) as reader:
-            return reader.lock
+        with open_for_lock(file) as opened:
+            return opened.lock
     raise ConfigurationError("name either --file BUNDLE or --lock L.json")

@@ -94,7 +94,7 @@ def plan_delivery(
     return Planned(plan.lock, tuple(errors), tuple(warnings), plan.postponed, plan.budgets)
 
 
-def rehearse_push(bundle: Path, target: TargetSettings, access: RegistryAccess) -> Rehearsal:
+def rehearse_push(bundle: str, target: TargetSettings, access: RegistryAccess) -> Rehearsal:
     """What a push of `bundle` would do, and what stands in its way; sends no content."""
     place = Target.parse(target.registry, target.rules, docker_hub_aliases=target.docker_hub_aliases)
     with BundleReader.open(bundle) as reader, open_registries(access) as connections:

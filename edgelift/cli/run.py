@@ -103,7 +103,10 @@ def build(
 
 
 def push(
-    file: Annotated[Path, typer.Option("--file", "-f", metavar="BUNDLE", help="The bundle to push.")],
+    file: Annotated[
+        str,
+        typer.Option("--file", "-f", metavar="BUNDLE", help="The bundle to push: NAME.tar.zst or s3://bucket/key."),
+    ],
     registry: options.RegistryOption,
     maps: options.Maps = [],  # noqa: B006 - typer copies it
     hub_aliases: options.HubAliases = False,
@@ -161,7 +164,7 @@ def push(
     with running_api(quiet=quiet):
         from flows.push_bundle import push_bundle  # noqa: PLC0415 - loads Prefect
 
-        report = push_bundle(str(file), target, str(output), access, deep, _text(receipt))
+        report = push_bundle(file, target, str(output), access, deep, _text(receipt))
     if as_json:
         say_json(report.model_dump(mode="json"))
     else:
@@ -226,7 +229,7 @@ def up(
     tell(start_server(host, port, stop=stop))
 
 
-def _rehearse(bundle: Path, target: TargetSettings, access: RegistryAccess, *, as_json: bool) -> None:
+def _rehearse(bundle: str, target: TargetSettings, access: RegistryAccess, *, as_json: bool) -> None:
     rehearsal = rehearse_push(bundle, target, access)
     for warning in rehearsal.warnings:
         tell(f"warning: {warning}")
