@@ -15,6 +15,7 @@ Roots say who can fix it; each error says what was attempted, on what, what came
     │   └── RefusedError              it will never take this (media type, immutable tag, quota, size)
     ├── StoreError                    local disk or object store
     ├── BundleError                   a bundle that cannot be read, or is not one
+    │   └── UnseekableError           one without its seek table, which can be read from front to back only
     ├── IntegrityError                bytes that are not what their digest says
     │   └── SignatureError            a bundle or a lock that is not signed, or not by whom it has to be
     └── ManyError                     work on many things; every failure is named
@@ -137,6 +138,10 @@ class StoreError(EdgeliftError):
 
 class BundleError(EdgeliftError):
     """A file that is no bundle, or one that cannot be read."""
+
+
+class UnseekableError(BundleError):
+    """A bundle that has lost its seek table; `edgelift.bundle.stream` reads it from front to back."""
 
 
 class IntegrityError(EdgeliftError):

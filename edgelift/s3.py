@@ -37,6 +37,7 @@ _REFUSALS = {
     "IllegalLocationConstraintException": _REGION,
     "InvalidAccessKeyId": _KEYS,
     "InvalidBucketName": _BUCKET,
+    "InvalidRange": "the object is empty; check the name, or copy it there again",
     "InvalidToken": "get new keys: their session token is not valid",
     "NoSuchBucket": _BUCKET,
     "NoSuchKey": _MISSING,
@@ -101,8 +102,12 @@ def make_client(
             verify=False if insecure else str(ca_cert) if ca_cert else None,
             config=settings,
         )
-    except (BotoCoreError, ValueError) as error:
+    except BotoCoreError as error:
         raise ConfigurationError(f"these S3 settings cannot be used: {error}") from None
+    except ValueError:  # repeats the endpoint, which may have been given with keys in it
+        raise ConfigurationError(
+            "these S3 settings cannot be used: the endpoint is not a plain URL", hint="write it as https://host:port"
+        ) from None
 
 
 def host_of(endpoint: str | None) -> str:

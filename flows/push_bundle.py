@@ -26,22 +26,24 @@ def push_bundle(
     deep: bool = False,
     receipt: str | None = None,
     public_key: str | None = None,
+    archive_block: str | None = None,
 ) -> DeliveryReport:
     """Push one content bundle to a registry, then prove what arrived.
 
     Args:
-        bundle: Path of the bundle, NAME.tar.zst.
+        bundle: Path of the bundle, NAME.tar.zst, or s3://bucket/key.
         target: The registry that it is pushed to.
         output: Folder of the worker that the receipt and the site-side settings are written to.
         access: How to get into the registry.
         deep: Validate by reading every blob back.
         receipt: Path of the receipt, where it is not to be in the output folder.
         public_key: Path of the public key that the bundle is checked with; empty for EDGELIFT_PUBLIC_KEY.
+        archive_block: Name of the Bundle Archive block that has the keys to the bundle; empty for the worker's own.
     """
-    lock = open_lock(bundle, public_key)
+    lock = open_lock(bundle, public_key, archive_block)
     log_in(None, access, target)
     check_target(as_is(lock), access, target)
-    push_images(lock, bundle, access, target, public_key=public_key)
+    push_images(lock, bundle, access, target, public_key=public_key, archive_block=archive_block)
     proved = validate_target(as_is(lock), access, target, deep=deep)
-    proved = mend_target(proved, lock, bundle, access, target, public_key=public_key)
+    proved = mend_target(proved, lock, bundle, access, target, public_key=public_key, archive_block=archive_block)
     return report_delivery(as_is(lock), as_is(proved), target, output, receipt)

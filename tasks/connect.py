@@ -5,6 +5,7 @@ from pathlib import Path
 
 from prefect.runtime import flow_run
 
+from blocks.archive import BundleArchive
 from blocks.load import load_block
 from blocks.registry import load_registries
 from blocks.signing import SigningKey
@@ -12,6 +13,7 @@ from edgelift.access import Connections, default_store, find_public_key, read_pr
 from edgelift.bundle.reader import BundleReader
 from edgelift.bundle.signature import PrivateKey
 from edgelift.bundle.signed import check_bundle
+from edgelift.bundle.source import is_object
 from edgelift.delivery.target import Target
 from edgelift.oci.content import ContentReader
 from edgelift.oci.push import KnownBlobs
@@ -45,18 +47,19 @@ def bundle_path(name: str, output: str) -> Path:
     return path_of(output) / f"{name}.tar.zst"
 
 
-def open_bundle(path: str, public_key: str | None) -> BundleReader:
-    """The bundle at `path`, opened once for all tasks of an attempt.
+def open_bundle(bundle: str, public_key: str | None = None, archive_block: str | None = None) -> BundleReader:
+    """The bundle at a path, or in S3 at s3://bucket/key or in the block's archive; opened once for an attempt.
 
     Raises `SignatureError` where a public key is configured and the file is not signed with its private key.
     """
-    return _bundle(_attempt(), path_of(path), public_key)
+    return _bundle(_attempt(), bundle, public_key, archive_block)
 
 
-def open_content(path: str, public_key: str | None = None) -> ContentReader:
-    """What to push from: a bundle where `path` is a file (see `open_bundle`), else a store."""
-    place = path_of(path)
-    return open_store(path) if place.is_dir() else open_bundle(path, public_key)
+def open_content(place: str, public_key: str | None = None, archive_block: str | None = None) -> ContentReader:
+    """What to push from: a store where `place` is a folder, else a bundle (see `open_bundle`)."""
+    if archive_block is None and not is_object(place) and path_of(place).is_dir():
+        return open_store(place)
+    return open_bundle(place, public_key, archive_block)
 
 
 def private_key(signing: SigningSettings | None) -> PrivateKey | None:
@@ -89,12 +92,23 @@ def _store(attempt: str, path: Path) -> LocalStore:  # noqa: ARG001 - part of th
 
 
 @lru_cache(maxsize=2)
-def _bundle(attempt: str, path: Path, public_key: str | None) -> BundleReader:  # noqa: ARG001 - part of the key only
-    bundle, key = BundleReader.open(path), find_public_key(optional_path(public_key))
+def _bundle(
+    attempt: str,  # noqa: ARG001 - part of the key only
+    bundle: str,
+    public_key: str | None,
+    archive_block: str | None,
+) -> BundleReader:
+    opened, key = _open_bundle(bundle, archive_block), find_public_key(optional_path(public_key))
     if key is not None:
-        check_bundle(bundle, key, progress=narrate_progress(f"checking the signature of {path}", bundle.size))
-        narrate(f"{path} is signed: {key.name}")
-    return bundle
+        check_bundle(opened, key, progress=narrate_progress(f"checking the signature of {bundle}", opened.size))
+        narrate(f"{bundle} is signed: {key.name}")
+    return opened
+
+
+def _open_bundle(bundle: str, archive_block: str | None) -> BundleReader:
+    if archive_block is not None:
+        return BundleReader.of(load_block(BundleArchive, archive_block).get_client().open(bundle))
+    return BundleReader.open(bundle if is_object(bundle) else path_of(bundle))
 
 
 @lru_cache(maxsize=2)

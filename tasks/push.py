@@ -38,9 +38,9 @@ class PushedImage(BaseModel):
 
 
 @task(name="open bundle", task_run_name="open {bundle}", cache_policy=NO_CACHE, persist_result=False)
-def open_lock(bundle: str, public_key: str | None = None) -> BundleLock:
+def open_lock(bundle: str, public_key: str | None = None, archive_block: str | None = None) -> BundleLock:
     """The lock inside a bundle, whose signature is right where a public key is configured; see `open_bundle`."""
-    lock = open_bundle(bundle, public_key).lock
+    lock = open_bundle(bundle, public_key, archive_block).lock
     narrate(f"opened {bundle}: {len(lock.images)} images, {format_size(lock.unique_size)}")
     return lock
 
@@ -53,7 +53,7 @@ def open_lock(bundle: str, public_key: str | None = None) -> BundleLock:
     retry_jitter_factor=0.5,
     retry_condition_fn=is_retryable,
     persist_result=True,
-    cache_policy=(INPUTS - "content") + RUN_ID,  # the same image, wherever it is read from
+    cache_policy=(INPUTS - "content" - "archive_block") + RUN_ID,  # the same image, wherever it is read from
 )
 def push_image(
     image: LockedImage,
@@ -62,16 +62,17 @@ def push_image(
     target: TargetSettings,
     *,
     public_key: str | None = None,
+    archive_block: str | None = None,
     direct: bool = False,
     force: bool = False,
 ) -> PushedImage:
-    """Send one image to each of its names, from `content`: the path of a bundle, checked with `public_key`, or a store.
+    """Send one image to each of its names, from `content`: the path of a store, or a bundle as `open_bundle` takes it.
 
     With `direct` only manifests come from there, blobs from the image's own registry. `force` sends all of it,
     whatever the target says it has.
     """
     registry, names = _destination(image, access, target)
-    reference, source = ImageReference.parse(image.reference), open_content(content, public_key)
+    reference, source = ImageReference.parse(image.reference), open_content(content, public_key, archive_block)
     send = partial(push_content, source, image.content)
     if direct:
         registry_of = connect(access).source(reference.registry, reference.repository)
@@ -100,12 +101,13 @@ def push_images(
     target: TargetSettings,
     *,
     public_key: str | None = None,
+    archive_block: str | None = None,
     direct: bool = False,
 ) -> list[PushedImage]:
     """Push every image of the lock, each as a task of its own; raises `IncompleteError` naming all that failed."""
-    open_content(content, public_key)  # before the tasks, which share it
+    open_content(content, public_key, archive_block)  # before the tasks, which share it
     known_blobs(target)  # likewise
-    inputs = _Inputs(content, access, target, public_key, direct)
+    inputs = _Inputs(content, access, target, public_key, archive_block, direct)
     images = lock.largest_first()
     settled = _push(images, inputs)
     # A result taken over from an earlier attempt proves nothing about the registry as it is now.
@@ -126,6 +128,7 @@ def mend_target(
     target: TargetSettings,
     *,
     public_key: str | None = None,
+    archive_block: str | None = None,
     direct: bool = False,
 ) -> DeliveryReceipt:
     """Send again what validation found incomplete at the target, and validate once more; else the receipt as it is."""
@@ -133,7 +136,7 @@ def mend_target(
     if not broken:
         return receipt
     narrate(f"{target.registry} does not have all of {len(broken)} images: sending them again", warn=True)
-    _push(broken, _Inputs(content, access, target, public_key, direct), force=True)
+    _push(broken, _Inputs(content, access, target, public_key, archive_block, direct), force=True)
     return validate_target(as_is(lock), access, target, deep=receipt.deep)
 
 
@@ -144,6 +147,7 @@ class _Inputs(NamedTuple):
     access: RegistryAccess
     target: TargetSettings
     public_key: str | None
+    archive_block: str | None
     direct: bool
 
 

@@ -25,6 +25,7 @@ from edgelift.errors import ConfigurationError, MalformedReferenceError, StoreEr
 from edgelift.oci.content import CHUNK
 from edgelift.oci.digest import Digest
 from edgelift.s3 import code_of, host_of, make_client, s3_errors, status_of
+from edgelift.s3_object import S3Object
 from edgelift.store.disk import disk_errors
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 MIN_PART, MAX_PART, MAX_PARTS = 5 * 2**20, 5 * 2**30, 10_000  # AWS, "Amazon S3 multipart upload limits"
 PARALLEL_PARTS = 4
+_CONNECTIONS = 32  # kept, at most
 _DIGEST = "edgelift-digest"
 _READ_ATTEMPTS = 6  # in a row without one new byte
 _log = logging.getLogger(__name__)
@@ -93,7 +95,7 @@ class S3Archive:
             secret_key=secret_key,
             ca_cert=ca_cert,
             insecure=insecure,
-            connections=PARALLEL_PARTS,
+            connections=_CONNECTIONS,
         )
 
     def store(
@@ -126,6 +128,14 @@ class S3Archive:
             chunks = self._read(key, head["ETag"], head["ContentLength"])
             size = write_verified(destination, chunks, digest=expected, source=url, progress=progress)
         return ArchivedBundle(url=url, size=size, digest=expected)
+
+    def open(self, name: str) -> S3Object:
+        """Open what is kept under `name`, or at the URL that `store` gave, for reading in place: see `BundleReader.of`.
+
+        Raises `StoreError` where it is not there or the server fails.
+        """
+        key = self._prefix + check_name(name.removeprefix(self._url(self._prefix)))
+        return S3Object(self._client, self._place, self._bucket, key)
 
     def _url(self, key: str) -> str:
         return f"s3://{self._bucket}/{key}"

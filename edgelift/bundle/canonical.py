@@ -15,7 +15,8 @@ from typing import NamedTuple
 from edgelift.bundle.container import Container, Span
 from edgelift.bundle.file_digest import FileDigest
 from edgelift.bundle.seek_table import Closing, Frame
-from edgelift.bundle.seekable import SeekableFile, content_checksum, decode, frame_header, raw_blocks
+from edgelift.bundle.seekable import content_checksum, decode, frame_header, raw_blocks
+from edgelift.bundle.seekable_file import SeekableFile
 from edgelift.errors import BundleError, IntegrityError
 
 _THREADS = min(4, os.cpu_count() or 1)
@@ -49,7 +50,7 @@ class FrameCheck:
     def finish(self, file_size: int) -> None:
         """Raises `BundleError` where a frame has another form, `IntegrityError` where the file ends wrongly."""
         expected = self._closing.to_bytes()
-        is_sealed = file_size - self._end == len(expected) and self._file.read_at(self._end, len(expected)) == expected
+        is_sealed = file_size - self._end == len(expected) and self._read_end(len(expected)) == expected
         self._pass_on(expected)
         if self._oddity is not None:
             raise BundleError(
@@ -66,18 +67,20 @@ class FrameCheck:
     def _checked_ahead(self, pool: ThreadPoolExecutor) -> Iterator["_Checked"]:
         """The frames in their order, though several are looked at together."""
         spans, waiting = self._container.frames(), deque[Future[_Checked]]()
-        for frame in takewhile(lambda frame: frame.size, self._file.table):
-            waiting.append(pool.submit(self._check, frame, next(spans, None)))
+        for frame, stored in takewhile(lambda each: each[0].size, self._file.stored_frames()):
+            waiting.append(pool.submit(self._check, frame, stored, next(spans, None)))
             if len(waiting) > _AHEAD:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
 
-    def _check(self, frame: Frame, span: Span | None) -> "_Checked":
-        stored = self._file.stored(frame)
+    def _check(self, frame: Frame, stored: bytes, span: Span | None) -> "_Checked":
         blocks, oddity = _judge(frame, stored, span)
         pieces = [self._decode(frame, stored)] if blocks is None else blocks
         return _Checked(stored, frame.size, pieces, content_checksum(pieces), blocks is not None, oddity)
+
+    def _read_end(self, size: int) -> bytes:
+        return self._file.source.read_at(self._end, size)
 
     def _decode(self, frame: Frame, stored: bytes) -> memoryview:
         try:

@@ -5,25 +5,30 @@ RFC 8878 §3.1: a frame is a header and blocks, each of which says how long it i
 
 from edgelift.bundle.seek_table import TABLE_MAGIC, ReadAt
 from edgelift.bundle.seekable import MAGIC
-from edgelift.errors import BundleError
+from edgelift.bundle.source import ByteSource
+from edgelift.errors import BundleError, UnseekableError
 
-_REASSEMBLE = (
-    "build or assemble it again; reading a bundle without its seek table from front to back is not offered yet"
-)
+_REASSEMBLE = "get the original, or make it again with `edgelift reassemble`"
 _COPY = "copy it again, or verify the file against the size and digest it was made with"
-_LARGEST_HEADER = 18  # bytes
-_RLE, _RESERVED = 1, 3  # types of block
+_RLE = 1  # a type of block
+_LOOKS_FROM_AFAR = 32  # each is a request
 
 
 class _CutShortError(Exception):
     """A frame goes on past the end of the file."""
 
 
-def explain_missing_table(name: str, read_at: ReadAt, file_size: int) -> BundleError:
+class _TooFarError(Exception):
+    """To find out would take too many requests."""
+
+
+def explain_missing_table(source: ByteSource) -> BundleError:
     """What is wrong with such a file."""
+    name, file_size = source.name, source.size
     if file_size == 0:
         return BundleError(f"{name} is empty", hint=_COPY)
     start, magic = 0, b""
+    read_at = _bounded(source.read_at) if source.is_remote else source.read_at
     try:
         while start < file_size:
             found = read_at(start, min(4, file_size - start))
@@ -33,12 +38,28 @@ def explain_missing_table(name: str, read_at: ReadAt, file_size: int) -> BundleE
             start = _frame_end(read_at, start, file_size, is_skippable=_is_skippable(magic))
     except _CutShortError:
         return BundleError(f"{name} is cut short: its last frame begins at byte {start} and has no end", hint=_COPY)
+    except _TooFarError:
+        return UnseekableError(
+            f"{name} has no seek table: it was compressed again by another tool, or cut short", hint=_REASSEMBLE
+        )
     if magic == TABLE_MAGIC:
         return BundleError(f"{name} ends with a seek table that is damaged", hint=_COPY)
-    return BundleError(
+    return UnseekableError(
         f"{name} has no seek table: it was compressed again by another tool, or cut between two frames",
         hint=_REASSEMBLE,
     )
+
+
+def _bounded(read_at: ReadAt) -> ReadAt:
+    """`read_at` that raises `_TooFarError` in the end."""
+    looks = iter(range(_LOOKS_FROM_AFAR))
+
+    def look(offset: int, length: int) -> bytes:
+        if next(looks, None) is None:
+            raise _TooFarError
+        return read_at(offset, length)
+
+    return look
 
 
 def _stray(name: str, start: int, *, after: bytes) -> BundleError:

@@ -1,43 +1,29 @@
 """Read a bundle: its lock, and any of its content by descriptor.
 
 A bundle may come from anyone, and of its tar nothing is believed: the lock says which members there are, and every
-header must be to the byte the one that the writer makes of it. No other name, type, link or size can stand there.
+header must be to the byte the one that the writer makes of it. No other name, type, link or size can stand there. In a
+file all headers are looked at when it is opened; from afar, where each look is a request, that of a blob is read
+together with the blob, before anything of it is given out.
 """
 
 import hashlib
-import os
-import re
-import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Self
 
-from edgelift.bundle.container import (
-    DOCUMENTS,
-    LOCK,
-    LOCK_LIMIT,
-    LOCK_SIGNATURE,
-    SIGNATURE_SIZES,
-    Blob,
-    Container,
-    Member,
-    tar_header,
-)
+from edgelift.bundle.container import Blob, Container, Member
 from edgelift.bundle.definition import BundleDefinition
 from edgelift.bundle.diagnosis import explain_missing_table
-from edgelift.bundle.lock import BundleLock
+from edgelift.bundle.front import NOT_OURS, Front, check_header, compare_header, read_front
 from edgelift.bundle.seek_table import SeekTable
-from edgelift.bundle.seekable import SeekableFile
-from edgelift.errors import BundleError, ConfigurationError, IntegrityError
+from edgelift.bundle.seekable import split
+from edgelift.bundle.seekable_file import SeekableFile
+from edgelift.bundle.source import ByteSource, open_source
+from edgelift.errors import BundleError, IntegrityError
 from edgelift.oci.content import CHUNK
 from edgelift.oci.descriptor import Descriptor
 from edgelift.oci.digest import Digest
-
-_NOT_OURS = "it was not assembled by edgelift, or changed since: get the bundle again from where it was built"
-_NAME_FIELD = 100  # bytes
-_SIZE_FIELD = slice(124, 136)
-_SIZE = re.compile(rb"[0-7]{11}\0")
 
 
 class BundleReader:
@@ -46,32 +32,41 @@ class BundleReader:
     All is read from the one file that `open` looked at, also where another takes its name meanwhile.
     """
 
-    def __init__(self, file: "_OpenFile", tar: SeekableFile, documents: "_Documents", container: Container) -> None:
+    def __init__(self, source: ByteSource, tar: SeekableFile, front: Front) -> None:
         """Use `open`."""
-        self.path = file.path
-        self.size = file.size
+        self.name = source.name
+        self.size = source.size
         self.tar = tar
-        self.lock = documents.lock
-        self.lock_signature = documents.signature
-        self.container = container
-        self._file = file
-        self._blobs = {blob.descriptor.digest: blob for blob in container.blobs}
+        self.front = front
+        self.lock = front.lock
+        self.lock_signature = front.signature
+        self.container = front.container
+        self._source = source
+        self._blobs = {blob.descriptor.digest: blob for blob in front.container.blobs}
+        self._checked = set[Digest]()  # those whose headers have been seen to be right
 
     @classmethod
-    def open(cls, path: Path) -> Self:
-        """Open the bundle at `path`, looking at its lock and at every header, but at no blob.
+    def open(cls, place: Path | str) -> Self:
+        """Open the bundle at `place`, a path or s3://bucket/key, looking at its lock and its headers, but at no blob.
 
         Raises `BundleError` where it is no bundle, is cut short, was compressed again by another tool or holds anything
-        but what its lock says, and `IntegrityError` where it is damaged.
+        but what its lock says, `IntegrityError` where it is damaged, and `StoreError` where S3 fails.
         """
-        file = _OpenFile(path)
+        return cls.of(open_source(place))
+
+    @classmethod
+    def of(cls, source: ByteSource) -> Self:
+        """As `open`, of what `source` gives, which is closed with the bundle."""
         try:
-            tar = SeekableFile(str(path), file.read_at, _seek_table(file))
-            documents = _read_documents(tar)
-            return cls(file, tar, documents, _container(tar, documents))
+            tar = SeekableFile(source, _seek_table(source))
+            bundle = cls(source, tar, read_front(tar))
+            if not source.is_remote:
+                bundle._check_headers()
+            _check_size(tar, bundle.container)
         except BaseException:
-            file.close()
+            source.close()
             raise
+        return bundle
 
     @property
     def definition(self) -> BundleDefinition:
@@ -102,21 +97,26 @@ class BundleReader:
         blob = self._blob(descriptor)
         if not 0 <= start <= stop <= blob.size:
             raise BundleError(f"{descriptor.digest} has no bytes {start} to {stop}, only {blob.size}")
-        return self.tar.read(blob.offset + start, blob.offset + stop)
+        return self._content(blob, start, stop)
 
     def file_digest(self, *, progress: Callable[[int], None] | None = None) -> Digest:
         """The sha256 of the whole file; `progress` takes the bytes that have just been hashed."""
         hasher = hashlib.sha256()
-        for start in range(0, self.size, CHUNK):
-            chunk = self._file.read_at(start, min(CHUNK, self.size - start))
-            hasher.update(chunk)
-            if progress is not None:
-                progress(len(chunk))
+        with self._source.passage(0, self.size) as read_at:
+            for start in range(0, self.size, CHUNK):
+                chunk = read_at(start, min(CHUNK, self.size - start))
+                hasher.update(chunk)
+                if progress is not None:
+                    progress(len(chunk))
         return Digest(f"sha256:{hasher.hexdigest()}")
+
+    def read_beside(self, suffix: str, limit: int) -> bytes | None:
+        """Up to `limit` bytes of the file of this one's name and `suffix`; None where there is none."""
+        return self._source.read_beside(suffix, limit)
 
     def close(self) -> None:
         """Close the file, once nothing reads from it any more."""
-        self._file.close()
+        self._source.close()
 
     def __enter__(self) -> Self:
         return self
@@ -129,146 +129,64 @@ class BundleReader:
     def _blob(self, descriptor: Descriptor) -> Blob:
         if not self.exists(descriptor):
             raise BundleError(
-                f"{self.path} does not hold {descriptor.digest} with {descriptor.size:,} bytes",
+                f"{self.name} does not hold {descriptor.digest} with {descriptor.size:,} bytes",
                 hint="`edgelift inspect` lists what it holds",
             )
         return self._blobs[descriptor.digest]
 
     def _verified(self, blob: Blob) -> Iterator[bytes]:
         hasher, held = blob.descriptor.digest.hasher(), b""
-        for chunk in self.tar.read(blob.offset, blob.end):
+        for chunk in self._content(blob, 0, blob.size):
             hasher.update(chunk)
             if held:
                 yield held
             held = chunk
         if hasher.hexdigest() != blob.descriptor.digest.hex:
             raise IntegrityError(
-                f"{self.path} is damaged: the content of {blob.name} is not what its name says",
+                f"{self.name} is damaged: the content of {blob.name} is not what its name says",
                 hint="`edgelift verify` checks the whole file; copy or assemble the bundle again",
             )
         if held:
             yield held
 
+    def _content(self, blob: Blob, start: int, stop: int) -> Iterator[bytes]:
+        """Bytes `start` to `stop` of the content, none before the blob's header has been seen to be right."""
+        if blob.descriptor.digest not in self._checked:
+            if start == 0:
+                return self._content_after_header(blob, stop)
+            self._check_header(blob)
+        return self.tar.read(blob.offset + start, blob.offset + stop)
 
-class _OpenFile:
-    """A regular file, open for reading at any place."""
+    def _content_after_header(self, blob: Blob, stop: int) -> Iterator[bytes]:
+        """The content up to `stop`, read in one passage with the header before it."""
+        size = len(blob.header)
+        parts = split(self.tar.read(blob.offset - size, blob.offset + stop), (size, stop))
+        compare_header(self.name, blob, b"".join(next(parts)))
+        self._checked.add(blob.descriptor.digest)
+        yield from map(bytes, next(parts))
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        try:
-            self._number = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a pipe must not block us
-            found = os.fstat(self._number)
-        except OSError as error:
-            raise BundleError(f"cannot open {path}: {error.strerror}") from None
-        self.size = found.st_size
-        if not stat.S_ISREG(found.st_mode):
-            self.close()
-            raise BundleError(f"{path} is not a file", hint="a bundle is the .tar.zst that build made")
+    def _check_headers(self) -> None:
+        for blob in self.container.blobs:
+            self._check_header(blob)
 
-    def read_at(self, offset: int, length: int) -> bytes:
-        """Exactly `length` bytes from `offset` on; raises `BundleError` where they cannot be read."""
-        try:
-            data = os.pread(self._number, length, offset)
-        except OSError as error:
-            raise BundleError(f"cannot read {self.path}: {error.strerror}") from None
-        if len(data) != length:
-            raise BundleError(f"{self.path} became shorter while it was read")
-        return data
-
-    def close(self) -> None:
-        """Close the file; closing it twice does nothing."""
-        number, self._number = self._number, -1
-        if number >= 0:
-            os.close(number)
+    def _check_header(self, blob: Blob) -> None:
+        check_header(self.tar, blob)
+        self._checked.add(blob.descriptor.digest)
 
 
-def _seek_table(file: _OpenFile) -> SeekTable:
+def _seek_table(source: ByteSource) -> SeekTable:
     try:
-        table = SeekTable.read(file.read_at, file.size)
+        table = SeekTable.read(source.read_at, source.size)
     except BundleError as error:
-        raise BundleError(f"{file.path} is damaged: {error.message}", hint=_NOT_OURS) from None
+        raise BundleError(f"{source.name} is damaged: {error.message}", hint=NOT_OURS) from None
     if table is None:
-        raise explain_missing_table(str(file.path), file.read_at, file.size)
+        raise explain_missing_table(source)
     return table
 
 
-class _Documents(NamedTuple):
-    """The lock, its signature where there is one, and the size of each member that stands before the blobs."""
-
-    lock: BundleLock
-    signature: bytes | None
-    sizes: dict[str, int]
-
-
-def _read_documents(tar: SeekableFile) -> _Documents:
-    documents, position = dict[str, Member](), 0
-    for name in DOCUMENTS:
-        documents[name] = member = _read_member(tar, name, position)
-        position = member.end + len(member.padding)
-    lock, signature = _read_lock(tar, documents[LOCK]), None
-    if _name_at(tar, position) == LOCK_SIGNATURE.encode():
-        documents[LOCK_SIGNATURE] = member = _read_member(tar, LOCK_SIGNATURE, position)
-        signature = _read_signature(tar, member)
-    return _Documents(lock, signature, {name: member.size for name, member in documents.items()})
-
-
-def _read_member(tar: SeekableFile, name: str, position: int) -> Member:
-    """The member `name`, whose header is at `position`, with the size that this says."""
-    offset = position + len(tar_header(name, 0))
-    field = b"".join(tar.read(position, offset))[_SIZE_FIELD]
-    member = Member(name, int(field[:-1], 8) if _SIZE.fullmatch(field) else 0, offset)
-    _check_header(tar, member)
-    return member
-
-
-def _name_at(tar: SeekableFile, position: int) -> bytes:
-    """The name field of the header at `position`, which may be the end of the tar."""
-    return b"".join(tar.read(position, position + _NAME_FIELD)).rstrip(b"\0")
-
-
-def _read_signature(tar: SeekableFile, member: Member) -> bytes:
-    if member.size not in SIGNATURE_SIZES:
-        raise BundleError(f"{tar.name} has a signature of {member.size:,} bytes, which no key makes", hint=_NOT_OURS)
-    return b"".join(tar.read(member.offset, member.end))
-
-
-def _read_lock(tar: SeekableFile, member: Member) -> BundleLock:
-    if member.size > LOCK_LIMIT:
-        raise BundleError(f"{tar.name} has a lock of {member.size:,} bytes, which is absurd", hint=_NOT_OURS)
-    raw = b"".join(tar.read(member.offset, member.end))
-    try:
-        lock = BundleLock.from_json(raw, f"{LOCK} in {tar.name}")
-        if lock.to_json() == raw:
-            return lock
-    except ConfigurationError as error:
-        raise BundleError(error.message, hint="a newer edgelift may read it") from None
-    raise BundleError(f"{tar.name} has a lock in another form than edgelift writes", hint=_NOT_OURS)
-
-
-def _container(tar: SeekableFile, documents: _Documents) -> Container:
-    """The container of the lock, seen to be what the tar's headers say."""
-    try:
-        container = Container.of(documents.lock, documents.sizes)
-    except BundleError as error:
-        raise BundleError(f"{tar.name} cannot be read: {error.message}", hint=_NOT_OURS) from None
-    for member in container.members:
-        _check_header(tar, member)
+def _check_size(tar: SeekableFile, container: Container) -> None:
     if container.size != tar.table.content_size:
         raise BundleError(
             f"{tar.name} holds {tar.table.content_size:,} bytes of tar where its lock gives {container.size:,}",
-            hint=_NOT_OURS,
-        )
-    return container
-
-
-def _check_header(tar: SeekableFile, member: Member) -> None:
-    expected = member.header
-    start = member.offset - len(expected)
-    found = b"".join(tar.read(start, member.offset))
-    if found != expected:
-        name = found[:_NAME_FIELD].rstrip(b"\0")
-        raise BundleError(
-            f"{tar.name} has another header where that of {member.name} should be, at byte {start} of its tar: "
-            f"its name field is {name!r}",
-            hint=_NOT_OURS,
+            hint=NOT_OURS,
         )

@@ -17,7 +17,7 @@ def first_difference(path: Path, *, progress: Progress | None = None) -> int | N
         position = 0
         _, parts = lay_out_bundle(bundle.lock, bundle, lock_signature=bundle.lock_signature, progress=progress)
         for part in parts:
-            there = bundle.tar.read_at(position, min(len(part), bundle.size - position))
+            there = bundle.tar.source.read_at(position, min(len(part), bundle.size - position))
             if there != part:
                 return position + _common(there, bytes(part))
             position += len(part)

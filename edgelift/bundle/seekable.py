@@ -1,4 +1,4 @@
-"""Frames of zstd's seekable format, made and read; the only module that knows zstandard and xxhash.
+"""Frames of zstd's seekable format, made and decoded; the only module that knows zstandard and xxhash.
 
 Two kinds are made (RFC 8878): compressed frames, and frames of raw blocks for content that is compressed already.
 Both carry their content's size and XXH64. Nothing here knows what the content is.
@@ -8,28 +8,27 @@ import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import lru_cache
-from typing import NamedTuple
+from typing import IO, NamedTuple, cast
 
 import xxhash
 import zstandard
 
 from edgelift.bundle.definition import COMPRESSION_LEVEL
-from edgelift.bundle.seek_table import Closing, Frame, ReadAt, SeekTable
-from edgelift.errors import BundleError, IntegrityError
+from edgelift.bundle.seek_table import Closing, Frame
+from edgelift.errors import IntegrityError
 
 MAGIC = b"\x28\xb5\x2f\xfd"
 
 # Four bytes of content size, a checksum, no dictionary; a window of 128 KiB, so that any decoder streams a frame in
 # little memory (one segment would make it keep all 8 MiB).
 _RAW_START = MAGIC + b"\x84\x38"
-_RAW_HEADER = len(_RAW_START) + 4
-_BLOCK = 128 * 1024  # bytes, the most a block may hold (RFC 8878 §3.1.1.2.4)
+RAW_HEADER = len(_RAW_START) + 4
+BLOCK = 128 * 1024  # bytes, the most a block may hold (RFC 8878 §3.1.1.2.4)
 _BLOCK_HEADER = 3
 _CHECKSUM = 4
-_DECODED_FRAMES = 8  # kept in memory by a reader
 _AHEAD = 4  # compressed frames that wait for their turn
 _SMALL = 64 * 1024  # bytes; compressed sooner than handed to another thread
+_WINDOW_LIMIT = 128 * 2**20  # bytes; what the zstd program takes without being told to take more
 
 
 Part = bytes | memoryview
@@ -89,53 +88,6 @@ class FrameEncoder:
         return compressed.frame
 
 
-class SeekableFile:
-    """The content of a file in the seekable format, read from any place on. For several threads."""
-
-    def __init__(self, name: str, read_at: ReadAt, table: SeekTable) -> None:
-        """`name` stands for the file in messages."""
-        self.name = name
-        self.read_at = read_at
-        self.table = table
-        self._content = lru_cache(_DECODED_FRAMES)(self._decode)
-
-    def read(self, start: int, stop: int) -> Iterator[bytes]:
-        """The content from `start` to `stop` in chunks; raises `BundleError` past its end.
-
-        A compressed frame that is damaged raises `IntegrityError`; raw ones are not checked: the caller has digests.
-        """
-        if not 0 <= start <= stop <= self.table.content_size:
-            raise BundleError(f"{self.name} ends before what its lock promises")
-        while start < stop:
-            frame = self.table.find(start)
-            upto = min(stop, frame.stop)
-            yield from self._read_frame(frame, start - frame.start, upto - frame.start)
-            start = upto
-
-    def stored(self, frame: Frame) -> bytes:
-        """The bytes of `frame` as they are in the file."""
-        return self.read_at(frame.stored_start, frame.stored_size)
-
-    def _read_frame(self, frame: Frame, start: int, stop: int) -> Iterator[bytes]:
-        if not self._is_raw(frame):
-            content = memoryview(self._content(frame))[start:stop]
-            yield from (bytes(content[at : at + _BLOCK]) for at in range(0, len(content), _BLOCK))
-            return
-        while start < stop:
-            upto = min(stop, start - start % _BLOCK + _BLOCK)
-            position = frame.stored_start + _RAW_HEADER + _BLOCK_HEADER * (start // _BLOCK + 1) + start
-            yield self.read_at(position, upto - start)
-            start = upto
-
-    def _is_raw(self, frame: Frame) -> bool:
-        if frame.stored_size != _raw_size(frame.size):
-            return False
-        return self.read_at(frame.stored_start, _RAW_HEADER) == frame_header(frame.size, is_raw=True)
-
-    def _decode(self, frame: Frame) -> bytes:
-        return decode(self.stored(frame), frame, self.name)
-
-
 def decode(stored: bytes, frame: Frame, name: str) -> bytes:
     """The content of the `stored` frame, of any kind; its XXH64 is checked where it has one. Raises `IntegrityError`.
 
@@ -154,12 +106,40 @@ def decode(stored: bytes, frame: Frame, name: str) -> bytes:
     )
 
 
+def decode_all(stored: Iterable[bytes], name: str) -> Iterator[bytes]:
+    """The content of all frames of a file, of any kind, which comes in pieces; each frame's own checksum is checked.
+
+    Raises `IntegrityError` where it cannot be decoded; a file that is cut short just ends.
+    """
+    decompressor = zstandard.ZstdDecompressor(max_window_size=_WINDOW_LIMIT)
+    try:
+        source = cast("IO[bytes]", _Pieces(stored))  # all that is asked of it
+        with decompressor.stream_reader(source, read_across_frames=True) as reader:
+            while piece := reader.read(BLOCK):
+                yield piece
+    except zstandard.ZstdError:
+        raise IntegrityError(
+            f"{name} is damaged: it cannot be decoded to its end", hint="copy or assemble the bundle again"
+        ) from None
+
+
+class _Pieces:
+    """What a decompressor reads from; it takes any size for what was asked."""
+
+    def __init__(self, pieces: Iterable[bytes]) -> None:
+        self._pieces = iter(pieces)
+
+    def read(self, _size: int) -> bytes:
+        """The next piece; empty at the end."""
+        return next(self._pieces, b"")
+
+
 def raw_blocks(stored: bytes, size: int) -> list[memoryview] | None:
     """The content of a frame of raw blocks; None where the frame is not to the byte what `FrameEncoder` makes."""
     view = memoryview(stored)
-    if len(view) != _raw_size(size) or view[:_RAW_HEADER] != frame_header(size, is_raw=True):
+    if len(view) != _raw_size(size) or view[:RAW_HEADER] != frame_header(size, is_raw=True):
         return None
-    blocks, position = [], _RAW_HEADER
+    blocks, position = [], RAW_HEADER
     for length in _block_lengths(size):
         start = position + _BLOCK_HEADER
         position = start + length
@@ -181,6 +161,16 @@ def frame_header(size: int, *, is_raw: bool) -> bytes:
     if size < 2**16 + 2**8:
         return MAGIC + b"\x64" + (size - 2**8).to_bytes(2, "little")
     return MAGIC + b"\xa4" + size.to_bytes(4, "little")
+
+
+def may_be_raw(frame: Frame) -> bool:
+    """Whether it has the size of a frame of raw blocks; its header tells."""
+    return frame.stored_size == _raw_size(frame.size)
+
+
+def raw_position(offset: int) -> int:
+    """Where in a frame of raw blocks the byte of its content at `offset` is."""
+    return RAW_HEADER + _BLOCK_HEADER * (offset // BLOCK + 1) + offset
 
 
 def content_checksum(pieces: Iterable[memoryview | bytes]) -> int:
@@ -265,11 +255,11 @@ def _hashed(pieces: Iterable[memoryview], hasher: xxhash.xxh64) -> Iterator[memo
 
 
 def _block_lengths(size: int) -> list[int]:
-    return [min(_BLOCK, size - at) for at in range(0, size, _BLOCK)]
+    return [min(BLOCK, size - at) for at in range(0, size, BLOCK)]
 
 
 def _raw_size(size: int) -> int:
-    return _RAW_HEADER + size + _BLOCK_HEADER * len(range(0, size, _BLOCK)) + _CHECKSUM
+    return RAW_HEADER + size + _BLOCK_HEADER * len(range(0, size, BLOCK)) + _CHECKSUM
 
 
 def _block_header(length: int, *, is_last: bool) -> bytes:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from edgelift.bundle.container import SIGNATURE_SIZES
 from edgelift.bundle.reader import BundleReader
-from edgelift.bundle.writer import Progress, signature_path
+from edgelift.bundle.stream import BundleStream
+from edgelift.bundle.writer import SIGNATURE_SUFFIX, Progress, signature_path
 from edgelift.documents import read_document, remove_document, write_document
 from edgelift.errors import SignatureError
 from edgelift.oci.digest import Digest
@@ -23,17 +24,17 @@ _SIGN = "build it with a signing key, or get it again together with its signatur
 def check_bundle(bundle: BundleReader, key: "PublicKey | None", *, progress: Progress | None = None) -> None:
     """Raise `SignatureError` unless every byte of the file is signed; reads all of it, and tells `progress`."""
     if key is not None:
-        signature = read_signature(bundle.path)  # first: it costs nothing to miss it
-        key.check(signature, bundle.file_digest(progress=progress), str(bundle.path))
+        signature = read_bundle_signature(bundle)  # first: it costs nothing to miss it
+        key.check(signature, bundle.file_digest(progress=progress), bundle.name)
 
 
-def check_lock(bundle: BundleReader, key: "PublicKey | None") -> None:
+def check_lock(bundle: BundleReader | BundleStream, key: "PublicKey | None") -> None:
     """Raise `SignatureError` unless the lock in `bundle` is signed."""
     if key is None:
         return
     if bundle.lock_signature is None:
-        raise SignatureError(f"the lock in {bundle.path} is not signed, and {key.name} demands it", hint=_SIGN)
-    key.check(bundle.lock_signature, bundle.lock.digest, f"the lock in {bundle.path}")
+        raise SignatureError(f"the lock in {bundle.name} is not signed, and {key.name} demands it", hint=_SIGN)
+    key.check(bundle.lock_signature, bundle.lock.digest, f"the lock in {bundle.name}")
 
 
 def read_signed(path: Path, key: "PublicKey | None") -> bytes:
@@ -58,6 +59,16 @@ def ensure_signature(path: Path, digest: Digest, key: "PrivateKey") -> None:
     place, signature = signature_path(path), key.sign(digest)
     if not place.is_file() or read_document(place) != signature:
         write_document(place, signature)
+
+
+def read_bundle_signature(bundle: BundleReader) -> bytes:
+    """The signature beside `bundle`, wherever that is kept; raises `SignatureError` where there is none."""
+    found = bundle.read_beside(SIGNATURE_SUFFIX, SIGNATURE_SIZES.stop)
+    if found is None:
+        raise SignatureError(
+            f"{bundle.name} is not signed: there is no {bundle.name}{SIGNATURE_SUFFIX} beside it", hint=_SIGN
+        )
+    return found
 
 
 def read_signature(path: Path) -> bytes:

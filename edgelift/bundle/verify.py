@@ -12,10 +12,12 @@ from typing import NamedTuple
 from edgelift.bundle.canonical import FrameCheck
 from edgelift.bundle.container import END_OF_TAR, Blob, Member, documents_of
 from edgelift.bundle.file_digest import FileDigest
-from edgelift.bundle.lock import LockedImage
+from edgelift.bundle.front import Front
+from edgelift.bundle.lock import BundleLock, LockedImage
 from edgelift.bundle.reader import BundleReader
+from edgelift.bundle.stream import BundleStream, TarStream
 from edgelift.bundle.writer import Progress
-from edgelift.errors import BundleError, EdgeliftError, IntegrityError
+from edgelift.errors import BundleError, EdgeliftError, IntegrityError, UnseekableError
 from edgelift.oci.descriptor import Descriptor
 from edgelift.oci.digest import Digest
 from edgelift.oci.manifest import MANIFEST_LIMIT, parse_manifest
@@ -34,15 +36,26 @@ class Verification:
     frames: int
 
 
-def verify_bundle(path: Path, *, digest: FileDigest | None = None, progress: Progress | None = None) -> Verification:
-    """Check all of the bundle at `path`, once from front to back.
+def verify_bundle(
+    place: Path | str, *, digest: FileDigest | None = None, progress: Progress | None = None
+) -> Verification:
+    """Check all of the bundle at `place`, a path or s3://bucket/key, once from front to back.
 
     Raises `IntegrityError` where bytes are damaged and `BundleError` where the file is not to the byte the one that its
     lock gives, also where it holds the right content in another form. Both name the first bad place. `digest` gets all
     bytes of the file on the way.
     """
-    with BundleReader.open(path) as bundle:
-        return verify_open(bundle, digest=digest, progress=progress)
+    try:
+        with BundleReader.open(place) as bundle:
+            return verify_open(bundle, digest=digest, progress=progress)
+    except UnseekableError as error:
+        with BundleStream.open(place, digest) as stream:
+            needs = _check_members(stream.front, stream.tar, progress)
+            _check_images(stream.name, stream.lock, needs)
+        raise UnseekableError(
+            f"{stream.name} has the right content, but is not the file that edgelift wrote: it has no seek table",
+            hint=f"its digest and signature are not those of the bundle; {error.hint}",
+        ) from None
 
 
 def verify_open(
@@ -50,45 +63,11 @@ def verify_open(
 ) -> Verification:
     """As `verify_bundle`, of the file that `bundle` has open, whatever has its name by now."""
     frames = FrameCheck(bundle.tar, bundle.container, digest)
-    needs = _check_members(bundle, _TarStream(str(bundle.path), frames.contents()), progress)
+    needs = _check_members(bundle.front, TarStream(bundle.name, frames.contents()), progress)
     frames.finish(bundle.size)
-    _check_images(bundle, needs)
+    _check_images(bundle.name, bundle.lock, needs)
     container = bundle.container
     return Verification(len(container.members), container.content_size, bundle.size, len(bundle.tar.table))
-
-
-class _TarStream:
-    """The decoded tar, taken from front to back."""
-
-    def __init__(self, name: str, source: Iterator[memoryview]) -> None:
-        self.name = name
-        self._source = source
-        self._position = 0
-        self._rest = memoryview(b"")
-
-    def take(self, size: int) -> Iterator[memoryview]:
-        """The next `size` bytes in pieces."""
-        while size:
-            self._rest = self._rest or next(self._source, memoryview(b""))
-            if not self._rest:
-                raise BundleError(f"{self.name} ends early, at byte {self._position} of its tar", hint=_AGAIN)
-            piece, self._rest = self._rest[:size], self._rest[size:]
-            size -= len(piece)
-            self._position += len(piece)
-            yield piece
-
-    def expect(self, content: bytes, what: str) -> None:
-        """The next bytes are `content`; raises `BundleError` that says `what` is not."""
-        start = self._position
-        if b"".join(self.take(len(content))) != content:
-            raise BundleError(
-                f"{self.name} is not what its lock gives: {what} differs, at byte {start} of its tar", hint=_AGAIN
-            )
-
-    def expect_end(self) -> None:
-        """Nothing follows; this also makes sure that every frame was looked at."""
-        if self._rest or next(self._source, None) is not None:
-            raise BundleError(f"{self.name} goes on after the end of its tar", hint=_AGAIN)
 
 
 class _Needs(NamedTuple):
@@ -99,12 +78,12 @@ class _Needs(NamedTuple):
     blobs: tuple[Descriptor, ...]
 
 
-def _check_members(bundle: BundleReader, tar: _TarStream, progress: Progress | None) -> dict[Digest, _Needs]:
+def _check_members(front: Front, tar: TarStream, progress: Progress | None) -> dict[Digest, _Needs]:
     """Compare every member with what the lock says of it; gives what each manifest needs."""
-    documents = documents_of(bundle.lock, bundle.lock_signature)
-    manifests = {each.digest for each in bundle.lock.unique_manifests()}
+    documents = documents_of(front.lock, front.signature)
+    manifests = {each.digest for each in front.lock.unique_manifests()}
     needs = {}
-    for member in bundle.members():
+    for member in front.container.members:
         tar.expect(member.header, f"the header of {member.name}")
         if not isinstance(member, Blob):
             _check_document(tar, member, documents[member.name])
@@ -118,13 +97,13 @@ def _check_members(bundle: BundleReader, tar: _TarStream, progress: Progress | N
     return needs
 
 
-def _check_document(tar: _TarStream, member: Member, expected: bytes) -> None:
+def _check_document(tar: TarStream, member: Member, expected: bytes) -> None:
     if member.size != len(expected):
         raise BundleError(f"{tar.name} is not what its lock gives: {member.name} has another size", hint=_AGAIN)
     tar.expect(expected, member.name)
 
 
-def _content(tar: _TarStream, blob: Blob, progress: Progress | None) -> Iterator[memoryview]:
+def _content(tar: TarStream, blob: Blob, progress: Progress | None) -> Iterator[memoryview]:
     """The content of `blob`; in the end raises `IntegrityError` where its digest is another."""
     hasher = blob.descriptor.digest.hasher()
     for piece in tar.take(blob.size):
@@ -136,7 +115,7 @@ def _content(tar: _TarStream, blob: Blob, progress: Progress | None) -> Iterator
         raise IntegrityError(f"{tar.name} is damaged: {blob.name} is not what its name says", hint=_AGAIN)
 
 
-def _needs_of(tar: _TarStream, blob: Blob, progress: Progress | None) -> _Needs:
+def _needs_of(tar: TarStream, blob: Blob, progress: Progress | None) -> _Needs:
     if blob.size > MANIFEST_LIMIT:
         raise BundleError(f"{tar.name} holds a manifest of {blob.size:,} bytes, {blob.name}, which is absurd")
     raw = b"".join(_content(tar, blob, progress))
@@ -148,12 +127,12 @@ def _needs_of(tar: _TarStream, blob: Blob, progress: Progress | None) -> _Needs:
     return _Needs(manifest.descriptor.media_type, children, tuple(needed.plain() for needed in manifest.blobs))
 
 
-def _check_images(bundle: BundleReader, needs: dict[Digest, _Needs]) -> None:
+def _check_images(name: str, lock: BundleLock, needs: dict[Digest, _Needs]) -> None:
     """Every image of the lock can be delivered: it is whole, in an order in which registries take it."""
-    for image in bundle.lock.images:
+    for image in lock.images:
         problem = _problem_of(image, needs)
         if problem is not None:
-            raise BundleError(f"{bundle.path} has a lock in which {image.reference} {problem}", hint=_PIN_AGAIN)
+            raise BundleError(f"{name} has a lock in which {image.reference} {problem}", hint=_PIN_AGAIN)
 
 
 def _problem_of(image: LockedImage, needs: dict[Digest, _Needs]) -> str | None:

@@ -36,6 +36,7 @@ Progress = Callable[[int], None]  # bytes of content done since the last call
 
 _COMPRESSORS = min(4, os.cpu_count() or 1)
 _YOUNG = 60.0  # seconds; a file may be so young that its writer has not locked it yet
+SIGNATURE_SUFFIX = ".sig"
 _NAMED = 5  # things listed in a message before "and … more"
 
 
@@ -58,17 +59,19 @@ def assemble_bundle(
     progress: Progress | None = None,
     confirm: Callable[[], None] | None = None,
     key: "PrivateKey | None" = None,
+    lock_signature: bytes | None = None,
 ) -> BundleSummary:
     """Write the bundle of `lock` to `path`, with content from `source`; an existing file is replaced once all is well.
 
     With a `key` the lock in it is signed, and so is the file, beside it; a signature of what stood there before goes.
+    `lock_signature` is one of the lock that was made before.
 
     `source` checks the digests of what it gives. Raises `StoreError` where content is missing and `IntegrityError`
     where it is wrong, naming the images that need it; `StoreError` where the disk does not take the file; `BundleError`
     where the lock is at odds with itself. Nothing is left behind then, nor where `confirm` raises, which is called when
     all is written but has no name yet.
     """
-    signature = key.sign(lock.digest) if key is not None else None
+    signature = key.sign(lock.digest) if key is not None else lock_signature
     container, parts = lay_out_bundle(lock, source, lock_signature=signature, progress=progress)
     hasher = hashlib.sha256() if key is not None else None
     with _file_at(path, container.size) as file, OutputFile(file, hasher) as output:
@@ -103,7 +106,7 @@ def lay_out_bundle(
 
 def signature_path(path: Path) -> Path:
     """Where the signature of the file at `path` stands."""
-    return path.with_name(f"{path.name}.sig")
+    return path.with_name(f"{path.name}{SIGNATURE_SUFFIX}")
 
 
 @dataclass(frozen=True)

@@ -13,14 +13,15 @@ from edgelift.bundle.file_digest import FileDigest
 from edgelift.bundle.lock import BundleLock
 from edgelift.bundle.reader import BundleReader
 from edgelift.bundle.rebuild import first_difference
-from edgelift.bundle.signed import check_lock, read_signature, read_signed
+from edgelift.bundle.signed import check_lock, read_bundle_signature, read_signed
+from edgelift.bundle.stream import open_for_lock, reassemble_bundle
 from edgelift.bundle.summary import summarise
 from edgelift.bundle.verify import verify_bundle, verify_open
 from edgelift.cli import options, signing
 from edgelift.cli.console import say, say_json, say_table, set_verbosity, tell
 from edgelift.cli.planning import plan_delivery
 from edgelift.define import read_exported
-from edgelift.errors import BundleError, ProfileError
+from edgelift.errors import BundleError, ProfileError, UnseekableError
 from edgelift.palette.resolve import resolve_profiles
 from edgelift.sizes import format_size
 
@@ -127,17 +128,17 @@ def plan(
         tell(f"lock: {output}")
 
 
-def inspect(
-    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A content bundle, NAME.tar.zst.")],
-    public_key: signing.PublicKeyFile = None,
-    as_json: options.Json = False,
-) -> None:
+def inspect(bundle: options.Bundle, public_key: signing.PublicKeyFile = None, as_json: options.Json = False) -> None:
     """Show what a bundle holds, without unpacking it."""
     key = find_public_key(public_key)
-    with BundleReader.open(bundle) as reader:
-        check_lock(reader, key)
-        signature = _signature(is_there=reader.lock_signature is not None, is_checked=key is not None)
-        document = {"file": str(bundle), "file_size": reader.size, "signature": signature, **summarise(reader.lock)}
+    with open_for_lock(bundle) as opened:
+        check_lock(opened, key)
+        is_seekable = isinstance(opened, BundleReader)
+        signature = _signature(is_there=opened.lock_signature is not None, is_checked=key is not None)
+        told = {"file_size": opened.size, "seekable": is_seekable, "signature": signature}
+        document = {"file": bundle, **told, **summarise(opened.lock)}
+    if not is_seekable:
+        tell(f"warning: {bundle} has no seek table, so it cannot be pushed or served: see edgelift reassemble --help")
     if as_json:
         say_json(document)
         return
@@ -147,23 +148,23 @@ def inspect(
     say(f"signature of the lock: {signature}")
 
 
-def verify(
-    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A content bundle, NAME.tar.zst.")],
-    public_key: signing.PublicKeyFile = None,
-    as_json: options.Json = False,
-) -> None:
+def verify(bundle: options.Bundle, public_key: signing.PublicKeyFile = None, as_json: options.Json = False) -> None:
     """Read a whole bundle and check every byte of it: container, lock, manifests, blobs; with a key its signatures."""
     key = find_public_key(public_key)
-    with BundleReader.open(bundle) as reader, FileDigest() as digest:
-        check_lock(reader, key)
-        detached = read_signature(bundle) if key is not None else b""
-        outcome = verify_open(reader, digest=digest)
-        if key is not None:
-            key.check(detached, digest.value(), str(bundle))
-        signature = _signature(is_there=reader.lock_signature is not None, is_checked=key is not None)
+    try:
+        with BundleReader.open(bundle) as reader, FileDigest() as digest:
+            check_lock(reader, key)
+            detached = read_bundle_signature(reader) if key is not None else b""
+            outcome = verify_open(reader, digest=digest)
+            if key is not None:
+                key.check(detached, digest.value(), bundle)
+            signature = _signature(is_there=reader.lock_signature is not None, is_checked=key is not None)
+    except UnseekableError:
+        verify_bundle(bundle)  # raises what is to be said of it once all of it has been read
+        raise
     told = {"digest": digest.value(), "size": outcome.file_size, "signature": signature}
     if as_json:
-        say_json({"file": str(bundle), "verdict": "ok", **told})
+        say_json({"file": bundle, "verdict": "ok", **told})
         return
     say(f"{bundle}: ok, {outcome.members} members, {format_size(outcome.file_size)}, {digest.value()}")
     say(f"signature: {signature}")
@@ -212,9 +213,9 @@ def _lock_of(path: Path) -> BundleLock:
     key = find_public_key(None)
     if path.suffix == ".json":
         return BundleLock.from_json(read_signed(path, key), str(path))
-    with BundleReader.open(path) as reader:
-        check_lock(reader, key)
-        return reader.lock
+    with open_for_lock(path) as opened:
+        check_lock(opened, key)
+        return opened.lock
 
 
 def _diff_document(before: Path, after: Path, found: LockDiff) -> dict[str, Any]:
@@ -260,6 +261,18 @@ def _print_diff(before: Path, after: Path, found: LockDiff) -> None:
 
 def _changes(found: LockDiff) -> tuple[tuple[str, tuple[ImageChange, ...]], ...]:
     return (("added", found.added), ("removed", found.removed), ("moved", found.moved))
+
+
+def reassemble(
+    bundle: options.Bundle,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="NEW.tar.zst", help="Write the bundle here.")],
+) -> None:
+    """Make a bundle that another tool has compressed again what it was: with a seek table, and its own digest.
+
+    Example: edgelift reassemble recompressed.tar.zst --output site-7.tar.zst
+    """
+    summary = reassemble_bundle(bundle, output)
+    say(f"{summary.path}: {summary.images} images, {format_size(summary.size)}")
 
 
 def _print_resolution(document: dict[str, Any]) -> None:

@@ -11,6 +11,8 @@ from edgelift.access import find_public_key, open_registries
 from edgelift.bundle.lock import BundleLock
 from edgelift.bundle.reader import BundleReader
 from edgelift.bundle.signed import check_lock, read_signed
+from edgelift.bundle.source import is_object
+from edgelift.bundle.stream import open_for_lock
 from edgelift.cli import options, signing
 from edgelift.cli.console import say_json, set_verbosity, tell
 from edgelift.cli.receipt import show_receipt
@@ -30,7 +32,8 @@ if TYPE_CHECKING:
 def validate(
     registry: options.RegistryOption,
     file: Annotated[
-        Path | None, typer.Option("--file", "-f", metavar="BUNDLE", help="Bundle that should be there.")
+        str | None,
+        typer.Option("--file", "-f", metavar="BUNDLE", help="Bundle that should be there: a path or s3://bucket/key."),
     ] = None,
     lock: Annotated[Path | None, typer.Option(metavar="L.json", help="Lock that should be there.")] = None,
     maps: options.Maps = [],  # noqa: B006 - typer copies it
@@ -98,7 +101,10 @@ def _tell_progress(images: int, quiet: bool) -> Callable[[Proof], None]:
 
 def serve(
     content: Annotated[
-        Path | None, typer.Argument(metavar="BUNDLE|STORE", help="A bundle, or a working store, to serve read-only.")
+        str | None,
+        typer.Argument(
+            metavar="BUNDLE|STORE", help="A bundle (NAME.tar.zst or s3://bucket/key), or a store, to serve read-only."
+        ),
     ] = None,
     writable: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Serve this directory as a registry that takes pushes.")
@@ -141,7 +147,7 @@ def serve(
 
 
 @contextmanager
-def _served(content: Path | None, writable: Path | None, public_key: Path | None) -> Iterator["RegistryContent"]:
+def _served(content: str | None, writable: Path | None, public_key: Path | None) -> Iterator["RegistryContent"]:
     from edgelift.serve.directory import DirectoryContent  # noqa: PLC0415 - loads a web server
     from edgelift.serve.pinned import BundleContent, StoreContent  # noqa: PLC0415
 
@@ -149,21 +155,21 @@ def _served(content: Path | None, writable: Path | None, public_key: Path | None
         yield DirectoryContent(writable)
         return
     key = find_public_key(public_key)
-    if content is not None and content.is_dir():
+    if content is not None and not is_object(content) and Path(content).is_dir():
         if key is not None:
             raise SignatureError(f"{content} is a store, which nobody signs", hint="serve a bundle that is signed")
-        yield StoreContent(LocalStore(content))
+        yield StoreContent(LocalStore(Path(content)))
     elif content is not None:
         with BundleReader.open(content) as reader:
             check_lock(reader, key)
             yield BundleContent(reader, is_signed=key is not None)
 
 
-def _read_lock(file: Path | None, lock: Path | None, key: "PublicKey | None") -> BundleLock:
+def _read_lock(file: str | None, lock: Path | None, key: "PublicKey | None") -> BundleLock:
     if lock is not None and file is None:
         return BundleLock.from_json(read_signed(lock, key), str(lock))
     if file is not None and lock is None:
-        with BundleReader.open(file) as reader:
-            check_lock(reader, key)
-            return reader.lock
+        with open_for_lock(file) as opened:
+            check_lock(opened, key)
+            return opened.lock
     raise ConfigurationError("name either --file BUNDLE or --lock L.json")

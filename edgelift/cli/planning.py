@@ -99,7 +99,7 @@ def plan_delivery(
 
 
 def rehearse_push(
-    bundle: Path, target: TargetSettings, access: RegistryAccess, public_key: Path | None = None
+    bundle: str, target: TargetSettings, access: RegistryAccess, public_key: Path | None = None
 ) -> Rehearsal:
     """What a push of `bundle` would do, and what stands in its way; sends no content."""
     place = Target.parse(target.registry, target.rules, docker_hub_aliases=target.docker_hub_aliases)

@@ -8,7 +8,7 @@ import typer
 from edgelift.access import find_public_key
 from edgelift.bundle.definition import COMPRESSION_LEVEL
 from edgelift.bundle.reader import BundleReader
-from edgelift.bundle.signed import read_signature
+from edgelift.bundle.signed import read_bundle_signature
 from edgelift.cli import options, signing
 from edgelift.cli.console import say, say_json, say_table, set_verbosity, tell
 from edgelift.cli.content import check_rebuilt
@@ -143,7 +143,10 @@ def build(
 
 
 def push(
-    file: Annotated[Path, typer.Option("--file", "-f", metavar="BUNDLE", help="The bundle to push.")],
+    file: Annotated[
+        str,
+        typer.Option("--file", "-f", metavar="BUNDLE", help="The bundle to push: NAME.tar.zst or s3://bucket/key."),
+    ],
     registry: options.RegistryOption,
     maps: options.Maps = [],  # noqa: B006 - typer copies it
     hub_aliases: options.HubAliases = False,
@@ -197,13 +200,13 @@ def push(
     if dry_run:
         _rehearse(file, target, access, public_key, as_json=as_json)
         return
-    with BundleReader.open(file):  # a file that is no bundle is told before Prefect starts
+    with BundleReader.open(file) as reader:  # a file that is no bundle is told before Prefect starts
         if find_public_key(public_key) is not None:
-            read_signature(file)  # the flow checks it
+            read_bundle_signature(reader)  # the flow checks it
     with running_api(quiet=quiet):
         from flows.push_bundle import push_bundle  # noqa: PLC0415 - loads Prefect
 
-        report = push_bundle(str(file), target, str(output), access, deep, _text(receipt), _text(public_key))
+        report = push_bundle(file, target, str(output), access, deep, _text(receipt), _text(public_key))
     if as_json:
         say_json(report.model_dump(mode="json"))
     else:
@@ -269,7 +272,7 @@ def up(
 
 
 def _rehearse(
-    bundle: Path, target: TargetSettings, access: RegistryAccess, public_key: Path | None, *, as_json: bool
+    bundle: str, target: TargetSettings, access: RegistryAccess, public_key: Path | None, *, as_json: bool
 ) -> None:
     rehearsal = rehearse_push(bundle, target, access, public_key)
     for warning in rehearsal.warnings:

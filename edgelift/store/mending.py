@@ -32,7 +32,7 @@ class BundleMending:
                 for chunk in self._bundle.read(descriptor):
                     partial.write(chunk)
                 partial.commit()
-        return str(self._bundle.path)
+        return self._bundle.name
 
 
 class RegistryMending:

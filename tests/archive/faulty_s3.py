@@ -20,7 +20,6 @@ REFUSED = {
     "deny": (403, b"<Error><Code>AccessDenied</Code><Message>Access Denied.</Message></Error>"),
     "forget": (404, b"<Error><Code>NoSuchUpload</Code><Message>There is no such upload.</Message></Error>"),
 }
-CUT_AT = 1_000_000  # bytes of an answer
 
 
 @dataclass
@@ -34,9 +33,13 @@ class Fault:
 
 @dataclass
 class FaultyS3:
-    """A proxy at `endpoint`; `seen` has the line of every request, `held` is set when one is being held."""
+    """A proxy at `endpoint`; `seen` has the line of every request, `held` is set when one is being held.
+
+    Of an answer that is cut, `cut_at` bytes arrive.
+    """
 
     endpoint: str
+    cut_at: int = 1_000_000
     faults: list[Fault] = field(default_factory=list)
     seen: list[str] = field(default_factory=list)
     held: threading.Event = field(default_factory=threading.Event)
@@ -96,7 +99,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", length)
         self.end_headers()
         if self.command != "HEAD":
-            self.wfile.write(content[:CUT_AT] if kind == "cut answer" else content)
+            self.wfile.write(content[: self.proxy.cut_at] if kind == "cut answer" else content)
         self.close_connection = self.close_connection or kind == "cut answer"
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name is http.server's

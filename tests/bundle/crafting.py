@@ -3,12 +3,14 @@
 import io
 import tarfile
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgelift.bundle.container import COMPRESSED_LIMIT, END_OF_TAR, Blob, Container, Span, documents_of
 from edgelift.bundle.definition import COMPRESSION_LEVEL
 from edgelift.bundle.lock import BundleLock
+from edgelift.bundle.seek_table import ReadAt
 from edgelift.bundle.seekable import FrameEncoder, split
 from tests.bundle.content import MemoryContent
 
@@ -24,6 +26,45 @@ class Part:
 
     def __bytes__(self) -> bytes:
         return self.header + self.content + self.padding
+
+
+@dataclass
+class DistantBytes:
+    """A `ByteSource` over `content`, each look at which counts as a request, unless it lies in a passage."""
+
+    content: bytes
+    name: str = "the file"
+    is_remote: bool = True
+    looks: list[tuple[int, int]] = field(default_factory=list)
+    passages: list[tuple[int, int]] = field(default_factory=list)
+
+    @property
+    def size(self) -> int:
+        """Its bytes."""
+        return len(self.content)
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """The bytes there."""
+        self.looks.append((offset, offset + length))
+        return self.content[offset : offset + length]
+
+    @contextmanager
+    def passage(self, start: int, stop: int) -> Iterator[ReadAt]:
+        """`read_at` for what lies within, in one request that is made when it is needed."""
+        is_under_way = False
+
+        def read_at(offset: int, length: int) -> bytes:
+            nonlocal is_under_way
+            if not start <= offset <= offset + length <= stop:
+                return self.read_at(offset, length)
+            self.passages += [] if is_under_way else [(offset, stop)]
+            is_under_way = True
+            return self.content[offset : offset + length]
+
+        yield read_at
+
+    def close(self) -> None:
+        """Nothing to let go of."""
 
 
 def container_of(lock: BundleLock) -> Container:
@@ -72,8 +113,8 @@ def python_header(name: str, size: int, **fields: object) -> bytes:
     """A header as Python's tarfile makes it, of any type and with any field set; pax where it does not fit."""
     member = tarfile.TarInfo(name)
     member.size = size
-    for field, value in fields.items():
-        setattr(member, field, value)
+    for attribute, value in fields.items():
+        setattr(member, attribute, value)
     return member.tobuf(tarfile.PAX_FORMAT)
 
 

@@ -38,7 +38,7 @@ def test_everything_comes_back(bundle: Assembled) -> None:
         port: RangeReader = reader
         assert bundle.lock == reader.lock
         assert bundle.lock.definition == reader.definition
-        assert (bundle.path, bundle.summary.size) == (reader.path, reader.size)
+        assert (str(bundle.path), bundle.summary.size) == (reader.name, reader.size)
         for descriptor in _contents(bundle):
             assert port.exists(descriptor)
             assert bundle.content.blobs[descriptor.digest] == b"".join(port.read(descriptor))

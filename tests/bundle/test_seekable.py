@@ -10,9 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgelift.bundle.seek_table import Frame, SeekTable
-from edgelift.bundle.seekable import FrameEncoder, SeekableFile, decode, frame_header, raw_blocks, split
+from edgelift.bundle.seekable import FrameEncoder, decode, frame_header, raw_blocks, split
+from edgelift.bundle.seekable_file import SeekableFile
 from edgelift.errors import BundleError, IntegrityError
 from tests.bundle.content import noise
+from tests.bundle.crafting import DistantBytes
 
 KIB = 1024
 SIZES = (1, 2, 255, 256, 257, 128 * KIB - 1, 128 * KIB, 128 * KIB + 1, 65_791, 65_792, 256 * KIB, 1024 * KIB)
@@ -39,7 +41,7 @@ def _reading(file: bytes) -> Callable[[int, int], bytes]:
 def _open(file: bytes) -> SeekableFile:
     table = SeekTable.read(_reading(file), len(file))
     assert table is not None
-    return SeekableFile("the file", _reading(file), table)
+    return SeekableFile(DistantBytes(file), table)
 
 
 @pytest.mark.parametrize("is_raw", [True, False], ids=["raw", "compressed"])

@@ -150,9 +150,15 @@ def test_of_several_damaged_frames_the_first_is_named(large: Assembled, tmp_path
             verify_bundle(path)
 
 
-@pytest.mark.parametrize("tool", ["zstd", "tar"])
-def test_bundle_compressed_again_by_tools_is_refused(mixed: Assembled, tmp_path: Path, tool: str) -> None:
-    """What `zstd` or `tar` make of the same tar has no seek table, and is told to be compressed again."""
+MADE_BY_TOOLS = {
+    "zstd": "has the right content, but is not the file that edgelift wrote: it has no seek table",
+    "tar": "has another header where that of oci-layout should be",
+}
+
+
+@pytest.mark.parametrize("tool", MADE_BY_TOOLS)
+def test_bundle_made_again_by_tools_is_refused(mixed: Assembled, tmp_path: Path, tool: str) -> None:
+    """What `zstd` makes of the same tar has no seek table; what `tar` makes of the same members is another tar."""
     again, plain = tmp_path / "again.tar.zst", tmp_path / "plain.tar"
     plain.write_bytes(tar_of_parts(parts_of(mixed.lock, mixed.content)))
     if tool == "zstd":
@@ -163,7 +169,7 @@ def test_bundle_compressed_again_by_tools_is_refused(mixed: Assembled, tmp_path:
         names = [part.name for part in parts_of(mixed.lock, mixed.content)]
         subprocess.run([tar, "--zstd", "-cf", again, "-C", tmp_path, *names], check=True)
 
-    with pytest.raises(BundleError, match="no seek table: it was compressed again"):
+    with pytest.raises(BundleError, match=MADE_BY_TOOLS[tool]):
         verify_bundle(again)
 
 

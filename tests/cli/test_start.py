@@ -84,7 +84,20 @@ def test_every_command_has_an_example_or_an_obvious_use(command_line: CommandLin
     """The list of commands is complete, each with a sentence, and the exit codes are told."""
     text = command_line.run("--help").out
 
-    for command in ("images", "plan", "build", "push", "sync", "validate", "inspect", "verify", "serve", "demo", "up"):
+    for command in (
+        "images",
+        "plan",
+        "build",
+        "push",
+        "sync",
+        "validate",
+        "inspect",
+        "verify",
+        "reassemble",
+        "serve",
+        "demo",
+        "up",
+    ):
         assert f" {command} " in text
     assert "3 incomplete" in text
 

@@ -1,0 +1,196 @@
+"""One object in S3, read by ranges: the one that was opened, or none.
+
+A passage is one request whose answer is taken as it is needed: it reads ahead as far as the connection's buffers, never
+beyond its end, and holds no more in memory than what is asked for at once.
+"""
+
+import logging
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import ClientError
+
+from edgelift.bundle.seek_table import ReadAt
+from edgelift.errors import ConfigurationError, StoreError
+from edgelift.s3 import host_of, make_client, s3_errors, status_of
+
+if TYPE_CHECKING:
+    from botocore.response import StreamingBody
+    from mypy_boto3_s3.client import S3Client
+
+_CONNECTIONS = 32
+_TAIL = 64 * 2**10  # bytes; most bundles have their seek table in it
+_PIECE = 128 * 2**10  # bytes that are waited for at once
+_NEAR = 64 * 2**10  # bytes that are sooner received and dropped than left out by another request
+_ABSENT = 404
+_ATTEMPTS = 6  # in a row without one new piece
+_log = logging.getLogger(__name__)
+
+
+def open_object(url: str) -> "S3Object":
+    """What is at s3://bucket/key, with the server and the keys that boto3 finds: AWS_* variables, profile, role.
+
+    Raises `ConfigurationError` where these cannot be used, or the URL is none, and `StoreError` where the server fails.
+    """
+    bucket, _, key = url.removeprefix("s3://").partition("/")
+    if not bucket or not key or not url.isprintable():
+        raise ConfigurationError(f"{url[:200]!r} does not name an object", hint="write it as s3://bucket/key")
+    client = make_client(
+        endpoint=None,
+        region=None,
+        access_key=None,
+        secret_key=None,
+        ca_cert=None,
+        insecure=False,
+        connections=_CONNECTIONS,
+    )
+    return S3Object(client, host_of(client.meta.endpoint_url), bucket, key)
+
+
+class S3Object:
+    """The object `key` of `bucket` as it is now, for any number of threads. Implements `bundle.source.ByteSource`."""
+
+    is_remote = True
+
+    def __init__(self, client: "S3Client", server: str, bucket: str, key: str) -> None:
+        """Read the object's end, and with it which one it is; `server` is what messages call the other side.
+
+        Raises `StoreError` where it is not there, may not be read, or is empty.
+        """
+        self.name = f"s3://{bucket}/{key}"
+        self._client = client
+        self._server = server
+        self._bucket = bucket
+        self._key = key
+        with self.errors():
+            answer = client.get_object(Bucket=bucket, Key=key, Range=f"bytes=-{_TAIL}")
+        _, _, whole = answer.get("ContentRange", "").rpartition("/")
+        self.size = int(whole) if whole.isdecimal() else answer["ContentLength"]
+        self._etag = answer["ETag"]
+        self._tail = b""
+        with closing(answer["Body"]) as body:
+            if answer["ContentLength"] > _TAIL:
+                raise self._not_what_was_asked_for()
+            with suppress(StoreError), self.errors():  # what breaks off is asked for again when it is needed
+                self._tail = body.read()
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """Exactly `length` bytes from `offset` on; raises `StoreError` where the server fails or has another object."""
+        if offset + length > self.size:
+            raise StoreError(f"{self.name} has {self.size:,} bytes: there are no {length:,} from byte {offset} on")
+        in_tail = offset - (self.size - len(self._tail))
+        if in_tail >= 0:
+            return self._tail[in_tail : in_tail + length]
+        with self.passage(offset, offset + length) as read_at:
+            return read_at(offset, length)
+
+    @contextmanager
+    def passage(self, start: int, stop: int) -> Iterator[ReadAt]:
+        """As `read_at`, for one thread that goes forward from `start` to `stop`, in one request if nothing breaks."""
+        passage = _Passage(self, start, min(stop, self.size))
+        try:
+            yield passage.read_at
+        finally:
+            passage.close()
+
+    def request(self, start: int, stop: int) -> "StreamingBody":
+        """The answer with the bytes from `start` to `stop`, to be read and closed; raises `StoreError`."""
+        with self.errors():
+            answer = self._client.get_object(
+                Bucket=self._bucket, Key=self._key, IfMatch=self._etag, Range=f"bytes={start}-{stop - 1}"
+            )
+        if answer["ETag"] == self._etag and answer["ContentLength"] == stop - start:
+            return answer["Body"]
+        answer["Body"].close()
+        raise self._not_what_was_asked_for()
+
+    def read_beside(self, suffix: str, limit: int) -> bytes | None:
+        """The beginning of the object of this one's name and `suffix`; raises `StoreError` where the server fails."""
+        with self.errors():
+            try:
+                answer = self._client.get_object(
+                    Bucket=self._bucket, Key=f"{self._key}{suffix}", Range=f"bytes=0-{limit - 1}"
+                )
+            except ClientError as error:
+                if status_of(error) == _ABSENT:
+                    return None
+                raise
+            with closing(answer["Body"]) as body:
+                return body.read(limit)
+
+    @contextmanager
+    def errors(self) -> Iterator[None]:
+        """Errors of boto3 are raised as ours."""
+        with s3_errors(f"read {self.name}", self._server):
+            yield
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def _not_what_was_asked_for(self) -> StoreError:
+        return StoreError(
+            f"cannot read {self.name}: {self._server} gave something else than the bytes that were asked for",
+            hint="if the object was replaced meanwhile, run it again; else the server does not serve ranges",
+        )
+
+
+class _Passage:
+    """One way forward through `whole`, from `start` to `stop`."""
+
+    def __init__(self, whole: S3Object, start: int, stop: int) -> None:
+        self._whole = whole
+        self._start = start
+        self._position = start
+        self._stop = stop
+        self._body: StreamingBody | None = None
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """Exactly `length` bytes from `offset` on."""
+        if not self._start <= offset <= offset + length <= self._stop:
+            return self._whole.read_at(offset, length)
+        if self._body is not None and 0 <= offset - self._position <= _NEAR:
+            self._take(offset - self._position)
+        else:
+            self.close()
+            self._position = offset
+        return self._take(length)
+
+    def close(self) -> None:
+        """Drop the answer that is being read, if there is one."""
+        body, self._body = self._body, None
+        if body is not None:
+            body.close()
+
+    def _take(self, length: int) -> bytes:
+        """The next `length` bytes."""
+        parts = []
+        while length:
+            parts.append(self._piece(min(length, _PIECE)))
+            length -= len(parts[-1])
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _piece(self, length: int) -> bytes:
+        """Some of the next `length` bytes; where the connection breaks, another goes on from there."""
+        broken = 0
+        while True:
+            body = self._body = self._body or self._whole.request(self._position, self._stop)
+            try:
+                piece = self._receive(body, length)
+            except StoreError as error:
+                self.close()
+                broken += 1
+                if broken == _ATTEMPTS or not error.retryable:
+                    raise
+                _log.warning("%s broke off at byte %d: asking for the rest", self._whole.name, self._position)
+            else:
+                self._position += len(piece)
+                return piece
+
+    def _receive(self, body: "StreamingBody", length: int) -> bytes:
+        with self._whole.errors():
+            piece = body.read(length)
+        if not piece:
+            raise StoreError(f"{self._whole.name} ended early, at byte {self._position}", retryable=True)
+        return piece
