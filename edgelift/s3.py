@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import boto3.session
@@ -16,6 +16,7 @@ from edgelift.errors import ConfigurationError, EdgeliftError, StoreError
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
+    from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef
 
 _KEYS = "check the access key and the secret key, and that they belong to this server"
 _RIGHTS = "allow s3:PutObject, s3:GetObject and s3:AbortMultipartUpload on this bucket for these keys"
@@ -51,6 +52,7 @@ _REFUSALS = {
 }
 _ONCE_MORE = frozenset({"BadDigest", "NoSuchUpload", "PreconditionFailed"})
 _RETRYABLE_STATUS = frozenset({408, 429, 500, 502, 503, 504})
+_ABSENT = 404
 _FULL = 507  # Insufficient Storage (RFC 4918)
 
 _REACH = "check the endpoint's name and port, and that this machine may connect to it"
@@ -133,6 +135,16 @@ def s3_errors(attempt: str, place: str) -> Iterator[None]:
         raise refusal(attempt, place, code_of(error), status_of(error), message) from None
     except BotoCoreError as error:
         raise no_answer(attempt, place, type(error).__name__, str(error)) from None
+
+
+def get_if_there(client: "S3Client", **request: Any) -> "GetObjectOutputTypeDef | None":
+    """What S3 answers to GetObject; None where there is no such object. Raises what boto3 does."""
+    try:
+        return client.get_object(**request)
+    except ClientError as error:
+        if status_of(error) == _ABSENT:
+            return None
+        raise
 
 
 def code_of(error: ClientError) -> str:

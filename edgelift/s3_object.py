@@ -9,11 +9,9 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from botocore.exceptions import ClientError
-
 from edgelift.bundle.seek_table import ReadAt
 from edgelift.errors import ConfigurationError, StoreError
-from edgelift.s3 import host_of, make_client, s3_errors, status_of
+from edgelift.s3 import get_if_there, host_of, make_client, s3_errors
 
 if TYPE_CHECKING:
     from botocore.response import StreamingBody
@@ -23,7 +21,6 @@ _CONNECTIONS = 32
 _TAIL = 64 * 2**10  # bytes; most bundles have their seek table in it
 _PIECE = 128 * 2**10  # bytes that are waited for at once
 _NEAR = 64 * 2**10  # bytes that are sooner received and dropped than left out by another request
-_ABSENT = 404
 _ATTEMPTS = 6  # in a row without one new piece
 _log = logging.getLogger(__name__)
 
@@ -108,14 +105,10 @@ class S3Object:
     def read_beside(self, suffix: str, limit: int) -> bytes | None:
         """The beginning of the object of this one's name and `suffix`; raises `StoreError` where the server fails."""
         with self.errors():
-            try:
-                answer = self._client.get_object(
-                    Bucket=self._bucket, Key=f"{self._key}{suffix}", Range=f"bytes=0-{limit - 1}"
-                )
-            except ClientError as error:
-                if status_of(error) == _ABSENT:
-                    return None
-                raise
+            place = {"Bucket": self._bucket, "Key": f"{self._key}{suffix}"}
+            answer = get_if_there(self._client, **place, Range=f"bytes=0-{limit - 1}")
+            if answer is None:
+                return None
             with closing(answer["Body"]) as body:
                 return body.read(limit)
 

@@ -66,7 +66,7 @@ def read_bundle_signature(bundle: BundleReader) -> bytes:
     found = bundle.read_beside(SIGNATURE_SUFFIX, SIGNATURE_SIZES.stop)
     if found is None:
         raise SignatureError(
-            f"{bundle.name} is not signed: there is no {bundle.name}{SIGNATURE_SUFFIX} beside it", hint=_SIGN
+            f"{bundle.name} is not signed: there is no {Path(bundle.name).name}{SIGNATURE_SUFFIX} beside it", hint=_SIGN
         )
     return found
 

@@ -7,7 +7,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from edgelift.cli import content, delivery, run, store
+from edgelift.cli import build, content, delivery, difference, run, store
 from edgelift.cli.console import forgive_log, say, say_error
 from edgelift.cli.interruption import INTERRUPTED, TERMINATED, end_in_time, say_interrupted
 from edgelift.cli.leaving import leave
@@ -28,13 +28,13 @@ app = typer.Typer(
 )
 app.command("images")(content.images)
 app.command("plan")(content.plan)
-app.command("build")(run.build)
+app.command("build")(build.build)
 app.command("push")(run.push)
 app.command("sync")(run.sync)
 app.command("validate")(delivery.validate)
 app.command("inspect")(content.inspect)
 app.command("verify")(content.verify)
-app.command("diff")(content.diff)
+app.command("diff")(difference.diff)
 app.command("reassemble")(content.reassemble)
 app.command("serve")(delivery.serve)
 app.add_typer(store.app, name="store")

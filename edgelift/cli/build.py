@@ -1,0 +1,198 @@
+"""`build`: it runs a flow, but for `--check`, which compares what stands."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from edgelift.bundle.definition import COMPRESSION_LEVEL
+from edgelift.bundle.rebuild import first_difference
+from edgelift.bundle.verify import verify_bundle
+from edgelift.cli import options, signing
+from edgelift.cli.console import say, say_json, set_verbosity
+from edgelift.cli.planning import check_locally
+from edgelift.cli.prefect_api import running_api
+from edgelift.define import check_name
+from edgelift.errors import BundleError, ConfigurationError
+from edgelift.site import ArchiveSettings, ContentSource
+
+
+def build(
+    name: Annotated[
+        str | None, typer.Option("--name", "-n", help="Name of the bundle.", rich_help_panel=options.OUTPUT)
+    ] = None,
+    profile_files: options.ProfileFiles = [],  # noqa: B006 - typer copies it
+    profiles: options.Profiles = "",
+    project_id: options.ProjectId = None,
+    image: options.Images = [],  # noqa: B006
+    arch: options.Arch = None,
+    allow_external_layers: options.AllowExternalLayers = False,
+    compression_level: options.CompressionLevel = COMPRESSION_LEVEL,
+    settings: options.Settings = [],  # noqa: B006
+    lock: Annotated[
+        Path | None, typer.Option(metavar="L.json", help="Build this lock instead.", rich_help_panel=options.SOURCE)
+    ] = None,
+    check: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="BUNDLE",
+            help="Build nothing: say whether this bundle is, to the byte, what its lock gives. Needs no network.",
+            rich_help_panel=options.SOURCE,
+        ),
+    ] = None,
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", metavar="DIR", help="Folder of the bundle.", rich_help_panel=options.OUTPUT),
+    ] = Path("output/content-bundle"),
+    archive_directory: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Keep the bundle in this folder, too.", rich_help_panel=options.OUTPUT),
+    ] = None,
+    archive_block: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Keep it in this Bundle Archive block, too.", rich_help_panel=options.OUTPUT),
+    ] = None,
+    archive_artifact: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST/REPOSITORY", help="Keep it as an OCI artifact, too.", rich_help_panel=options.OUTPUT
+        ),
+    ] = None,
+    signing_key: signing.SigningKeyFile = None,
+    signing_key_fd: signing.SigningKeyFd = None,
+    signing_key_block: signing.SigningKeyBlock = None,
+    passphrase_fd: signing.PassphraseFd = None,
+    public_key: signing.PublicKeyFile = None,
+    mirror: options.MirrorRules = [],  # noqa: B006
+    rewrite: options.Rewrites = [],  # noqa: B006
+    store: options.Store = None,
+    cred_file: options.CredFile = None,
+    ca_cert: options.CaCert = None,
+    insecure: options.Insecure = False,
+    insecure_registry: options.InsecureRegistries = [],  # noqa: B006
+    cert_dir: options.CertDir = None,
+    plain_http: options.PlainHttp = [],  # noqa: B006
+    trusted_realm: options.TrustedRealms = [],  # noqa: B006
+    aws: options.Aws = False,
+    parallel: options.Parallel = 8,
+    as_json: options.Json = False,
+    verbose: options.Verbose = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Build a content bundle: DIR/NAME.tar.zst and DIR/NAME.lock.json; with a key, a signature (.sig) beside each.
+
+    Example: edgelift build --profile-file infra.json --profile-file addon.json --name site-7
+
+    Or, of one that stands: edgelift build --check output/content-bundle/site-7.tar.zst
+    """
+    set_verbosity(verbose=verbose, quiet=quiet)
+    access = options.access_of(
+        cred_file=cred_file,
+        ca_cert=ca_cert,
+        insecure=insecure,
+        plain_http=plain_http,
+        trusted_realms=trusted_realm,
+        insecure_registries=insecure_registry,
+        cert_dir=cert_dir,
+        mirrors=mirror,
+        rewrites=rewrite,
+        aws=aws,
+        parallel=parallel,
+    )
+    if check is not None:
+        _check_rebuilt(check, as_json=as_json)
+        return
+    if name is None:
+        raise ConfigurationError("the bundle has no name", hint="give it one with --name")
+    check_name(name)
+    archive = _archive(archive_directory, archive_block, archive_artifact)
+    source = _source_or_lock(
+        lock,
+        profile_files,
+        profiles,
+        project_id,
+        image,
+        arch,
+        settings,
+        allow_external_layers=allow_external_layers,
+        compression_level=compression_level,
+    )
+    check_locally(source, public_key)
+    signs = signing.signing_of(
+        key=signing_key, key_fd=signing_key_fd, block=signing_key_block, passphrase_fd=passphrase_fd
+    )
+    with running_api(quiet=quiet):
+        if isinstance(source, Path):
+            from flows.rebuild_bundle import rebuild_bundle  # noqa: PLC0415 - loads Prefect
+
+            bundle = rebuild_bundle(
+                name,
+                str(source),
+                str(output),
+                access,
+                archive,
+                options.text_of(store),
+                signs,
+                options.text_of(public_key),
+            )
+        else:
+            from flows.build_bundle import build_bundle  # noqa: PLC0415 - loads Prefect
+
+            bundle = build_bundle(name, source, str(output), access, archive, options.text_of(store), signs)
+    if as_json:
+        say_json(bundle.model_dump(mode="json"))
+    else:
+        say(bundle.path)
+
+
+def _check_rebuilt(bundle: Path, *, as_json: bool) -> None:
+    """Say whether `bundle` is what its lock gives here and now; raises `BundleError` where it is not."""
+    size = verify_bundle(bundle).file_size
+    differs_at = first_difference(bundle)
+    if differs_at is not None:
+        raise BundleError(
+            f"{bundle} holds what its lock says, but built here it is another file, from byte {differs_at} on",
+            hint="another release of zstd has compressed it: nothing is wrong with it, but its digest is another than "
+            "that of a build here",
+        )
+    if as_json:
+        say_json({"file": str(bundle), "verdict": "ok", "size": size})
+        return
+    say(f"{bundle}: ok, its lock gives the same {size:,} bytes")
+
+
+def _source_or_lock(
+    lock: Path | None,
+    profile_files: list[Path],
+    profiles: str,
+    project: str | None,
+    images: list[str],
+    arch: Literal["amd64", "arm64"] | None,
+    settings: list[str],
+    *,
+    allow_external_layers: bool,
+    compression_level: int,
+) -> ContentSource | Path:
+    if lock is None:
+        return options.source_of(
+            profile_files=profile_files,
+            profiles=profiles,
+            project=project,
+            images=images,
+            arch=arch,
+            allow_external_layers=allow_external_layers,
+            compression_level=compression_level,
+            settings=settings,
+        )
+    is_compressed_otherwise = compression_level != COMPRESSION_LEVEL
+    if profiles or profile_files or images or arch or allow_external_layers or is_compressed_otherwise or settings:
+        raise ConfigurationError("--lock is built as it is: leave out the options that say what to carry")
+    return lock
+
+
+def _archive(directory: Path | None, block: str | None, artifact: str | None) -> ArchiveSettings | None:
+    places = {"directory": options.text_of(directory), "block": block, "artifact": artifact}
+    named = {kind: place for kind, place in places.items() if place is not None}
+    if len(named) > 1:
+        raise ConfigurationError("a bundle is archived in one place: name one of the --archive options")
+    return ArchiveSettings.model_validate(named) if named else None

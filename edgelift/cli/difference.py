@@ -1,0 +1,86 @@
+"""`diff`: what changes from one bundle or lock to another."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from edgelift.access import find_public_key
+from edgelift.bundle.diff import ImageChange, LockDiff, compare_locks
+from edgelift.bundle.lock import BundleLock
+from edgelift.bundle.signed import check_lock, read_signed
+from edgelift.bundle.stream import open_for_lock
+from edgelift.cli import options
+from edgelift.cli.console import say, say_json, say_table
+from edgelift.sizes import format_size
+
+
+def diff(
+    before: Annotated[Path, typer.Argument(metavar="A", help="A content bundle, or the lock of one (.json).")],
+    after: Annotated[Path, typer.Argument(metavar="B", help="The one to compare it with.")],
+    as_json: options.Json = False,
+) -> None:
+    """Show what changes from one bundle or lock to another: images, and the bytes that one has and the other lacks.
+
+    Example: edgelift diff site-7.lock.json site-7-new.tar.zst
+    """
+    found = compare_locks(_lock_of(before), _lock_of(after))
+    if as_json:
+        say_json(_diff_document(before, after, found))
+    else:
+        _print_diff(before, after, found)
+
+
+def _lock_of(path: Path) -> BundleLock:
+    """The lock in the file at `path`, which is one or holds one; signed, where a public key is configured."""
+    key = find_public_key(None)
+    if path.suffix == ".json":
+        return BundleLock.from_json(read_signed(path, key), str(path))
+    with open_for_lock(path) as opened:
+        check_lock(opened, key)
+        return opened.lock
+
+
+def _diff_document(before: Path, after: Path, found: LockDiff) -> dict[str, Any]:
+    changes = {
+        name: [
+            {
+                "reference": change.reference,
+                "before": change.before,
+                "after": change.after,
+                "bytes": change.size,
+                "origins": [origin.model_dump() for origin in change.origins],
+            }
+            for change in listed
+        ]
+        for name, listed in _changes(found)
+    }
+    contents = {
+        name: {"manifests": content.manifests, "blobs": content.blobs, "bytes": content.size}
+        for name, content in (("arriving", found.arriving), ("leaving", found.leaving), ("shared", found.shared))
+    }
+    return {"before": str(before), "after": str(after), **changes, "unchanged": found.unchanged, **contents}
+
+
+def _print_diff(before: Path, after: Path, found: LockDiff) -> None:
+    rows = []
+    for name, listed in _changes(found):
+        for change in listed:
+            digests = " → ".join(digest[:19] for digest in (change.before, change.after) if digest is not None)
+            first = (name, change.reference, digests, format_size(change.size))
+            askers = [str(origin) for origin in change.origins] or [""]
+            rows += [(*(first if number == 0 else ("", "", "", "")), asker) for number, asker in enumerate(askers)]
+    if rows:
+        say_table(("CHANGE", "IMAGE", "DIGEST", "SIZE", "ASKED FOR BY"), rows)
+    counts = ", ".join(f"{len(listed)} {name}" for name, listed in _changes(found))
+    say(f"{counts}, {found.unchanged} as before")
+    for content, told in (
+        (found.arriving, f"only in {after}"),
+        (found.leaving, f"only in {before}"),
+        (found.shared, "in both"),
+    ):
+        say(f"{told}: {format_size(content.size)} in {content.blobs} blobs and {content.manifests} manifests")
+
+
+def _changes(found: LockDiff) -> tuple[tuple[str, tuple[ImageChange, ...]], ...]:
+    return (("added", found.added), ("removed", found.removed), ("moved", found.moved))
