@@ -1,4 +1,4 @@
-"""Commands that run a flow: the only ones that load Prefect."""
+"""Commands that run a flow: with `build` the only ones that load Prefect."""
 
 from pathlib import Path
 from typing import Annotated
