@@ -75,7 +75,7 @@ class LocalStore:
         """As `read`, but every chunk is in `buffer`, where the next one takes its place."""
 
         def read_chunk(file: int, start: int, stop: int) -> memoryview:
-            return buffer[: os.preadv(file, [buffer[: stop - start]], start)]
+            return buffer[: os.readv(file, [buffer[: stop - start]])]  # the file stands at `start`
 
         return self._checked_chunks(descriptor, read_chunk)
 
