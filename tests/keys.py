@@ -35,7 +35,7 @@ class KeyFiles:
 
 
 @cache
-def private_pem(name: str = "site") -> bytes:  # noqa: ARG001 - tells the keys apart
+def private_pem(name: str = "site") -> bytes:  # the name tells keys apart
     """A good private key, the same one for the same name."""
     return openssl("genpkey", "-quiet", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048")
 
