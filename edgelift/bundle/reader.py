@@ -135,19 +135,19 @@ class BundleReader:
         return self._blobs[descriptor.digest]
 
     def _verified(self, blob: Blob) -> Iterator[bytes]:
-        hasher, held = blob.descriptor.digest.hasher(), b""
+        hasher, left, chunk = blob.descriptor.digest.hasher(), blob.size, b""
         for chunk in self._content(blob, 0, blob.size):
             hasher.update(chunk)
-            if held:
-                yield held
-            held = chunk
+            left -= len(chunk)
+            if left:
+                yield chunk
         if hasher.hexdigest() != blob.descriptor.digest.hex:
             raise IntegrityError(
                 f"{self.name} is damaged: the content of {blob.name} is not what its name says",
                 hint="`edgelift verify` checks the whole file; copy or assemble the bundle again",
             )
-        if held:
-            yield held
+        if chunk:
+            yield chunk
 
     def _content(self, blob: Blob, start: int, stop: int) -> Iterator[bytes]:
         """Bytes `start` to `stop` of the content, none before the blob's header has been seen to be right."""

@@ -181,6 +181,8 @@ def reassemble(
 
     Example: edgelift reassemble recompressed.tar.zst --output site-7.tar.zst
     """
+    with open_for_lock(bundle) as opened:
+        check_lock(opened, find_public_key(None))
     summary = reassemble_bundle(bundle, output)
     say(f"{summary.path}: {summary.images} images, {format_size(summary.size)}")
 

@@ -259,6 +259,8 @@ COMMANDS: dict[str, tuple[tuple[Callable[[Stage], None], ...], Callable[[Stage],
     "validate --file": (PART, lambda stage: ("validate", "--file", stage.bundle, "--registry", stage.sim.host)),
     "verify": (WHOLE, lambda stage: ("verify", stage.bundle)),
     "inspect": (PART, lambda stage: ("inspect", stage.bundle)),
+    "diff": (PART, lambda stage: ("diff", stage.bundle, stage.bundle)),
+    "reassemble": (PART, lambda stage: ("reassemble", stage.bundle, "--output", "out/new.tar.zst")),
     "serve": (PART, lambda stage: ("serve", stage.bundle, "--port", "0")),
 }
 ROWS = [(name, harm) for name, (harms, _) in COMMANDS.items() for harm in harms]
