@@ -61,7 +61,7 @@ class BundleReader:
             tar = SeekableFile(source, _seek_table(source))
             bundle = cls(source, tar, read_front(tar))
             if not source.is_remote:
-                bundle._check_headers()
+                bundle.check_headers()
             _check_size(tar, bundle.container)
         except BaseException:
             source.close()
@@ -109,6 +109,11 @@ class BundleReader:
                 if progress is not None:
                     progress(len(chunk))
         return Digest(f"sha256:{hasher.hexdigest()}")
+
+    def check_headers(self) -> None:
+        """See that the header of every blob is right; raises `BundleError`."""
+        for blob in self.container.blobs:
+            self._check_header(blob)
 
     def read_beside(self, suffix: str, limit: int) -> bytes | None:
         """Up to `limit` bytes of the file of this one's name and `suffix`; None where there is none."""
@@ -164,10 +169,6 @@ class BundleReader:
         compare_header(self.name, blob, b"".join(next(parts)))
         self._checked.add(blob.descriptor.digest)
         yield from map(bytes, next(parts))
-
-    def _check_headers(self) -> None:
-        for blob in self.container.blobs:
-            self._check_header(blob)
 
     def _check_header(self, blob: Blob) -> None:
         check_header(self.tar, blob)

@@ -6,15 +6,18 @@
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
 from edgelift.bundle.canonical import FrameCheck
-from edgelift.bundle.container import END_OF_TAR, Blob, Member, documents_of
+from edgelift.bundle.container import END_OF_TAR, Blob, Member, Span, documents_of
 from edgelift.bundle.file_digest import FileDigest
 from edgelift.bundle.front import Front
 from edgelift.bundle.lock import BundleLock, LockedImage
 from edgelift.bundle.reader import BundleReader
+from edgelift.bundle.seek_table import Frame
+from edgelift.bundle.seekable import may_be_raw
 from edgelift.bundle.stream import BundleStream, TarStream
 from edgelift.bundle.writer import Progress
 from edgelift.errors import BundleError, EdgeliftError, IntegrityError, UnseekableError
@@ -68,6 +71,28 @@ def verify_open(
     _check_images(bundle.name, bundle.lock, needs)
     container = bundle.container
     return Verification(len(container.members), container.content_size, bundle.size, len(bundle.tar.table))
+
+
+def verify_structure(bundle: BundleReader) -> Verification:
+    """See that lock, headers and seek table of `bundle` fit each other; at content nothing looks.
+
+    Raises `BundleError` where they do not.
+    """
+    bundle.check_headers()
+    frames = (frame for frame in bundle.tar.table if frame.size)
+    for frame, span in zip_longest(frames, bundle.container.frames()):
+        if frame is None or span is None or not _is_cut_as(frame, span):
+            place = span or frame
+            raise BundleError(
+                f"{bundle.name} is not what its lock gives: it is cut otherwise at byte {place.start} of its tar",
+                hint=_AGAIN,
+            )
+    container = bundle.container
+    return Verification(len(container.members), container.content_size, bundle.size, len(bundle.tar.table))
+
+
+def _is_cut_as(frame: Frame, span: Span) -> bool:
+    return (frame.start, frame.stop) == (span.start, span.stop) and (may_be_raw(frame) or not span.is_raw)
 
 
 class _Needs(NamedTuple):

@@ -12,9 +12,10 @@ import zstandard
 
 from edgelift.bundle.container import END_OF_TAR, Span, documents_of, tar_header
 from edgelift.bundle.file_digest import FileDigest
+from edgelift.bundle.reader import BundleReader
 from edgelift.bundle.seek_table import Closing, SeekTable
 from edgelift.bundle.seekable import content_checksum
-from edgelift.bundle.verify import verify_bundle
+from edgelift.bundle.verify import verify_bundle, verify_structure
 from edgelift.errors import BundleError, IntegrityError
 from edgelift.oci.digest import Digest
 from tests.bundle.conftest import Assembled
@@ -249,3 +250,23 @@ def test_definition_is_that_of_the_lock(mixed: Assembled) -> None:
     tar = zstandard.ZstdDecompressor().stream_reader(io.BytesIO(mixed.path.read_bytes()), read_across_frames=True)
 
     assert documents_of(mixed.lock)["edgelift/definition.yaml"] in tar.read()
+
+
+@pytest.mark.parametrize("name", ["mixed", "large"])
+def test_the_structure_of_a_bundle_as_written_is_right(request: pytest.FixtureRequest, name: str) -> None:
+    """What is counted is what a whole verification counts; content is not looked at."""
+    bundle: Assembled = request.getfixturevalue(name)
+
+    with BundleReader.open(bundle.path) as reader:
+        assert verify_structure(reader) == verify_bundle(bundle.path)
+
+
+@pytest.mark.parametrize("spans", [spans for spans, _ in OTHER_FORMS.values()][:3], ids=[*OTHER_FORMS][:3])
+def test_the_structure_of_another_form_is_not(
+    mixed: Assembled, tmp_path: Path, spans: Callable[[Assembled], list[Span] | None]
+) -> None:
+    """Frames that are cut otherwise, or compressed where they should be raw, are told from the seek table alone."""
+    path = craft(tmp_path, tar_of_parts(parts_of(mixed.lock, mixed.content)), spans(mixed))
+
+    with BundleReader.open(path) as reader, pytest.raises(BundleError, match="it is cut otherwise at byte"):
+        verify_structure(reader)

@@ -57,3 +57,18 @@ def test_a_lock_has_its_own_level_of_compression(mixed: Assembled, command_line:
     outcome = command_line.run("build", "--name", "site", "--lock", "site.lock.json", "--compression-level", 19)
 
     assert (outcome.code, "--lock is built as it is" in outcome.error) == (2, True)
+
+
+def test_a_quick_look_says_what_it_has_not_seen(mixed: Assembled, command_line: CommandLine) -> None:  # noqa: F811
+    """Damaged content passes, and the answer is not the one of a whole verification."""
+    file = bytearray(mixed.path.read_bytes())
+    raw = next(blob for blob in container_of(mixed.lock).blobs if blob.is_raw and blob.size > 100)
+    file[file.index(mixed.content.blobs[raw.descriptor.digest][:100])] ^= 1
+    mixed.path.write_bytes(file)
+    quick, whole = command_line.run("verify", mixed.path, "--quick"), command_line.run("verify", mixed.path)
+    told = command_line.run("verify", mixed.path, "--quick", "--json").document
+
+    assert (quick.code, whole.code) == (0, 1)
+    assert "structure ok" in quick.out
+    assert "content not looked at" in quick.out
+    assert (told["verdict"], told["signature"]) == ("structure ok", "none")
