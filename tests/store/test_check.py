@@ -252,7 +252,7 @@ def test_mending_from_a_bundle(store: LocalStore, bundle: BundleReader) -> None:
     outcome = check_store(store, sources=[BundleMending(bundle)])
 
     assert {each.digest: each.mended_from for each in outcome.problems} == dict.fromkeys(
-        (SHARED.digest, OWN.digest, APP.root.digest), str(bundle.path)
+        (SHARED.digest, OWN.digest, APP.root.digest), bundle.name
     )
     assert (outcome.unmended, check_store(LocalStore(store.root)).problems) == ((), ())
 
@@ -279,7 +279,7 @@ def test_a_bundle_that_does_not_hold_it(store: LocalStore, tmp_path: Path) -> No
 def test_a_damaged_bundle_mends_nothing(store: LocalStore, bundle: BundleReader) -> None:
     """Its bytes are checked on the way; nothing wrong gets a name, and the problem says why it remains."""
     lose(store, SHARED)
-    path, needle = bundle.path, APP.contents[SHARED.digest][CHUNK : CHUNK + 64]
+    path, needle = Path(bundle.name), APP.contents[SHARED.digest][CHUNK : CHUNK + 64]
     content = bytearray(path.read_bytes())
     content[content.index(needle)] ^= 1
     path.write_bytes(content)
