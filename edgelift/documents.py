@@ -22,6 +22,20 @@ def read_document(path: Path) -> bytes:
     return content
 
 
+def read_beginning(path: Path, limit: int) -> bytes | None:
+    """Up to `limit` bytes of the plain file at `path`; None where there is none, as a pipe would keep us waiting.
+
+    Raises `ConfigurationError` where it cannot be read.
+    """
+    try:
+        if not path.is_file():
+            return None
+        with path.open("rb") as file:
+            return file.read(limit)
+    except OSError as error:
+        raise ConfigurationError(f"cannot read {path}: {error.strerror}") from None
+
+
 def remove_document(path: Path) -> None:
     """Remove the file at `path`, where there is one; raises `StoreError` where it cannot be removed."""
     try:

@@ -100,7 +100,11 @@ def _bundle(
 ) -> BundleReader:
     opened, key = _open_bundle(bundle, archive_block), find_public_key(optional_path(public_key))
     if key is not None:
-        check_bundle(opened, key, progress=narrate_progress(f"checking the signature of {bundle}", opened.size))
+        try:
+            check_bundle(opened, key, progress=narrate_progress(f"checking the signature of {bundle}", opened.size))
+        except BaseException:
+            opened.close()
+            raise
         narrate(f"{bundle} is signed: {key.name}")
     return opened
 

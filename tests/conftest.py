@@ -3,11 +3,14 @@
 import atexit
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+# What is started in the background of a shell ignores SIGINT, and so would all that the tests start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 # Prefect reads these once, at its first import: no database, no result and no call home leaves the test run.
 os.environ["PREFECT_HOME"] = tempfile.mkdtemp(prefix="edgelift-tests-")
 atexit.register(shutil.rmtree, os.environ["PREFECT_HOME"], ignore_errors=True)

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from edgelift.bundle.container import Container, Span
 from edgelift.bundle.file_digest import FileDigest
 from edgelift.bundle.seek_table import Closing, Frame
-from edgelift.bundle.seekable import content_checksum, decode, frame_header, raw_blocks
+from edgelift.bundle.seekable import content_checksum, decode, frame_header, raw_blocks, stored_checksum
 from edgelift.bundle.seekable_file import SeekableFile
 from edgelift.errors import BundleError, IntegrityError
 
@@ -76,8 +76,10 @@ class FrameCheck:
 
     def _check(self, frame: Frame, stored: bytes, span: Span | None) -> "_Checked":
         blocks, oddity = _judge(frame, stored, span)
-        pieces = [self._decode(frame, stored)] if blocks is None else blocks
-        return _Checked(stored, frame.size, pieces, content_checksum(pieces), blocks is not None, oddity)
+        if blocks is not None:
+            return _Checked(stored, frame.size, blocks, stored_checksum(stored), is_raw=True, oddity=oddity)
+        pieces = [self._decode(frame, stored)]
+        return _Checked(stored, frame.size, pieces, content_checksum(pieces), is_raw=False, oddity=oddity)
 
     def _read_end(self, size: int) -> bytes:
         return self._file.source.read_at(self._end, size)
@@ -97,7 +99,7 @@ class FrameCheck:
 
 
 class _Checked(NamedTuple):
-    """A frame as it is `stored`, and its content: the pieces, of `size` bytes together, and their XXH64."""
+    """A frame as it is `stored`, and its content: pieces of `size` bytes together, and the low half of their XXH64."""
 
     stored: bytes
     size: int

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from edgelift.bundle.container import Blob, Container, Member
+from edgelift.bundle.container import Blob, Container
 from edgelift.bundle.definition import BundleDefinition
 from edgelift.bundle.diagnosis import explain_missing_table
 from edgelift.bundle.front import NOT_OURS, Front, check_header, compare_header, read_front
@@ -72,10 +72,6 @@ class BundleReader:
     def definition(self) -> BundleDefinition:
         """What was asked for."""
         return self.lock.definition
-
-    def members(self) -> tuple[Member, ...]:
-        """Every file in the tar, in its order."""
-        return self.container.members
 
     def exists(self, descriptor: Descriptor) -> bool:
         """Whether the content is here with the descriptor's size."""

@@ -116,7 +116,7 @@ class SeekTable:
 
 
 class Closing:
-    """What ends a file, put together as its frames go by. `checksum` is the XXH64 of a frame's content."""
+    """What ends a file, put together as its frames go by. `checksum` is a content's XXH64, or its low half."""
 
     def __init__(self) -> None:
         self._entries = bytearray()

@@ -163,6 +163,11 @@ def frame_header(size: int, *, is_raw: bool) -> bytes:
     return MAGIC + b"\xa4" + size.to_bytes(4, "little")
 
 
+def stored_checksum(stored: bytes) -> int:
+    """The low half of the content's XXH64 that a frame of ours ends with (RFC 8878 §3.1.1)."""
+    return int.from_bytes(stored[-_CHECKSUM:], "little")
+
+
 def may_be_raw(frame: Frame) -> bool:
     """Whether it has the size of a frame of raw blocks; its header tells."""
     return frame.stored_size == _raw_size(frame.size)

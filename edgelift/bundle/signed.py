@@ -11,7 +11,7 @@ from edgelift.bundle.container import SIGNATURE_SIZES
 from edgelift.bundle.reader import BundleReader
 from edgelift.bundle.stream import BundleStream
 from edgelift.bundle.writer import SIGNATURE_SUFFIX, Progress, signature_path
-from edgelift.documents import read_document, remove_document, write_document
+from edgelift.documents import read_beginning, read_document, remove_document, write_document
 from edgelift.errors import SignatureError
 from edgelift.oci.digest import Digest
 
@@ -22,10 +22,15 @@ _SIGN = "build it with a signing key, or get it again together with its signatur
 
 
 def check_bundle(bundle: BundleReader, key: "PublicKey | None", *, progress: Progress | None = None) -> None:
-    """Raise `SignatureError` unless every byte of the file is signed; reads all of it, and tells `progress`."""
+    """Raise `SignatureError` unless every byte of the file is signed; reads all of it, and tells `progress`.
+
+    The lock has been read before that, from a file that others may be able to write to: it is checked by itself, and
+    its digests stand for all that is read later.
+    """
     if key is not None:
         signature = read_bundle_signature(bundle)  # first: it costs nothing to miss it
         key.check(signature, bundle.file_digest(progress=progress), bundle.name)
+    check_lock(bundle, key)
 
 
 def check_lock(bundle: BundleReader | BundleStream, key: "PublicKey | None") -> None:
@@ -63,21 +68,16 @@ def ensure_signature(path: Path, digest: Digest, key: "PrivateKey") -> None:
 
 def read_bundle_signature(bundle: BundleReader) -> bytes:
     """The signature beside `bundle`, wherever that is kept; raises `SignatureError` where there is none."""
-    found = bundle.read_beside(SIGNATURE_SUFFIX, SIGNATURE_SIZES.stop)
-    if found is None:
-        raise SignatureError(
-            f"{bundle.name} is not signed: there is no {Path(bundle.name).name}{SIGNATURE_SUFFIX} beside it", hint=_SIGN
-        )
-    return found
+    return _required(bundle.read_beside(SIGNATURE_SUFFIX, SIGNATURE_SIZES.stop), bundle.name)
 
 
 def read_signature(path: Path) -> bytes:
     """The signature beside `path`; raises `SignatureError` where there is none."""
-    place = signature_path(path)
-    try:
-        if place.is_file():  # a pipe would keep us waiting
-            with place.open("rb") as file:
-                return file.read(SIGNATURE_SIZES.stop)
-    except OSError as error:
-        raise SignatureError(f"cannot read {place}: {error.strerror}", hint=_SIGN) from None
-    raise SignatureError(f"{path} is not signed: there is no {place.name} beside it", hint=_SIGN)
+    return _required(read_beginning(signature_path(path), SIGNATURE_SIZES.stop), str(path))
+
+
+def _required(signature: bytes | None, name: str) -> bytes:
+    if signature is None:
+        beside = f"{Path(name).name}{SIGNATURE_SUFFIX}"
+        raise SignatureError(f"{name} is not signed: there is no {beside} beside it", hint=_SIGN)
+    return signature

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from edgelift.bundle.seek_table import ReadAt
+from edgelift.documents import read_beginning
 from edgelift.errors import BundleError
 
 _S3 = "s3://"
@@ -90,15 +91,8 @@ class LocalFile:
         return nullcontext(self.read_at)
 
     def read_beside(self, suffix: str, limit: int) -> bytes | None:
-        """The beginning of the file of this one's name and `suffix`; raises `BundleError` where it cannot be read."""
-        place = Path(f"{self.name}{suffix}")
-        try:
-            if not place.is_file():  # a pipe would keep us waiting
-                return None
-            with place.open("rb") as file:
-                return file.read(limit)
-        except OSError as error:
-            raise BundleError(f"cannot read {place}: {error.strerror}") from None
+        """The beginning of the file of this one's name and `suffix`; see `documents.read_beginning`."""
+        return read_beginning(Path(f"{self.name}{suffix}"), limit)
 
     def close(self) -> None:
         """Close the file."""

@@ -5,8 +5,11 @@ from typing import Annotated, Literal
 
 import typer
 
+from edgelift.access import find_public_key
 from edgelift.bundle.definition import COMPRESSION_LEVEL
+from edgelift.bundle.reader import BundleReader
 from edgelift.bundle.rebuild import first_difference
+from edgelift.bundle.signed import check_lock
 from edgelift.bundle.verify import verify_bundle
 from edgelift.cli import options, signing
 from edgelift.cli.console import say, say_json, set_verbosity
@@ -100,7 +103,9 @@ def build(
         parallel=parallel,
     )
     if check is not None:
-        _check_rebuilt(check, as_json=as_json)
+        if name or lock or profiles or profile_files or image:
+            raise ConfigurationError("--check builds nothing: leave out the options that say what to build")
+        _check_rebuilt(check, public_key, as_json=as_json)
         return
     if name is None:
         raise ConfigurationError("the bundle has no name", hint="give it one with --name")
@@ -145,8 +150,10 @@ def build(
         say(bundle.path)
 
 
-def _check_rebuilt(bundle: Path, *, as_json: bool) -> None:
+def _check_rebuilt(bundle: Path, public_key: Path | None, *, as_json: bool) -> None:
     """Say whether `bundle` is what its lock gives here and now; raises `BundleError` where it is not."""
+    with BundleReader.open(bundle) as reader:
+        check_lock(reader, find_public_key(public_key))
     size = verify_bundle(bundle).file_size
     differs_at = first_difference(bundle)
     if differs_at is not None:

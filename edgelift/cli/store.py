@@ -9,13 +9,13 @@ from typing import Annotated, Any
 
 import typer
 
-from edgelift.access import default_store, open_registries
+from edgelift.access import default_store, find_public_key, open_registries
 from edgelift.bundle.lock import BundleLock
 from edgelift.bundle.reader import BundleReader
+from edgelift.bundle.signed import check_lock, read_signed
 from edgelift.cli import options
 from edgelift.cli.console import say, say_json, say_table, set_verbosity, tell
 from edgelift.cli.quantities import parse_age, parse_size
-from edgelift.documents import read_document
 from edgelift.errors import ConfigurationError, IncompleteError
 from edgelift.progress import Pace
 from edgelift.site import RegistryAccess
@@ -134,7 +134,7 @@ def gc(
         grace=parse_age(grace, "--grace"),
         older_than=parse_age(older_than, "--older-than") if older_than is not None else None,
         max_size=parse_size(max_size, "--max-size") if max_size is not None else None,
-        keep=tuple(BundleLock.from_json(read_document(path), str(path)) for path in keep_lock),
+        keep=tuple(BundleLock.from_json(read_signed(path, find_public_key(None)), str(path)) for path in keep_lock),
     )
     content = _open(store)
     with content.alone(wait) if delete else nullcontext():
@@ -163,6 +163,8 @@ def _sources(bundles: Sequence[Path], access: RegistryAccess | None) -> Iterator
     """Bundles, then registries where there is `access` to them."""
     with ExitStack() as opened:
         readers = [opened.enter_context(BundleReader.open(path)) for path in bundles]
+        for reader in readers:
+            check_lock(reader, find_public_key(None))
         sources: list[MendingSource] = [BundleMending(reader) for reader in readers]
         if access is not None:
             sources.append(RegistryMending(opened.enter_context(open_registries(access)).source))

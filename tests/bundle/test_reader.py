@@ -111,7 +111,7 @@ def test_threads_read_at_the_same_time(large: Assembled) -> None:
 def test_members_are_listed_with_place_and_size(mixed: Assembled) -> None:
     """Every member is listed with its name, its size and where it is in the tar."""
     with BundleReader.open(mixed.path) as reader:
-        members = reader.members()
+        members = reader.container.members
 
     assert container_of(mixed.lock).members == members
 

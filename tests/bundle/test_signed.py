@@ -15,6 +15,7 @@ from edgelift.bundle.signed import check_bundle, check_lock, read_signed, write_
 from edgelift.bundle.standing import ensure_bundle
 from edgelift.bundle.verify import verify_bundle
 from edgelift.bundle.writer import assemble_bundle, signature_path
+from edgelift.documents import write_document
 from edgelift.errors import BundleError, ConfigurationError, IntegrityError, SignatureError, StoreError
 from edgelift.oci.digest import Digest
 from tests.bundle.conftest import Assembled
@@ -272,6 +273,14 @@ def test_harm_is_refused(harm: Harm, signed: Assembled, mixed: Assembled) -> Non
     assert {path.name for path in signed.path.parent.iterdir()} == before
 
 
+def test_a_signed_file_with_a_lock_that_nobody_signed_is_refused(mixed: Assembled) -> None:
+    """The lock is read before the file is hashed: only its own signature says that it still is the one in the file."""
+    write_document(signature_path(mixed.path), KEY.sign(Digest.of(mixed.path.read_bytes())))
+
+    with BundleReader.open(mixed.path) as bundle, pytest.raises(SignatureError, match=r"the lock in .* is not signed"):
+        check_bundle(bundle, OURS)
+
+
 def test_a_bundle_cut_short_is_no_bundle(signed: Assembled) -> None:
     """It is refused before anybody asks for its signature."""
     signed.path.write_bytes(signed.path.read_bytes()[:-100])
@@ -362,7 +371,7 @@ def test_a_signature_has_its_place(change: Callable[[list[Part]], list[Part]], t
 def test_a_changed_member_is_damage(signed: Assembled) -> None:
     """Whoever verifies without a key sees accidents in the signature as anywhere else."""
     with BundleReader.open(signed.path) as bundle:
-        member = next(each for each in bundle.members() if each.name == LOCK_SIGNATURE)
+        member = next(each for each in bundle.container.members if each.name == LOCK_SIGNATURE)
         frame = bundle.tar.table.find(member.offset)
     content = bytearray(signed.path.read_bytes())
     content[frame.stored_start + frame.stored_size - 6] ^= 1
