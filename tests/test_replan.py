@@ -322,11 +322,14 @@ def test_a_long_retry_after_ends_the_plan_of_that_registry_alone(tmp_path: Path,
 def test_problems_come_before_patience(tmp_path: Path, store: LocalStore) -> None:
     """Where something has to be mended first, that is said, and what is postponed besides."""
     sim, _ = hub(tmp_path, 3)
-    missing = make_image("team/none")
-    with sim:
-        found = plan(sim.host, store, missing, *IMAGES)
+    with sim, RegistrySimulator(tmp_path / "other") as other:
+        missing = f"{other.host}/team/none:1.0"
+        names = [missing, *(f"{sim.host}/{each.repository}:1.0" for each in IMAGES)]
+        definition = BundleDefinition(name="a", images=tuple(RequestedImage(reference=name) for name in names))
+        with Registries(TransportSettings(), Credentials(), clock=Hands().clock) as registries:
+            found = plan_bundle(definition, registries, store)
     with pytest.raises(PlanError) as caught:
         found.raise_for_errors()
 
-    assert [failure.partition(":1.0")[0] for failure in caught.value.failures[:1]] == [f"{sim.host}/team/none"]
+    assert [failure.partition(": ")[0] for failure in caught.value.failures[:1]] == [missing]
     assert "pulls remain" in caught.value.failures[-1]
