@@ -140,7 +140,7 @@ class Consumers:
         try:
             with BundleStream.open(path) as stream:
                 check_lock(stream, key)
-            reassemble_bundle(path, again)
+                reassemble_bundle(stream, again)
         except EdgeliftError:
             assert not again.exists()
         else:

@@ -159,5 +159,6 @@ def test_the_level_of_compression_is_part_of_the_lock(mixed: Assembled, tmp_path
 
     assert paths[0].read_bytes() == paths[1].read_bytes()
     assert verify_bundle(paths[0]).file_size < mixed.summary.size
-    assert first_difference(paths[0]) is None
+    with BundleReader.open(paths[0]) as bundle:
+        assert first_difference(bundle) is None
     assert len(sizes) == 1
