@@ -12,6 +12,7 @@ _REASSEMBLE = "get the original, or make it again with `edgelift reassemble`"
 _COPY = "copy it again, or verify the file against the size and digest it was made with"
 _RLE = 1  # a type of block
 _LOOKS_FROM_AFAR = 32  # each is a request
+_LOOKS = 2**20  # a second's worth, and the blocks of 128 GiB; of blocks that are empty a file may have any number
 
 
 class _CutShortError(Exception):
@@ -19,7 +20,7 @@ class _CutShortError(Exception):
 
 
 class _TooFarError(Exception):
-    """To find out would take too many requests."""
+    """To find out would take too many looks."""
 
 
 def explain_missing_table(source: ByteSource) -> BundleError:
@@ -28,7 +29,7 @@ def explain_missing_table(source: ByteSource) -> BundleError:
     if file_size == 0:
         return BundleError(f"{name} is empty", hint=_COPY)
     start, magic = 0, b""
-    read_at = _bounded(source.read_at) if source.is_remote else source.read_at
+    read_at = _bounded(source.read_at, _LOOKS_FROM_AFAR if source.is_remote else _LOOKS)
     try:
         while start < file_size:
             found = read_at(start, min(4, file_size - start))
@@ -50,9 +51,9 @@ def explain_missing_table(source: ByteSource) -> BundleError:
     )
 
 
-def _bounded(read_at: ReadAt) -> ReadAt:
-    """`read_at` that raises `_TooFarError` in the end."""
-    looks = iter(range(_LOOKS_FROM_AFAR))
+def _bounded(read_at: ReadAt, limit: int) -> ReadAt:
+    """`read_at` that raises `_TooFarError` after so many looks."""
+    looks = iter(range(limit))
 
     def look(offset: int, length: int) -> bytes:
         if next(looks, None) is None:

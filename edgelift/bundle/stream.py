@@ -34,15 +34,15 @@ def open_for_lock(place: Path | str) -> "BundleReader | BundleStream":
         return BundleStream.open(place)
 
 
-def reassemble_bundle(place: Path | str, path: Path) -> BundleSummary:
+def reassemble_bundle(stream: "BundleStream", path: Path) -> BundleSummary:
     """Write the bundle that edgelift made at first to `path`, from what another tool has made of it.
 
-    It is that one to the byte, where zstd is of the same version. Raises what reading and `assemble_bundle` raise, and
+    It is that one to the byte, where zstd is of the same version. Nothing of `stream` may have been read but its lock,
+    which the caller may have checked: no other file is opened. Raises what reading and `assemble_bundle` raise, and
     leaves `path` as it was then.
     """
-    with BundleStream.open(place) as stream:
-        signature = stream.lock_signature
-        return assemble_bundle(stream.lock, stream, path, confirm=stream.expect_end, lock_signature=signature)
+    signature = stream.lock_signature
+    return assemble_bundle(stream.lock, stream, path, confirm=stream.expect_end, lock_signature=signature)
 
 
 class TarStream:

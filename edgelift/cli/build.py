@@ -10,7 +10,7 @@ from edgelift.bundle.definition import COMPRESSION_LEVEL
 from edgelift.bundle.reader import BundleReader
 from edgelift.bundle.rebuild import first_difference
 from edgelift.bundle.signed import check_lock
-from edgelift.bundle.verify import verify_bundle
+from edgelift.bundle.verify import verify_open
 from edgelift.cli import options, signing
 from edgelift.cli.console import say, say_json, set_verbosity
 from edgelift.cli.planning import check_locally
@@ -154,8 +154,8 @@ def _check_rebuilt(bundle: Path, public_key: Path | None, *, as_json: bool) -> N
     """Say whether `bundle` is what its lock gives here and now; raises `BundleError` where it is not."""
     with BundleReader.open(bundle) as reader:
         check_lock(reader, find_public_key(public_key))
-    size = verify_bundle(bundle).file_size
-    differs_at = first_difference(bundle)
+        size = verify_open(reader).file_size
+        differs_at = first_difference(reader)
     if differs_at is not None:
         raise BundleError(
             f"{bundle} holds what its lock says, but built here it is another file, from byte {differs_at} on",

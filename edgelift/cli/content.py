@@ -11,7 +11,7 @@ from edgelift.bundle.definition import COMPRESSION_LEVEL
 from edgelift.bundle.file_digest import FileDigest
 from edgelift.bundle.reader import BundleReader
 from edgelift.bundle.signed import check_lock, read_bundle_signature
-from edgelift.bundle.stream import open_for_lock, reassemble_bundle
+from edgelift.bundle.stream import BundleStream, open_for_lock, reassemble_bundle
 from edgelift.bundle.summary import summarise
 from edgelift.bundle.verify import verify_bundle, verify_open, verify_structure
 from edgelift.cli import options, signing
@@ -206,9 +206,9 @@ def reassemble(
 
     Example: edgelift reassemble recompressed.tar.zst --output site-7.tar.zst
     """
-    with open_for_lock(bundle) as opened:
-        check_lock(opened, find_public_key(None))
-    summary = reassemble_bundle(bundle, output)
+    with BundleStream.open(bundle) as stream:
+        check_lock(stream, find_public_key(None))
+        summary = reassemble_bundle(stream, output)
     say(f"{summary.path}: {summary.images} images, {format_size(summary.size)}")
 
 

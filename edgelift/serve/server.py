@@ -1,9 +1,13 @@
 """Running a registry: in the foreground until a signal, or beside the caller in a thread."""
 
+import asyncio
 import logging
 import socket
 import ssl
 import threading
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -15,6 +19,7 @@ from edgelift.errors import ConfigurationError
 
 _KEEP_ALIVE = 75  # seconds; clients pool connections, and a short limit would cut one as it is used again
 _GRACE = 5  # seconds that running answers get once a stop is asked for
+_MOMENT = 0.002  # seconds between two looks at what is still being answered
 _LOOPBACK = "127.0.0.1"
 _log = logging.getLogger(__name__)
 
@@ -26,7 +31,7 @@ def serve_forever(
 
     Raises `ConfigurationError` where the address is taken or the certificate cannot be used.
     """
-    server = _server(app, certfile, keyfile)
+    server = uvicorn.Server(_config(app, certfile, keyfile))
     listener = _listen(host, port)
     shown = f"[{host}]" if ":" in host else host
     _log.info("listening on %s://%s:%d", "https" if certfile else "http", shown, listener.getsockname()[1])
@@ -39,7 +44,7 @@ class RunningServer:
     def __init__(
         self, app: ASGIApp, port: int = 0, *, certfile: Path | None = None, keyfile: Path | None = None
     ) -> None:
-        self._server = _server(app, certfile, keyfile)
+        self._server = _PromptServer(_config(app, certfile, keyfile))
         self._listener = _listen(_LOOPBACK, port)
         self._scheme = "https" if certfile else "http"
         self._thread = threading.Thread(target=self._run, name="server", daemon=True)
@@ -57,14 +62,51 @@ class RunningServer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._server.should_exit = True
+        self._server.end()
         self._thread.join()
 
     def _run(self) -> None:
         self._server.run(sockets=[self._listener])
 
 
-def _server(app: ASGIApp, certfile: Path | None, keyfile: Path | None) -> uvicorn.Server:
+class _PromptServer(uvicorn.Server):
+    """Ends as soon as it is told to: uvicorn itself looks for that, and for each connection, every tenth of a second.
+
+    Who starts and stops hundreds of servers, as tests do, would wait for minutes.
+    """
+
+    _told: Callable[[], object] | None = None  # wakes the loop, once there is one
+
+    def end(self) -> None:
+        """Begin to end, from any thread."""
+        self.should_exit = True
+        if self._told is not None:
+            with suppress(RuntimeError):  # the loop has ended by itself
+                self._told()
+
+    async def main_loop(self) -> None:
+        """Wait until it is told; once a second the date of the answers is set."""
+        told = asyncio.Event()
+        self._told = partial(asyncio.get_running_loop().call_soon_threadsafe, told.set)
+        while not await self.on_tick(0):
+            with suppress(TimeoutError):
+                await asyncio.wait_for(told.wait(), 1)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take no more connections, let those that are being answered end in time, and drop the others."""
+        for each in (*self.servers, *(sockets or ())):
+            each.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_GRACE):
+                while self.server_state.connections or self.server_state.tasks:
+                    await asyncio.sleep(_MOMENT)
+        for task in self.server_state.tasks:
+            task.cancel()
+
+
+def _config(app: ASGIApp, certfile: Path | None, keyfile: Path | None) -> uvicorn.Config:
     config = uvicorn.Config(
         app,
         http="h11",
@@ -88,7 +130,7 @@ def _server(app: ASGIApp, certfile: Path | None, keyfile: Path | None) -> uvicor
             f"cannot serve TLS with the certificate {certfile}: {error.strerror or 'it is not usable'}",
             hint="give a certificate chain and its unencrypted private key, both as PEM files",
         ) from None
-    return uvicorn.Server(config)
+    return config
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -67,19 +67,19 @@ class DistantBytes:
         """Nothing to let go of."""
 
 
-def container_of(lock: BundleLock) -> Container:
+def container_of(lock: BundleLock, signature: bytes | None = None) -> Container:
     """The container as the writer plans it."""
-    return Container.of(lock, {name: len(content) for name, content in documents_of(lock).items()})
+    return Container.of(lock, {name: len(content) for name, content in documents_of(lock, signature).items()})
 
 
-def parts_of(lock: BundleLock, content: MemoryContent) -> list[Part]:
-    """The members of the bundle's tar."""
-    documents = documents_of(lock)
+def parts_of(lock: BundleLock, content: MemoryContent, signature: bytes | None = None) -> list[Part]:
+    """The members of the bundle's tar; with a `signature` of the lock that is one of them."""
+    documents = documents_of(lock, signature)
 
     def content_of(name: str, blob: object) -> bytes:
         return content.blobs[blob.descriptor.digest] if isinstance(blob, Blob) else documents[name]
 
-    members = container_of(lock).members
+    members = container_of(lock, signature).members
     return [Part(each.name, each.header, content_of(each.name, each), each.padding) for each in members]
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import zstandard
 
 import edgelift.bundle
 from edgelift.bundle.container import LOCK, LOCK_LIMIT, tar_header
@@ -90,12 +91,46 @@ def _through_a_link(parts: list[Part]) -> None:
     parts.insert(4, Part("blobs/sha256", link, b"", b""))
 
 
+def _twice_but_for_case(parts: list[Part]) -> None:
+    """Two files on a disk that keeps cases apart, one file on a disk that does not."""
+    name = parts[VICTIM].name.upper()
+    content, padding = b"x" * len(parts[VICTIM].content), parts[VICTIM].padding
+    parts.append(Part(name, python_header(name, len(content)), content, padding))
+
+
+def _file_through_a_link(parts: list[Part]) -> None:
+    """A link to a folder elsewhere, and a file that would be written through it."""
+    link = python_header("out", 0, type=tarfile.SYMTYPE, linkname="/tmp")
+    parts += [Part("out", link, b"", b""), Part("out/x", python_header("out/x", 1), b"x", bytes(511))]
+
+
+def _long(kind: bytes, text: str) -> Change:
+    """GNU's way to a long name or link: a member of its own before the one that is meant."""
+
+    def change(parts: list[Part]) -> None:
+        content = text.encode() + b"\0"
+        header = python_header("././@LongLink", len(content), type=kind)
+        parts.insert(VICTIM, Part("././@LongLink", header, content, bytes(-len(content) % 512)))
+
+    return change
+
+
+def _many(parts: list[Part]) -> None:
+    """Members without content, which cost next to nothing in the file."""
+    empty = Part("x", python_header("x", 0), b"", b"")
+    parts += [empty] * 20_000
+
+
 TARS: dict[str, Change] = {
     "parent": _renamed("../x"),
     "parent inside": _renamed("blobs/../../x"),
     "absolute": _renamed("/etc/cron.d/x"),
     "dot": _renamed("."),
     "dots": _renamed(".."),
+    "no name": _renamed(""),
+    "a folder's name": _renamed("blobs/sha256/"),
+    "another system's separator": _renamed("..\\..\\x"),
+    "a name that is no text": _patched(0, b"\xff\xfe"),
     "a name of 4 KiB": _renamed("n" * 4096),
     "a name with NUL": _patched(70, b"\0/../x"),
     "another case": _renamed("BLOBS/SHA256/" + "A" * 64),
@@ -104,14 +139,22 @@ TARS: dict[str, Change] = {
     "prefix": _patched(345, b"../.."),
     "symbolic link": _with(type=tarfile.SYMTYPE, linkname="/etc/passwd"),
     "hard link": _with(type=tarfile.LNKTYPE, linkname="../../etc/passwd"),
+    "hard link to a full path": _with(type=tarfile.LNKTYPE, linkname="/etc/passwd"),
     "link name on a file": _patched(157, b"/etc/passwd"),
     "folder": _with(type=tarfile.DIRTYPE),
     "character device": _with(type=tarfile.CHRTYPE, devmajor=1, devminor=3),
+    "block device": _with(type=tarfile.BLKTYPE, devmajor=8),
     "pipe": _with(type=tarfile.FIFOTYPE),
     "sparse": _patched(156, b"S"),
+    "sparse in pax": _pax(b"x", "GNU.sparse.name", "../x"),
+    "a contiguous file": _with(type=tarfile.CONTTYPE),
+    "the name of a volume": _patched(156, b"V"),
+    "another volume's rest": _patched(156, b"M"),
     "an unknown type": _patched(156, b"Z"),
     "an old regular file": _patched(156, b"\0"),
     "a GNU long name": _patched(156, b"L"),
+    "a GNU long name before it": _long(b"L", "../" * 50 + "x"),
+    "a GNU long link before it": _long(b"K", "/" + "x" * 200),
     "negative size": _patched(124, b"\xff" * 12),
     "eight exabytes": _patched(124, b"\x80\0\0\0\x7f" + b"\xff" * 7),
     "huge size": _patched(124, b"77777777777\0"),
@@ -124,13 +167,17 @@ TARS: dict[str, Change] = {
     "pax path": _pax(b"x", "path", "../x"),
     "pax link": _pax(b"x", "linkpath", "../x"),
     "pax size": _pax(b"x", "size", "9999999999"),
+    "pax character set": _pax(b"x", "hdrcharset", "BINARY"),
     "global pax path": _pax(b"g", "path", "../x"),
     "a member twice": _twice,
+    "a member twice, in another case": _twice_but_for_case,
     "a member too many": _extra,
+    "twenty thousand members too many": _many,
     "a member left out": _left_out,
     "two members in the other's place": _swapped,
     "the lock first": _lock_first,
     "a folder that is a link": _through_a_link,
+    "a file behind a link": _file_through_a_link,
 }
 
 
@@ -200,6 +247,10 @@ def _two_sizes(document: dict[str, Any]) -> None:
     document["images"][0]["blobs"][1]["size"] += 1
 
 
+def _name(name: str) -> bytes:
+    return _lock_text(lambda document: document["definition"].update(name=name))
+
+
 LOCKS: dict[str, tuple[bytes, str]] = {
     "nothing": (b"", "is not a bundle lock"),
     "no JSON": (b"\xff\xfe{", "is not a bundle lock"),
@@ -215,6 +266,11 @@ LOCKS: dict[str, tuple[bytes, str]] = {
     "its manifest left out": (_lock_text(_no_manifest), "the last of its manifests"),
     "a reference twice": (_lock_text(_twice_named), "twice"),
     "two sizes for a digest": (_lock_text(_two_sizes), "two sizes"),
+    "a name that leads out": (_name("../../x"), "definition.name"),
+    "a name that is a path": (_name("/tmp/x"), "definition.name"),
+    "a name that is the folder above": (_name(".."), "definition.name"),
+    "a name with a line end": (_name("x\n"), "definition.name"),
+    "a name of 4 KiB": (_name("n" * 4096), "definition.name"),
     "an image more than is here": (
         mixed_content()[0].model_copy(update={"images": mixed_content()[0].images[:2]}).to_json(),
         "another header",
@@ -266,3 +322,16 @@ def test_no_code_here_unpacks_a_tar() -> None:
             attribute = node.attr if isinstance(node, ast.Attribute) else ""
             assert not {"tarfile", "shutil.unpack_archive"} & {*names, module}, source
             assert attribute not in {"extract", "extractall", "unpack_archive"}, source
+
+
+def test_a_bomb_behind_the_tar_is_not_decoded(tmp_path: Path) -> None:
+    """A quarter of a tebibyte of zeros in 8 MiB, after a good tar: nobody decodes more of it than shows that."""
+    block = 128 * 1024  # the most that one block may repeat a byte (RFC 8878 §3.1.1.2)
+    repeated_zero = (block << 3 | 1 << 1).to_bytes(3, "little") + b"\0"
+    last = (0 << 3 | 1).to_bytes(3, "little")
+    bomb = b"\x28\xb5\x2f\xfd\x00\x38" + repeated_zero * (2**38 // block) + last
+    path = tmp_path / "bomb.tar.zst"
+    path.write_bytes(zstandard.compress(tar_of_parts(parts_of(*mixed_content()))) + bomb)
+
+    with pytest.raises(BundleError, match="goes on after the end"):
+        verify_bundle(path)

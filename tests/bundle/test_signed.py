@@ -28,14 +28,6 @@ OURS = KEY.public_key
 STRANGER = signing_key("stranger")
 
 
-@pytest.fixture
-def signed(tmp_path: Path) -> Assembled:
-    """The bundle of `mixed`, signed."""
-    lock, content = mixed_content()
-    path = tmp_path / "signed" / "site.tar.zst"
-    return Assembled(path, lock, content, assemble_bundle(lock, content, path, key=KEY))
-
-
 def state(folder: Path) -> dict[str, bytes]:
     """Every file in `folder`, hidden ones too."""
     return {path.name: path.read_bytes() for path in folder.iterdir()}

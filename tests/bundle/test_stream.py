@@ -12,6 +12,7 @@ from edgelift.bundle.file_digest import FileDigest
 from edgelift.bundle.reader import BundleReader
 from edgelift.bundle.stream import BundleStream, open_for_lock, reassemble_bundle
 from edgelift.bundle.verify import verify_bundle
+from edgelift.bundle.writer import BundleSummary, assemble_bundle
 from edgelift.errors import BundleError, EdgeliftError, IntegrityError, UnseekableError
 from edgelift.oci.digest import Digest
 from tests.bundle.conftest import Assembled
@@ -49,6 +50,12 @@ def again(request: pytest.FixtureRequest, large: Assembled, tmp_path: Path) -> P
     return path
 
 
+def reassemble(place: Path, path: Path) -> BundleSummary:
+    """The bundle at `place` made again at `path`."""
+    with BundleStream.open(place) as stream:
+        return reassemble_bundle(stream, path)
+
+
 def test_its_lock_is_read(again: Path, large: Assembled) -> None:
     """What it holds is known without a seek table."""
     with pytest.raises(UnseekableError):
@@ -68,17 +75,31 @@ def test_it_is_verified_and_not_called_right(again: Path) -> None:
 
 def test_the_bundle_is_made_from_it_again(again: Path, large: Assembled, tmp_path: Path) -> None:
     """To the byte the one that it was, also in its own place."""
-    reassemble_bundle(again, tmp_path / "new.tar.zst")
-    reassemble_bundle(again, again)
+    reassemble(again, tmp_path / "new.tar.zst")
+    reassemble(again, again)
 
     assert large.path.read_bytes() == (tmp_path / "new.tar.zst").read_bytes() == again.read_bytes()
 
 
 def test_a_bundle_is_made_from_itself(mixed: Assembled, tmp_path: Path) -> None:
     """Nothing is asked of the file but its content: one with a seek table will do."""
-    summary = reassemble_bundle(mixed.path, tmp_path / "new.tar.zst")
+    summary = reassemble(mixed.path, tmp_path / "new.tar.zst")
 
     assert (mixed.summary.size, mixed.path.read_bytes()) == (summary.size, summary.path.read_bytes())
+
+
+def test_what_was_checked_is_what_is_made(mixed: Assembled, tmp_path: Path) -> None:
+    """Another file that takes the name meanwhile, of a lock that nobody has looked at, is not read."""
+    lock, content = mixed_content()
+    other = tmp_path / "other.tar.zst"
+    assemble_bundle(lock.model_copy(update={"images": lock.images[:1]}), content, other)
+    before = mixed.path.read_bytes()
+
+    with BundleStream.open(mixed.path) as stream:
+        other.replace(mixed.path)
+        reassemble_bundle(stream, tmp_path / "new.tar.zst")
+
+    assert before == (tmp_path / "new.tar.zst").read_bytes()
 
 
 @pytest.mark.parametrize("change", TARS.values(), ids=TARS)
@@ -91,7 +112,7 @@ def test_hostile_tar_is_refused(tmp_path: Path, change: Change) -> None:
     with pytest.raises(BundleError) as verified:
         verify_bundle(path)
     with pytest.raises(EdgeliftError):
-        reassemble_bundle(path, tmp_path / "new.tar.zst")
+        reassemble(path, tmp_path / "new.tar.zst")
     assert not isinstance(verified.value, UnseekableError)
     assert [path] == list(tmp_path.iterdir())
 
@@ -136,7 +157,7 @@ def test_damage_is_found(tmp_path: Path, damage: Callable[[bytes], bytes], verdi
     with pytest.raises((BundleError, IntegrityError), match=verdict):
         verify_bundle(path)
     with pytest.raises(EdgeliftError):
-        reassemble_bundle(path, tmp_path / "new.tar.zst")
+        reassemble(path, tmp_path / "new.tar.zst")
     assert [path] == list(tmp_path.iterdir())
 
 

@@ -1,21 +1,26 @@
-"""A bundle in the hands of other tools: zstd, tar, Python's tarfile, skopeo."""
+"""A bundle in the hands of other tools: zstd, tar, Python's tarfile, skopeo, and a reader made from its description.
+
+Each reads a signed bundle and ones that are not, with frames of raw blocks and compressed ones by turns.
+"""
 
 import io
 import json
 import subprocess
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import zstandard
 
 from tests.bundle.conftest import Assembled
-from tests.bundle.crafting import members_with_tarfile, parts_of, tar_of_parts
+from tests.bundle.crafting import container_of, members_with_tarfile, tar_of_parts
+from tests.bundle.independent_reader import read_members
 from tests.real_parts import require_tool
 
 
-@pytest.fixture(params=["mixed", "large"])
+@pytest.fixture(params=["mixed", "large", "signed"])
 def bundle(request: pytest.FixtureRequest) -> Assembled:
-    """The small bundle, then the one whose blobs span frames."""
+    """The small bundle, the one whose blobs span frames, and the small one signed."""
     bundle: Assembled = request.getfixturevalue(request.param)
     return bundle
 
@@ -27,13 +32,13 @@ def test_zstd_takes_it(bundle: Assembled) -> None:
     subprocess.run([zstd, "-tq", bundle.path], check=True)
     tar = subprocess.run([zstd, "-dcq", "-M2MB", bundle.path], check=True, capture_output=True).stdout
 
-    assert tar_of_parts(parts_of(bundle.lock, bundle.content)) == tar
+    assert tar_of_parts(bundle.parts) == tar
 
 
 def test_tar_lists_and_unpacks_it(bundle: Assembled, tmp_path: Path) -> None:
     """`tar --zstd` lists the members in order and unpacks an image layout, without a word on standard error."""
     tar = require_tool("tar")
-    names = [part.name for part in parts_of(bundle.lock, bundle.content)]
+    names = [part.name for part in bundle.parts]
 
     listed = subprocess.run([tar, "--zstd", "-tf", bundle.path], check=True, capture_output=True, text=True)
     unpacked = subprocess.run([tar, "--zstd", "-xf", bundle.path, "-C", tmp_path], check=True, capture_output=True)
@@ -50,7 +55,21 @@ def test_python_reads_it(bundle: Assembled) -> None:
     with bundle.path.open("rb") as file:
         tar = zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True).read()
 
-    assert {part.name: part.content for part in parts_of(bundle.lock, bundle.content)} == members_with_tarfile(tar)
+    assert {part.name: part.content for part in bundle.parts} == members_with_tarfile(tar)
+
+
+def test_its_description_is_enough(bundle: Assembled) -> None:
+    """A reader that knows nothing but docs/format.md finds the same members in the same order, and checks them all."""
+    members = read_members(bundle.path.read_bytes())
+
+    assert [(part.name, part.content) for part in bundle.parts] == list(members.items())
+
+
+def test_there_are_frames_of_both_kinds(bundle: Assembled) -> None:
+    """What the tools here read has raw and compressed frames by turns, not only at its ends."""
+    spans = list(container_of(bundle.lock, bundle.signature).frames())
+
+    assert sum(one.is_raw != other.is_raw for one, other in pairwise(spans)) >= 2
 
 
 def test_skopeo_copies_images_out_of_it(bundle: Assembled, tmp_path: Path) -> None:
@@ -88,7 +107,7 @@ def test_seekable_reader_of_another_kind_finds_a_blob(large: Assembled) -> None:
     count = int.from_bytes(file.read(4), "little")
     file.seek(-(9 + 12 * count), io.SEEK_END)
     entries = [tuple(int.from_bytes(file.read(4), "little") for _ in range(3)) for _ in range(count)]
-    tar = tar_of_parts(parts_of(large.lock, large.content))
+    tar = tar_of_parts(large.parts)
 
     for wanted in (0, 600, 9 * 2**20, len(tar) - 1):
         stored = content = 0

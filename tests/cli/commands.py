@@ -1,4 +1,4 @@
-"""The command line as its users meet it: the installed program, in a process and a folder of its own.
+"""The command line as its users meet it: in a process and a folder of its own.
 
 outcome = CommandLine(tmp_path).run("plan", "--image", "nginx")       # outcome.code, .out, .err
 """
@@ -7,6 +7,7 @@ import json
 import resource
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,7 @@ from edgelift.oci.registries import Registries
 from edgelift.plan import plan_bundle
 from edgelift.store.local import LocalStore
 from edgelift.transport import TransportSettings
+from tests.cli.loaded import Command, run_loaded
 
 EDGELIFT = str(Path(sys.executable).with_name("edgelift"))
 PATIENCE = 120  # seconds; only for what hangs
@@ -65,7 +67,13 @@ class CommandLine:
     def run(
         self, *arguments: object, largest_file: int | None = None, within: Sequence[str] = (), **environment: str
     ) -> Outcome:
-        """Run a command to its end, `within` another one; with `largest_file` the disk takes no file of more bytes."""
+        """Run a command to its end; with `largest_file` the disk takes no file of more bytes.
+
+        What runs `within` another command, or under that limit, is the installed program; see `loaded.py`.
+        """
+        environment = {**self.full_environment, **environment}
+        if not within and largest_file is None:
+            return self._run_loaded(arguments, environment)
 
         def limit() -> None:
             if largest_file is not None:
@@ -74,7 +82,7 @@ class CommandLine:
         done = subprocess.run(
             [*within, EDGELIFT, *map(str, arguments)],
             cwd=self.folder,
-            env={**self.full_environment, **environment},
+            env=environment,
             capture_output=True,
             text=True,
             timeout=PATIENCE,
@@ -82,6 +90,12 @@ class CommandLine:
             preexec_fn=limit,
         )
         return Outcome(done.returncode, done.stdout, done.stderr)
+
+    def _run_loaded(self, arguments: Sequence[object], environment: Mapping[str, str]) -> Outcome:
+        with tempfile.NamedTemporaryFile("r") as out, tempfile.NamedTemporaryFile("r") as err:
+            command = Command(list(map(str, arguments)), str(self.folder), environment, out.name, err.name)
+            code = run_loaded(command, PATIENCE)
+            return Outcome(code, out.read(), err.read())
 
 
 def references(host: str, *images: SampleImage) -> list[str]:

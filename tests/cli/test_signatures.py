@@ -244,11 +244,11 @@ SOME = (stripped, foreign, swapped)  # the same check as that of a command that 
 PART = (unsigned, foreign, cut)  # the lock inside the bundle has its own signature, and each blob its digest
 COMMANDS: dict[str, tuple[tuple[Callable[[Stage], None], ...], Callable[[Stage], tuple[object, ...]]]] = {
     "push": (
-        WHOLE,
+        SOME,
         lambda stage: ("push", "--file", stage.bundle, "--registry", f"{stage.sim.host}/edge", "--output", "out"),
     ),
     "push --dry-run": (
-        SOME,
+        WHOLE,
         lambda stage: ("push", "--file", stage.bundle, "--registry", stage.sim.host, "--dry-run"),
     ),
     "build --lock": (

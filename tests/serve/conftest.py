@@ -64,7 +64,7 @@ def served(request: pytest.FixtureRequest) -> Served:
     return chosen
 
 
-class _Changeable:
+class Changeable:
     """One server whose application each test brings anew: starting and stopping takes longer than most tests."""
 
     def __init__(self) -> None:
@@ -76,14 +76,14 @@ class _Changeable:
 
 
 @pytest.fixture(scope="module")
-def _server() -> Iterator[tuple[_Changeable, httpx.Client]]:
-    changeable = _Changeable()
+def _server() -> Iterator[tuple[Changeable, httpx.Client]]:
+    changeable = Changeable()
     with RunningServer(changeable) as server, client_of(server) as client:
         yield changeable, client
 
 
 @pytest.fixture
-def empty(tmp_path: Path, _server: tuple[_Changeable, httpx.Client]) -> httpx.Client:
+def empty(tmp_path: Path, _server: tuple[Changeable, httpx.Client]) -> httpx.Client:
     """A registry that takes pushes, with nothing in it."""
     changeable, client = _server
     changeable.app = create_registry(DirectoryContent(tmp_path / "registry"))
