@@ -1,6 +1,7 @@
 """Running a registry: in the foreground until a signal, or beside the caller in a thread."""
 
 import logging
+import resource
 import socket
 import ssl
 import threading
@@ -12,10 +13,12 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from edgelift.errors import ConfigurationError
+from edgelift.serve.connection import Connection
 
 _KEEP_ALIVE = 75  # seconds; clients pool connections, and a short limit would cut one as it is used again
 _GRACE = 5  # seconds that running answers get once a stop is asked for
 _LOOPBACK = "127.0.0.1"
+_FILES = 65_536  # open files, and so connections, that the registry asks the system for
 _log = logging.getLogger(__name__)
 
 
@@ -26,6 +29,7 @@ def serve_forever(
 
     Raises `ConfigurationError` where the address is taken or the certificate cannot be used.
     """
+    _allow_many_files()
     server = _server(app, certfile, keyfile)
     listener = _listen(host, port)
     shown = f"[{host}]" if ":" in host else host
@@ -67,7 +71,7 @@ class RunningServer:
 def _server(app: ASGIApp, certfile: Path | None, keyfile: Path | None) -> uvicorn.Server:
     config = uvicorn.Config(
         app,
-        http="h11",
+        http=Connection,
         ws="none",
         loop="asyncio",
         lifespan="off",
@@ -89,6 +93,14 @@ def _server(app: ASGIApp, certfile: Path | None, keyfile: Path | None) -> uvicor
             hint="give a certificate chain and its unencrypted private key, both as PEM files",
         ) from None
     return uvicorn.Server(config)
+
+
+def _allow_many_files() -> None:
+    """Each connection is an open file, of which many systems give a process just 1,024 until it asks for more."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _listen(host: str, port: int) -> socket.socket:
