@@ -5,10 +5,11 @@ What comes is thrown away. It prints the seconds that it took, from the first re
 
 import socket
 import sys
-import threading
 import time
-from collections import deque
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, suppress
+from queue import Empty, SimpleQueue
 
 _BUFFER = 256 * 1024  # bytes
 _PATIENCE = 120  # seconds
@@ -40,6 +41,10 @@ class Reader:
             left -= self._receive()
         return size
 
+    def close(self) -> None:
+        """End the connection."""
+        self._connection.close()
+
     def _receive(self) -> int:
         count = self._connection.recv_into(self._buffer)
         if not count:
@@ -48,27 +53,23 @@ class Reader:
 
 
 def read_all(host: str, readers: int, paths: Iterable[str]) -> tuple[float, int]:
-    """Seconds and bytes of reading `paths`, with `readers` connections."""
-    waiting, sizes = deque(paths), list[int]()
-    connections = [Reader(host) for _ in range(readers)]
+    """Seconds and bytes of reading `paths`, with `readers` connections; raises `RuntimeError` where one cannot be."""
+    waiting = SimpleQueue[str]()
+    for path in paths:
+        waiting.put(path)
 
-    def read_on(reader: Reader) -> None:
-        while waiting:
-            try:
-                path = waiting.popleft()
-            except IndexError:
-                return
-            sizes.append(reader.read(path))
+    def read_on(reader: Reader) -> int:
+        size = 0
+        with suppress(Empty):
+            while True:
+                size += reader.read(waiting.get_nowait())
+        return size
 
-    threads = [threading.Thread(target=read_on, args=(reader,)) for reader in connections]
-    begun, expected = time.perf_counter(), len(waiting)
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if len(sizes) != expected:
-        raise RuntimeError(f"{expected - len(sizes)} of {expected} blobs could not be read")
-    return time.perf_counter() - begun, sum(sizes)
+    with ExitStack() as opened, ThreadPoolExecutor(readers) as pool:
+        connections = [opened.enter_context(closing(Reader(host))) for _ in range(readers)]
+        begun = time.perf_counter()
+        size = sum(pool.map(read_on, connections))
+        return time.perf_counter() - begun, size
 
 
 if __name__ == "__main__":

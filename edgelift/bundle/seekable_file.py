@@ -1,5 +1,6 @@
 """A file in zstd's seekable format, read from any place on: only the frames that are needed, in one passage."""
 
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -23,6 +24,8 @@ class SeekableFile:
         self.table = table
         self.source = source
         self._decoded = _LastFrames()
+        # More at once are no quicker, and each holds a frame.
+        self._turn = threading.BoundedSemaphore(os.cpu_count() or 1)
 
     def read(self, start: int, stop: int) -> Iterator[bytes]:
         """The content from `start` to `stop` in chunks; raises `BundleError` past its end.
@@ -63,9 +66,13 @@ class SeekableFile:
         return begin, end
 
     def _content(self, read_at: ReadAt, frame: Frame) -> bytes:
-        return self._decoded.get(
-            frame, lambda: decode(read_at(frame.stored_start, frame.stored_size), frame, self.name)
-        )
+        content = self._decoded.get(frame)
+        if content is None:
+            stored = read_at(frame.stored_start, frame.stored_size)
+            with self._turn:
+                content = self._decoded.get(frame) or decode(stored, frame, self.name)
+                self._decoded.put(frame, content)
+        return content
 
 
 class _Passage:
@@ -105,17 +112,18 @@ class _LastFrames:
         self._size = 0
         self._lock = threading.Lock()
 
-    def get(self, frame: Frame, decode: Callable[[], bytes]) -> bytes:
-        """What `frame` holds, by `decode` where that is not known any more."""
+    def get(self, frame: Frame) -> bytes | None:
+        """What `frame` holds; None where that is not known any more."""
         with self._lock:
             if frame in self._contents:
                 self._contents.move_to_end(frame)
-                return self._contents[frame]
-        content = decode()
+            return self._contents.get(frame)
+
+    def put(self, frame: Frame, content: bytes) -> None:
+        """Keep what `frame` holds for a while."""
         with self._lock:
             if frame not in self._contents:
                 self._contents[frame] = content
                 self._size += len(content)
             while self._size > _DECODED and len(self._contents) > 1:
                 self._size -= len(self._contents.popitem(last=False)[1])
-        return content
