@@ -138,9 +138,18 @@ class _Passage:
         self._position = start
         self._stop = stop
         self._body: StreamingBody | None = None
+        self._last, self._last_offset = b"", 0
 
     def read_at(self, offset: int, length: int) -> bytes:
-        """Exactly `length` bytes from `offset` on."""
+        """Exactly `length` bytes from `offset` on, which may be some of those that were read last."""
+        if self._last_offset <= offset and offset + length <= self._last_offset + len(self._last):
+            within = offset - self._last_offset
+            return self._last[within : within + length]
+        found = self._read_at(offset, length)
+        self._last, self._last_offset = found if length <= _PIECE else b"", offset
+        return found
+
+    def _read_at(self, offset: int, length: int) -> bytes:
         if not self._start <= offset <= offset + length <= self._stop:
             return self._whole.read_at(offset, length)
         if self._body is not None and 0 <= offset - self._position <= _NEAR:

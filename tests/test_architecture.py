@@ -30,6 +30,7 @@ DOORS = {
     "boto3": ("edgelift.s3", "edgelift.archive.s3", "edgelift.store.s3", "edgelift.oci.auth_ecr"),
     "botocore": ("edgelift.s3", "edgelift.archive.s3", "edgelift.store.s3", "edgelift.oci.auth_ecr"),
     "cryptography": ("edgelift.bundle.signature",),
+    "h11": ("edgelift.serve.connection",),
     "oras": ("edgelift.oci.artifact",),
     "requests": (),
     "rich": ("edgelift.cli",),

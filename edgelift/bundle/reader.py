@@ -8,6 +8,7 @@ together with the blob, before anything of it is given out.
 
 import hashlib
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -17,17 +18,17 @@ from edgelift.bundle.definition import BundleDefinition
 from edgelift.bundle.diagnosis import explain_missing_table
 from edgelift.bundle.front import NOT_OURS, Front, check_header, compare_header, read_front
 from edgelift.bundle.seek_table import SeekTable
-from edgelift.bundle.seekable import split
+from edgelift.bundle.seekable import BLOCK
 from edgelift.bundle.seekable_file import SeekableFile
 from edgelift.bundle.source import ByteSource, open_source
 from edgelift.errors import BundleError, IntegrityError
-from edgelift.oci.content import CHUNK
+from edgelift.oci.content import CHUNK, ReadSome
 from edgelift.oci.descriptor import Descriptor
 from edgelift.oci.digest import Digest
 
 
 class BundleReader:
-    """An open bundle, for any number of threads. Implements `oci.content.RangeReader` and `BufferReader`.
+    """An open bundle, for any number of threads. Implements `oci.content.PassageReader` and `BufferReader`.
 
     All is read from the one file that `open` looked at, also where another takes its name meanwhile.
     """
@@ -90,10 +91,11 @@ class BundleReader:
 
     def read_range(self, descriptor: Descriptor, start: int, stop: int) -> Iterator[bytes]:
         """Bytes `start` to `stop` (exclusive) in chunks, unverified; raises `BundleError` outside of the content."""
-        blob = self._blob(descriptor)
-        if not 0 <= start <= stop <= blob.size:
-            raise BundleError(f"{descriptor.digest} has no bytes {start} to {stop}, only {blob.size}")
-        return self._content(blob, start, stop)
+        return self._content(self._blob_with(descriptor, start, stop), start, stop)
+
+    def passage(self, descriptor: Descriptor, start: int, stop: int) -> AbstractContextManager[ReadSome]:
+        """Bytes `start` to `stop` (exclusive), for one that goes forward; raises `BundleError` outside of it."""
+        return self._passage(self._blob_with(descriptor, start, stop), start, stop)
 
     def file_digest(self, *, progress: Callable[[int], None] | None = None) -> Digest:
         """The sha256 of the whole file; `progress` takes the bytes that have just been hashed."""
@@ -135,6 +137,12 @@ class BundleReader:
             )
         return self._blobs[descriptor.digest]
 
+    def _blob_with(self, descriptor: Descriptor, start: int, stop: int) -> Blob:
+        blob = self._blob(descriptor)
+        if not 0 <= start <= stop <= blob.size:
+            raise BundleError(f"{descriptor.digest} has no bytes {start} to {stop}, only {blob.size}")
+        return blob
+
     def _verified(self, blob: Blob) -> Iterator[bytes]:
         hasher, left, chunk = blob.descriptor.digest.hasher(), blob.size, b""
         for chunk in self._content(blob, 0, blob.size):
@@ -152,23 +160,37 @@ class BundleReader:
 
     def _content(self, blob: Blob, start: int, stop: int) -> Iterator[bytes]:
         """Bytes `start` to `stop` of the content, none before the blob's header has been seen to be right."""
+        with self._passage(blob, start, stop) as read:
+            while start < stop:
+                chunk = read(start, min(stop - start, BLOCK))
+                start += len(chunk)
+                yield chunk
+
+    @contextmanager
+    def _passage(self, blob: Blob, start: int, stop: int) -> Iterator[ReadSome]:
+        """As `_content`, in any pieces; a header that has not been seen is read together with the content."""
+        header = b""
         if blob.descriptor.digest not in self._checked:
             if start == 0:
-                return self._content_after_header(blob, stop)
-            self._check_header(blob)
-        return self.tar.read(blob.offset + start, blob.offset + stop)
-
-    def _content_after_header(self, blob: Blob, stop: int) -> Iterator[bytes]:
-        """The content up to `stop`, read in one passage with the header before it."""
-        size = len(blob.header)
-        parts = split(self.tar.read(blob.offset - size, blob.offset + stop), (size, stop))
-        compare_header(self.name, blob, b"".join(next(parts)))
-        self._checked.add(blob.descriptor.digest)
-        yield from map(bytes, next(parts))
+                header = blob.header
+            else:
+                self._check_header(blob)
+        with self.tar.passage(blob.offset + start - len(header), blob.offset + stop) as read:
+            if header:
+                compare_header(self.name, blob, _exactly(read, blob.offset - len(header), blob.offset))
+                self._checked.add(blob.descriptor.digest)
+            yield lambda offset, limit: read(blob.offset + offset, limit)
 
     def _check_header(self, blob: Blob) -> None:
         check_header(self.tar, blob)
         self._checked.add(blob.descriptor.digest)
+
+
+def _exactly(read: ReadSome, start: int, stop: int) -> bytes:
+    found = bytearray()
+    while start + len(found) < stop:
+        found += read(start + len(found), stop - start - len(found))
+    return bytes(found)
 
 
 def _seek_table(source: ByteSource) -> SeekTable:

@@ -1,6 +1,6 @@
 """The ports between stores: anything blobs and manifests can be read from, or kept in."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -9,6 +9,7 @@ from edgelift.errors import EdgeliftError, RegistryError
 from edgelift.oci.descriptor import Descriptor
 
 CHUNK = 2**20  # bytes; with smaller ones threads spend more time on each other, with larger ones nothing is gained
+ReadSome = Callable[[int, int], bytes]  # offset and limit → the bytes from there on: at least one, at most so many
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,16 @@ class RangeReader(ContentReader, Protocol):
 
     def read_range(self, descriptor: Descriptor, start: int, stop: int) -> Iterator[bytes]:
         """Bytes `start` to `stop` (exclusive) in chunks; not checked against the digest, which covers the whole."""
+
+
+class PassageReader(RangeReader, Protocol):
+    """A reader of which one can stop anywhere and go on later, with nothing of the content in memory meanwhile."""
+
+    def passage(self, descriptor: Descriptor, start: int, stop: int) -> AbstractContextManager[ReadSome]:
+        """Bytes `start` to `stop` (exclusive), for one that goes forward, unverified.
+
+        What was read last may be read once more. Raises `EdgeliftError` where nothing can be read.
+        """
 
 
 class BufferReader(Protocol):

@@ -3,13 +3,14 @@
 Repositories and digests given to these methods are valid; tags and sessions may be any text.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol, runtime_checkable
 
 from edgelift.errors import IntegrityError, RefusedError
 from edgelift.oci.descriptor import Descriptor
 from edgelift.oci.digest import Digest
 from edgelift.oci.manifest import ImageManifest, Manifest, parse_manifest
+from edgelift.serve.part import BlobPart
 
 Served = tuple[Descriptor, bytes]  # a manifest: its descriptor and its exact bytes
 
@@ -32,7 +33,7 @@ class RegistryContent(Protocol):
     def blob_size(self, repository: str, digest: Digest) -> int | None:
         """The size of a blob in bytes; None where this repository does not refer to it."""
 
-    def read_blob_range(self, repository: str, digest: Digest, start: int, stop: int) -> Iterator[bytes]:
+    def read_blob_range(self, repository: str, digest: Digest, start: int, stop: int) -> BlobPart:
         """Bytes `start` to `stop` (exclusive) of a blob that `blob_size` knows."""
 
 
@@ -66,6 +67,9 @@ class WritableContent(RegistryContent, Protocol):
 
     def delete_manifest(self, repository: str, digest: Digest) -> bool:
         """Forget a manifest and every tag on it; False where there is none."""
+
+    def delete_blob(self, repository: str, digest: Digest) -> bool:
+        """Let `repository` refer to a blob no longer, whatever its manifests name; False where it does not."""
 
     def delete_tag(self, repository: str, tag: str) -> bool:
         """Forget a tag; False where there is none."""

@@ -9,18 +9,19 @@ repositories/<name>/_uploads/<session>           what has arrived of a blob
 No component of a repository name begins with an underscore, so these folders stand beside deeper repositories.
 """
 
+import os
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 from edgelift.documents import write_document
 from edgelift.errors import MalformedReferenceError
-from edgelift.oci.content import CHUNK
 from edgelift.oci.descriptor import Descriptor
 from edgelift.oci.digest import Digest
 from edgelift.oci.manifest import Manifest
 from edgelift.oci.reference import is_repository, is_tag
 from edgelift.serve.content import Served, select_referrers
+from edgelift.serve.part import BlobPart
 from edgelift.serve.uploads import UploadFolder
 from edgelift.store.disk import disk_errors
 
@@ -74,13 +75,15 @@ class DirectoryContent:
         digest: Digest,
         start: int,
         stop: int,
-    ) -> Iterator[bytes]:
+    ) -> BlobPart:
         """Bytes `start` to `stop` (exclusive)."""
-        with disk_errors(f"read the blob {digest}"), self._blob(digest).open("rb", buffering=0) as file:
-            file.seek(start)
-            while start < stop and (chunk := file.read(min(CHUNK, stop - start))):
-                start += len(chunk)
-                yield chunk
+        path = self._blob(digest)
+
+        def read(offset: int, limit: int) -> bytes:  # no file stays open between two looks
+            with disk_errors(f"read the blob {digest}"), path.open("rb", buffering=0) as file:
+                return os.pread(file.fileno(), limit, offset)
+
+        return BlobPart(nullcontext(read), start, stop)
 
     def begin_upload(self, repository: str) -> str:
         """Begin an upload session."""
@@ -132,6 +135,10 @@ class DirectoryContent:
             if self._tagged(repository, tag) == digest:
                 self.delete_tag(repository, tag)
         return _unlink(self._link(repository, "_manifests", digest))
+
+    def delete_blob(self, repository: str, digest: Digest) -> bool:
+        """Let `repository` refer to a blob no longer; the bytes stay, for other repositories."""
+        return _unlink(self._link(repository, "_blobs", digest))
 
     def delete_tag(self, repository: str, tag: str) -> bool:
         """Forget a tag."""

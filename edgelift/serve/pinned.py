@@ -5,21 +5,24 @@ underscore, as it does at a target registry. Blobs can be read only through the 
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 from edgelift.bundle.lock import BundleLock
 from edgelift.errors import IntegrityError
-from edgelift.oci.content import ContentReader, RangeReader
+from edgelift.oci.content import ContentReader, PassageReader
 from edgelift.oci.descriptor import Descriptor
 from edgelift.oci.digest import Digest
 from edgelift.oci.manifest import INDEX_TYPES, MANIFEST_LIMIT, MANIFEST_TYPES, is_foreign, parse_manifest
 from edgelift.oci.reference import ImageReference
 from edgelift.serve.content import Served, select_referrers
+from edgelift.serve.part import BlobPart, Check
 
 
-class LockedReader(RangeReader, Protocol):
+class LockedReader(PassageReader, Protocol):
     """An open bundle: its content, and the lock that says what the content is."""
 
     @property
@@ -27,7 +30,7 @@ class LockedReader(RangeReader, Protocol):
         """What the bundle holds."""
 
 
-class NamedReader(RangeReader, Protocol):
+class NamedReader(PassageReader, Protocol):
     """A store: its content, and the references of its images."""
 
     def references(self) -> Mapping[str, Descriptor]:
@@ -44,7 +47,7 @@ class _Repository:
 class PinnedContent:
     """Content that does not change while it is served. Implements `RegistryContent`."""
 
-    def __init__(self, reader: RangeReader, *, is_signed: bool = False) -> None:
+    def __init__(self, reader: PassageReader, *, is_signed: bool = False) -> None:
         """Where the content `is_signed`, no blob's last byte leaves before its digest is right, ranges included."""
         self._reader = reader
         self._is_signed = is_signed
@@ -86,12 +89,17 @@ class PinnedContent:
         blob = self._repositories.get(repository, _NOTHING).blobs.get(digest)
         return blob.size if blob is not None and self._reader.exists(blob) else None
 
-    def read_blob_range(self, repository: str, digest: Digest, start: int, stop: int) -> Iterator[bytes]:
+    def read_blob_range(self, repository: str, digest: Digest, start: int, stop: int) -> BlobPart:
         """Bytes `start` to `stop` (exclusive); a whole blob is checked against its digest before its last byte."""
         blob = self._repositories[repository].blobs[digest]
         if stop == blob.size and (start == 0 or self._is_signed):
-            return _from(start, self._reader.read(blob))
-        return self._reader.read_range(blob, start, stop)
+            check = Check(digest, partial(self._read_again, blob))
+            return BlobPart(self._reader.passage(blob, 0, stop), start, stop, check)
+        return BlobPart(self._reader.passage(blob, start, stop), start, stop)
+
+    def _read_again(self, blob: Descriptor) -> None:
+        """Let the reader itself find what is wrong, say so, and put it out of the way where it can."""
+        deque(self._reader.read(blob), maxlen=0)
 
 
 class BundleContent(PinnedContent):
@@ -137,14 +145,6 @@ def _walk(reader: ContentReader, root: Descriptor) -> tuple[list[Descriptor], li
         waiting += manifest.children
         blobs |= {blob.digest: blob for blob in manifest.blobs if not is_foreign(blob)}
     return list(manifests.values()), list(blobs.values())
-
-
-def _from(start: int, chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """What follows the first `start` bytes."""
-    for chunk in chunks:
-        if start < len(chunk):
-            yield chunk[start:] if start else chunk
-        start = max(0, start - len(chunk))
 
 
 def _read_manifest(reader: ContentReader, descriptor: Descriptor) -> bytes:

@@ -11,7 +11,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -29,6 +29,7 @@ from edgelift.serve.requests import (
     range_of,
     repository_of,
 )
+from edgelift.serve.sending import BlobResponse
 from edgelift.serve.writing import writing_routes
 
 _log = logging.getLogger(__name__)
@@ -128,7 +129,7 @@ class _Reading:
         if request.method == "HEAD":
             return Response(status_code=status, headers=headers)
         body = self._content.read_blob_range(repository, digest, part.start, part.stop)
-        return StreamingResponse(body, status, headers)
+        return BlobResponse(body, status, headers)
 
 
 def _blob_headers(digest: Digest) -> dict[str, str]:

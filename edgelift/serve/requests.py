@@ -91,18 +91,16 @@ class ByteRange:
 def range_of(request: Request, size: int) -> ByteRange:
     """The range that a GET asks for (RFC 9110 §14.2): one range is honoured, anything else gives the whole body.
 
-    Refuses a range that begins past the end.
+    Refuses a range that begins past the end, of the content or its own.
     """
     whole = ByteRange(0, size, partial=False)
     found = _RANGE.fullmatch(request.headers.get("range", "").replace(" ", ""))
     if found is None or found.groups() == ("", "") or request.method != "GET":
         return whole
     first, last = found.groups()
-    if first and last and int(last) < int(first):
-        return whole
     start = int(first) if first else max(size - int(last), 0)
     stop = min(int(last) + 1, size) if first and last else size
-    if start >= size:
+    if start >= stop:
         raise Refusal(
             416, "RANGE_INVALID", f"the content has {size} bytes", headers={"Content-Range": f"bytes */{size}"}
         )

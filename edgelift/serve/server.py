@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import resource
 import socket
 import ssl
 import threading
@@ -16,11 +17,13 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from edgelift.errors import ConfigurationError
+from edgelift.serve.connection import Connection
 
 _KEEP_ALIVE = 75  # seconds; clients pool connections, and a short limit would cut one as it is used again
 _GRACE = 5  # seconds that running answers get once a stop is asked for
 _MOMENT = 0.002  # seconds between two looks at what is still being answered
 _LOOPBACK = "127.0.0.1"
+_FILES = 65_536  # open files, and so connections, that the registry asks the system for
 _log = logging.getLogger(__name__)
 
 
@@ -31,6 +34,7 @@ def serve_forever(
 
     Raises `ConfigurationError` where the address is taken or the certificate cannot be used.
     """
+    _allow_many_files()
     server = uvicorn.Server(_config(app, certfile, keyfile))
     listener = _listen(host, port)
     shown = f"[{host}]" if ":" in host else host
@@ -109,7 +113,7 @@ class _PromptServer(uvicorn.Server):
 def _config(app: ASGIApp, certfile: Path | None, keyfile: Path | None) -> uvicorn.Config:
     config = uvicorn.Config(
         app,
-        http="h11",
+        http=Connection,
         ws="none",
         loop="asyncio",
         lifespan="off",
@@ -131,6 +135,14 @@ def _config(app: ASGIApp, certfile: Path | None, keyfile: Path | None) -> uvicor
             hint="give a certificate chain and its unencrypted private key, both as PEM files",
         ) from None
     return config
+
+
+def _allow_many_files() -> None:
+    """Each connection is an open file, of which many systems give a process just 1,024 until it asks for more."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _listen(host: str, port: int) -> socket.socket:

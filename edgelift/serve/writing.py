@@ -38,6 +38,7 @@ def writing_routes(content: WritableContent) -> list[Route]:
         Route(session, writing.cancel, methods=["DELETE"]),
         Route(manifest, writing.take_manifest, methods=["PUT"]),
         Route(manifest, writing.delete, methods=["DELETE"]),
+        Route("/v2/{name:path}/blobs/{digest}", writing.delete_blob, methods=["DELETE"]),
     ]
 
 
@@ -108,6 +109,13 @@ class _Writing:
             deleted = self._content.delete_tag(repository, selector)
         if not deleted:
             raise Refusal(404, "MANIFEST_UNKNOWN", "this repository has no such manifest", f"{repository} {selector}")
+        return Response(status_code=202)
+
+    def delete_blob(self, request: Request) -> Response:
+        """Forget a blob of one repository."""
+        repository, digest = repository_of(request), digest_from(request.path_params["digest"])
+        if not self._content.delete_blob(repository, digest):
+            raise Refusal(404, "BLOB_UNKNOWN", "this repository has no such blob", f"{repository} {digest}")
         return Response(status_code=202)
 
     def _mount(self, repository: str, query: QueryParams) -> bool:

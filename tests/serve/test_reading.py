@@ -79,7 +79,6 @@ RANGES = {
     "across pieces": (f"bytes=100-{300 * 1024}", 206, (100, 300 * 1024 + 1)),
     "no range": ("", 200, (0, SIZE)),
     "several ranges": ("bytes=0-1,4-5", 200, (0, SIZE)),
-    "end before start": ("bytes=9-3", 200, (0, SIZE)),
     "another unit": ("lines=0-9", 200, (0, SIZE)),
     "no number": ("bytes=a-b", 200, (0, SIZE)),
     "only a dash": ("bytes=-", 200, (0, SIZE)),
@@ -100,9 +99,9 @@ def test_range(served: Served, asked: str, status: int, part: tuple[int, int]) -
     assert (status == 206) == ("content-range" in response.headers)
 
 
-@pytest.mark.parametrize("asked", [f"bytes={SIZE}-", f"bytes={SIZE + 5}-{SIZE + 9}", "bytes=-0"])
+@pytest.mark.parametrize("asked", [f"bytes={SIZE}-", f"bytes={SIZE + 5}-{SIZE + 9}", "bytes=-0", "bytes=9-3"])
 def test_range_past_the_end(served: Served, asked: str) -> None:
-    """A range that begins past the end gives 416 with the size."""
+    """A range that begins past the end, or past its own, gives 416 with the size."""
     response = _get_blob(served, asked)
     assert (416, f"bytes */{SIZE}") == (response.status_code, response.headers["content-range"])
     assert str(len(response.content)) == response.headers["content-length"]

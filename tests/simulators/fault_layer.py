@@ -132,6 +132,7 @@ class FaultLayer:
         exchange = Exchange(f"{server}:{port}", scope["method"], scope["path"], query, headers)
         self.exchanges.append(exchange)
         connection = Connection(send)
+        scope = {**scope, "state": {}}  # the registry would write blobs past us, straight to the connection
         call = Call(exchange, connection, scope, _counting(exchange, receive), _noting(exchange, send, connection))
         await self._apply(tuple(self.rules), call)
 
