@@ -1,11 +1,13 @@
 """Where finished bundles are kept."""
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from prefect.blocks.core import Block
 from pydantic import ConfigDict, Field, SecretStr
 
 if TYPE_CHECKING:
+    from edgelift.archive.retention import Retention
     from edgelift.archive.s3 import S3Archive
 
 
@@ -35,6 +37,25 @@ class BundleArchive(Block):
     access_key: SecretStr | None = Field(default=None, description="Access key; empty for the worker's own identity.")
     secret_key: SecretStr | None = Field(default=None, description="Secret key that goes with the access key.")
     metadata: dict[str, str] = Field(default={}, description="Metadata put on every object.")
+
+    keep: int | None = Field(
+        default=None,
+        ge=1,
+        description="Keep so many bundles of each name, each under a name of its own; older ones are deleted.",
+    )
+    keep_days: int | None = Field(
+        default=None,
+        ge=1,
+        description="Keep bundles for so many days; with keep, too, only those go that neither of them keeps.",
+    )
+
+    def retention(self) -> "Retention | None":
+        """Which bundles may go after a new one was archived; None where each replaces the one before."""
+        from edgelift.archive.retention import Retention  # noqa: PLC0415 - as below
+
+        if self.keep is None and self.keep_days is None:
+            return None
+        return Retention(self.keep, timedelta(days=self.keep_days) if self.keep_days is not None else None)
 
     def get_client(self) -> "S3Archive":
         """The archive, ready to store and restore."""

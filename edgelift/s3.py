@@ -26,11 +26,10 @@ _SPACE = "free some space or raise the quota, then run the same command again"
 _MISSING = "check the name, the prefix and the bucket"
 _LATER = "try again later; nothing incomplete is visible in the bucket"
 
+_DENIED = frozenset({"403", "AccessDenied", "AllAccessDisabled"})
 _REFUSALS = {
-    "403": _RIGHTS,
     "404": _MISSING,
-    "AccessDenied": _RIGHTS,
-    "AllAccessDisabled": _RIGHTS,
+    "412": "the object was replaced meanwhile; run it again",
     "AuthorizationHeaderMalformed": _REGION,
     "BadDigest": "a part was damaged on the way; try again",
     "EntityTooLarge": "the server has a smaller limit than S3; archive to a directory, or raise its limit",
@@ -38,6 +37,7 @@ _REFUSALS = {
     "IllegalLocationConstraintException": _REGION,
     "InvalidAccessKeyId": _KEYS,
     "InvalidBucketName": _BUCKET,
+    "InvalidObjectState": "the object is in cold storage: have S3 bring it back first, then run it again",
     "InvalidRange": "the object is empty; check the name, or copy it there again",
     "InvalidToken": "get new keys: their session token is not valid",
     "NoSuchBucket": _BUCKET,
@@ -126,13 +126,16 @@ def host_of(endpoint: str | None) -> str:
 
 
 @contextmanager
-def s3_errors(attempt: str, place: str) -> Iterator[None]:
-    """Turn what boto3 raises into errors that say that `attempt` failed at the server `place`, and the next step."""
+def s3_errors(attempt: str, place: str, rights: str = _RIGHTS) -> Iterator[None]:
+    """Turn what boto3 raises into errors that say that `attempt` failed at the server `place`, and the next step.
+
+    `rights` is that step where the server denies it.
+    """
     try:
         yield
     except ClientError as error:
         message = error.response.get("Error", {}).get("Message", "")
-        raise refusal(attempt, place, code_of(error), status_of(error), message) from None
+        raise refusal(attempt, place, code_of(error), status_of(error), message, rights=rights) from None
     except BotoCoreError as error:
         raise no_answer(attempt, place, type(error).__name__, str(error)) from None
 
@@ -157,13 +160,14 @@ def status_of(error: ClientError) -> int:
     return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 
-def refusal(attempt: str, place: str, code: str, status: int, message: str) -> EdgeliftError:
+def refusal(attempt: str, place: str, code: str, status: int, message: str, *, rights: str = _RIGHTS) -> EdgeliftError:
     """The error for `attempt` that the server at `place` answered with S3's `code` and HTTP `status`."""
+    hint = rights if code in _DENIED else _REFUSALS.get(code)
     named = code if code == str(status) else f"{code} ({status})"
     words = f": {_plain(message)}" if message and code != str(status) else ""
     return StoreError(
         f"cannot {attempt}: {place} answered {named}{words}",
-        hint=_REFUSALS.get(code) or (_SPACE if status == _FULL else _LATER if status in _RETRYABLE_STATUS else None),
+        hint=hint or (_SPACE if status == _FULL else _LATER if status in _RETRYABLE_STATUS else None),
         retryable=code in _ONCE_MORE or status in _RETRYABLE_STATUS,
     )
 

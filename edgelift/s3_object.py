@@ -7,10 +7,11 @@ beyond its end, and holds no more in memory than what is asked for at once.
 import logging
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from edgelift.bundle.seek_table import ReadAt
 from edgelift.errors import ConfigurationError, StoreError
+from edgelift.oci.content import CHUNK
 from edgelift.s3 import get_if_there, host_of, make_client, s3_errors
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ _CONNECTIONS = 32
 _TAIL = 64 * 2**10  # bytes; most bundles have their seek table in it
 _PIECE = 128 * 2**10  # bytes that are waited for at once
 _NEAR = 64 * 2**10  # bytes that are sooner received and dropped than left out by another request
+_RIGHTS = "allow s3:GetObject on this bucket for these keys"
 _ATTEMPTS = 6  # in a row without one new piece
 _log = logging.getLogger(__name__)
 
@@ -42,7 +44,7 @@ def open_object(url: str) -> "S3Object":
         insecure=False,
         connections=_CONNECTIONS,
     )
-    return S3Object(client, host_of(client.meta.endpoint_url), bucket, key)
+    return S3Object.find(client, host_of(client.meta.endpoint_url), bucket, key)
 
 
 class S3Object:
@@ -50,27 +52,34 @@ class S3Object:
 
     is_remote = True
 
-    def __init__(self, client: "S3Client", server: str, bucket: str, key: str) -> None:
-        """Read the object's end, and with it which one it is; `server` is what messages call the other side.
-
-        Raises `StoreError` where it is not there, may not be read, or is empty.
-        """
+    def __init__(self, client: "S3Client", server: str, bucket: str, key: str, *, size: int, etag: str) -> None:
+        """The object of `size` bytes that has this `etag`; `server` is what messages call the other side."""
         self.name = f"s3://{bucket}/{key}"
+        self.size = size
+        self.etag = etag
         self._client = client
         self._server = server
         self._bucket = bucket
         self._key = key
-        with self.errors():
+        self._tail = b""
+
+    @classmethod
+    def find(cls, client: "S3Client", server: str, bucket: str, key: str) -> Self:
+        """Read the object's end, and with it which one it is.
+
+        Raises `StoreError` where it is not there, may not be read, or is empty.
+        """
+        with s3_errors(f"read s3://{bucket}/{key}", server, _RIGHTS):
             answer = client.get_object(Bucket=bucket, Key=key, Range=f"bytes=-{_TAIL}")
         _, _, whole = answer.get("ContentRange", "").rpartition("/")
-        self.size = int(whole) if whole.isdecimal() else answer["ContentLength"]
-        self._etag = answer["ETag"]
-        self._tail = b""
+        size = int(whole) if whole.isdecimal() else answer["ContentLength"]
+        found = cls(client, server, bucket, key, size=size, etag=answer["ETag"])
         with closing(answer["Body"]) as body:
             if answer["ContentLength"] > _TAIL:
-                raise self._not_what_was_asked_for()
-            with suppress(StoreError), self.errors():  # what breaks off is asked for again when it is needed
-                self._tail = body.read()
+                raise found._not_what_was_asked_for()
+            with suppress(StoreError), found.errors():  # what breaks off is asked for again when it is needed
+                found._tail = body.read()
+        return found
 
     def read_at(self, offset: int, length: int) -> bytes:
         """Exactly `length` bytes from `offset` on; raises `StoreError` where the server fails or has another object."""
@@ -81,6 +90,12 @@ class S3Object:
             return self._tail[in_tail : in_tail + length]
         with self.passage(offset, offset + length) as read_at:
             return read_at(offset, length)
+
+    def chunks(self, start: int) -> Iterator[bytes]:
+        """All bytes from `start` on, in order; raises what `read_at` does."""
+        with self.passage(start, self.size) as read_at:
+            for offset in range(start, self.size, CHUNK):
+                yield read_at(offset, min(CHUNK, self.size - offset))
 
     @contextmanager
     def passage(self, start: int, stop: int) -> Iterator[ReadAt]:
@@ -95,9 +110,9 @@ class S3Object:
         """The answer with the bytes from `start` to `stop`, to be read and closed; raises `StoreError`."""
         with self.errors():
             answer = self._client.get_object(
-                Bucket=self._bucket, Key=self._key, IfMatch=self._etag, Range=f"bytes={start}-{stop - 1}"
+                Bucket=self._bucket, Key=self._key, IfMatch=self.etag, Range=f"bytes={start}-{stop - 1}"
             )
-        if answer["ETag"] == self._etag and answer["ContentLength"] == stop - start:
+        if answer["ETag"] == self.etag and answer["ContentLength"] == stop - start:
             return answer["Body"]
         answer["Body"].close()
         raise self._not_what_was_asked_for()
@@ -115,7 +130,7 @@ class S3Object:
     @contextmanager
     def errors(self) -> Iterator[None]:
         """Errors of boto3 are raised as ours."""
-        with s3_errors(f"read {self.name}", self._server):
+        with s3_errors(f"read {self.name}", self._server, _RIGHTS):
             yield
 
     def close(self) -> None:

@@ -5,7 +5,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from edgelift.bundle.definition import BundleName
 from edgelift.site import DEFAULT_ACCESS, ArchiveSettings, ContentSource, RegistryAccess, SigningSettings
-from tasks.archive import archive_bundle, check_archive
+from tasks.archive import archive_bundle, check_archive, prune_archived
 from tasks.as_is import as_is
 from tasks.assemble import BuiltBundle, assemble_content, begin_assembly
 from tasks.log_in import log_in
@@ -47,7 +47,10 @@ def build_bundle(
     if archive:
         check_archive(archive, access)
     lock = plan_lock(as_is(definition), access, store, output)
-    with begin_assembly(lock, name, store, output, signing) as assembly:
+    with begin_assembly(lock, name, store, output, signing, archive=archive) as assembly:
         pull_images(lock, access, store)
         bundle = assemble_content(assembly, as_is(lock), name, output, signing)
-    return archive_bundle(bundle, as_is(lock), archive, access) if archive else bundle
+    if archive:
+        bundle = archive_bundle(bundle, as_is(lock), archive, access)
+        prune_archived(as_is(bundle), archive)
+    return bundle

@@ -4,7 +4,7 @@ from prefect import flow
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from edgelift.site import EdgeSite
-from tasks.archive import archive_bundle, check_archive
+from tasks.archive import archive_bundle, check_archive, prune_archived
 from tasks.as_is import as_is
 from tasks.assemble import assemble_content, begin_assembly, keep_lock
 from tasks.log_in import log_in
@@ -40,11 +40,12 @@ def sync_site(site: EdgeSite, output: str = "~/edgelift/sites", store: str | Non
     if site.direct:
         content = keep_lock(as_is(lock), site.name, store, output, site.signing)
     else:
-        with begin_assembly(lock, site.name, store, output, site.signing) as assembly:
+        with begin_assembly(lock, site.name, store, output, site.signing, archive=site.archive) as assembly:
             pull_images(lock, site.access, store)
             bundle = assemble_content(assembly, as_is(lock), site.name, output, site.signing)
         if site.archive:
-            archive_bundle(bundle, as_is(lock), site.archive, site.access)
+            bundle = archive_bundle(bundle, as_is(lock), site.archive, site.access)
+            prune_archived(as_is(bundle), site.archive)
         content = bundle.path
     push_images(lock, content, site.access, site.target, public_key=site.public_key, direct=site.direct)
     receipt = validate_target(as_is(lock), site.access, site.target, deep=site.deep)

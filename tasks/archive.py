@@ -1,5 +1,6 @@
 """Archive: keep the finished bundle, and its lock, elsewhere too."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 from prefect import task
@@ -8,16 +9,19 @@ from prefect.tasks import exponential_backoff
 
 from blocks.archive import BundleArchive
 from blocks.load import load_block
+from edgelift.access import find_public_key
 from edgelift.archive.artifact import ArtifactArchive
 from edgelift.archive.directory import DirectoryArchive
 from edgelift.archive.place import Archive
+from edgelift.archive.retention import plan_pruning, prune_archive
+from edgelift.archive.survey import survey_archive
 from edgelift.bundle.file_digest import FileDigest
 from edgelift.bundle.lock import BundleLock
 from edgelift.bundle.reader import BundleReader
 from edgelift.bundle.verify import verify_open
-from edgelift.bundle.writer import signature_path
+from edgelift.bundle.writer import SIGNATURE_SUFFIX, signature_path
 from edgelift.documents import read_document
-from edgelift.errors import BundleError
+from edgelift.errors import BundleError, EdgeliftError
 from edgelift.oci.digest import Digest
 from edgelift.site import ArchiveSettings, RegistryAccess
 from edgelift.sizes import format_size
@@ -25,6 +29,8 @@ from tasks.assemble import BuiltBundle
 from tasks.connect import connect, path_of
 from tasks.narrate import narrate, narrate_progress
 from tasks.settle import is_retryable
+
+_MARK = 12  # hexadecimal digits of the lock's digest
 
 
 @task(name="check archive", cache_policy=NO_CACHE, persist_result=False)
@@ -47,22 +53,57 @@ def archive_bundle(
 ) -> BuiltBundle:
     """Keep the bundle and its lock in S3, in a directory or in a registry, with their signatures where it is signed.
 
-    Nothing is visible unless whole, and every byte is verified before: what is kept may be the only copy one day.
-    Raises `BundleError` where another run has put another bundle in its place.
+    Nothing is visible unless whole, and every byte is verified before: what is kept may be the only copy one day. Where
+    that has been done in this run already, its digest is enough: what is sent is compared with it. Raises `BundleError`
+    where another run has put another bundle in its place.
     """
     place, path = _open_archive(archive, access), Path(bundle.path)
     progress = narrate_progress(f"verifying {bundle.name}", lock.unique_size)
     with BundleReader.open(path) as reader, FileDigest() as digest:
         if reader.lock != lock:
             raise BundleError(f"{path} is not the bundle that was built: another run has replaced it")
-        verify_open(reader, digest=digest, progress=progress)
-        whole = digest.value()
-    place.store(Path(bundle.lock_path), digest=lock.digest)
-    kept = place.store(path, digest=whole, progress=narrate_progress(f"archiving {bundle.name}", bundle.size))
-    for signature in map(signature_path, (Path(bundle.lock_path), path) if bundle.is_signed else ()):
-        place.store(signature, digest=Digest.of(read_document(signature)))
+        if bundle.digest is None:
+            verify_open(reader, digest=digest, progress=progress)
+        whole = bundle.digest or digest.value()
+    stem = _stem(bundle, lock, archive)
+    lock_path, lock_name, name = Path(bundle.lock_path), f"{stem}.lock.json", f"{stem}.tar.zst"
+    place.store(lock_path, digest=lock.digest, name=lock_name)
+    progress = narrate_progress(f"archiving {bundle.name}", bundle.size)
+    kept = place.store(path, digest=whole, name=name, progress=progress)
+    for file, called in ((lock_path, lock_name), (path, name)) if bundle.is_signed else ():
+        signature = signature_path(file)
+        place.store(signature, digest=Digest.of(read_document(signature)), name=f"{called}{SIGNATURE_SUFFIX}")
     narrate(f"archived {bundle.name}: {kept.url}, {format_size(kept.size)}, {kept.digest}")
     return bundle.model_copy(update={"archived": kept.url, "digest": kept.digest})
+
+
+@task(name="prune archive", task_run_name="prune archive", cache_policy=NO_CACHE, persist_result=False)
+def prune_archived(bundle: BuiltBundle, archive: ArchiveSettings) -> None:
+    """Let go of the older bundles that the archive's block does not want kept; `bundle` stays, however old it is.
+
+    What cannot be deleted is told, and fails nobody's run: the bundle is archived.
+    """
+    block = load_block(BundleArchive, archive.block) if archive.block is not None else None
+    rules = block.retention() if block is not None else None
+    if block is None or rules is None:
+        return
+    place = block.get_client()
+    try:
+        survey = survey_archive(place, find_public_key(None))
+        pruning = plan_pruning(survey, rules, datetime.now(UTC), spare={str(bundle.archived)})
+        pruned = prune_archive(place, pruning)
+    except EdgeliftError as error:
+        narrate(f"nothing was deleted from the archive: {error}", warn=True)
+        return
+    for failure in pruned.failures:
+        narrate(failure, warn=True)
+    narrate(f"the archive keeps {len(pruning.kept)} bundles; {len(pruned.deleted)} files were deleted")
+
+
+def _stem(bundle: BuiltBundle, lock: BundleLock, archive: ArchiveSettings) -> str:
+    """What the names of the archived files begin with: where several bundles are kept, each lock has its own."""
+    block = load_block(BundleArchive, archive.block) if archive.block is not None else None
+    return bundle.name if block is None or block.retention() is None else f"{bundle.name}-{lock.digest.hex[:_MARK]}"
 
 
 def _open_archive(archive: ArchiveSettings, access: RegistryAccess) -> Archive:

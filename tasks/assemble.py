@@ -10,14 +10,16 @@ from edgelift.bundle.assembly import Assembly
 from edgelift.bundle.lock import BundleLock
 from edgelift.bundle.signed import write_signed
 from edgelift.oci.digest import Digest
-from edgelift.site import SigningSettings
+from edgelift.site import ArchiveSettings, SigningSettings
 from edgelift.sizes import format_size
 from tasks.connect import bundle_path, open_store, path_of, private_key
 from tasks.narrate import narrate, narrate_progress
 
 
 class BuiltBundle(BaseModel):
-    """A finished bundle: its file and size (bytes), the lock beside it; where it is archived, and its digest then.
+    """A finished bundle: its file and size (bytes), the lock beside it, and where it is archived.
+
+    `digest` is that of a file that was verified to the last byte in this run.
 
     Where it `is_signed`, a signature stands beside both.
     """
@@ -35,12 +37,22 @@ class BuiltBundle(BaseModel):
 
 
 def begin_assembly(
-    lock: BundleLock, name: str, store: str | None, output: str, signing: SigningSettings | None = None
+    lock: BundleLock,
+    name: str,
+    store: str | None,
+    output: str,
+    signing: SigningSettings | None = None,
+    *,
+    archive: ArchiveSettings | None = None,
 ) -> Assembly:
-    """A context in which NAME.tar.zst grows in `output` while the content of `lock` is pulled into `store`."""
+    """A context in which NAME.tar.zst grows in `output` while the content of `lock` is pulled into `store`.
+
+    Of one that stands there, and is to go into an `archive`, the digest is found while it is verified.
+    """
     progress = narrate_progress(f"assembling {name}", lock.unique_size)
     path, key = bundle_path(name, output), private_key(signing)
-    return Assembly(lock, open_store(store), path, progress=progress, key=key)
+    wants_digest = archive is not None
+    return Assembly(lock, open_store(store), path, progress=progress, key=key, wants_digest=wants_digest)
 
 
 @task(name="assemble", task_run_name="assemble {name}", cache_policy=NO_CACHE, persist_result=False)
@@ -63,6 +75,7 @@ def assemble_content(
         size=summary.size,
         images=summary.images,
         is_signed=signing is not None,
+        digest=summary.digest,
     )
 
 

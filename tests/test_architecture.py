@@ -25,10 +25,29 @@ BACKWARDS = {
 }
 REACHES_BACK_INSIDE_FUNCTIONS = ("edgelift.cli",)
 
+S3_DOORS = (
+    "edgelift.s3",
+    "edgelift.archive.s3",
+    "edgelift.archive.s3_upload",
+    "edgelift.store.s3",
+    "edgelift.oci.auth_ecr",
+)
 # Each library, and the modules (with all below them) that are its only way in.
 DOORS = {
-    "boto3": ("edgelift.s3", "edgelift.archive.s3", "edgelift.store.s3", "edgelift.oci.auth_ecr"),
-    "botocore": ("edgelift.s3", "edgelift.archive.s3", "edgelift.store.s3", "edgelift.oci.auth_ecr"),
+    "boto3": (
+        "edgelift.s3",
+        "edgelift.archive.s3",
+        "edgelift.archive.s3_upload",
+        "edgelift.store.s3",
+        "edgelift.oci.auth_ecr",
+    ),
+    "botocore": (
+        "edgelift.s3",
+        "edgelift.archive.s3",
+        "edgelift.archive.s3_upload",
+        "edgelift.store.s3",
+        "edgelift.oci.auth_ecr",
+    ),
     "cryptography": ("edgelift.bundle.signature",),
     "h11": ("edgelift.serve.connection",),
     "oras": ("edgelift.oci.artifact",),

@@ -1,16 +1,31 @@
 """Bundles kept in a directory: a mounted share, a courier's disk. `sha256sum -c NAME.sha256` checks one there."""
 
 import hashlib
+import os
+import re
+import stat
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
-from edgelift.archive.place import ArchivedBundle, Progress, check_name, write_verified
+from edgelift.archive.place import (
+    CHECKSUMS,
+    ArchivedBundle,
+    KeptFile,
+    Leftover,
+    Progress,
+    check_name,
+    is_ours,
+    write_verified,
+)
+from edgelift.bundle.source import LocalFile
 from edgelift.documents import write_document
 from edgelift.errors import MalformedReferenceError, StoreError
 from edgelift.oci.content import CHUNK
 from edgelift.oci.digest import Digest
 from edgelift.store.disk import disk_errors
 
+_BEGUN = re.compile(r"\.(.+)\.[a-z0-9_]{8}")  # the hidden names of `write_verified`
 _LINE_LIMIT = 8192  # bytes; a checksum file is one line of a digest and a name
 
 
@@ -46,6 +61,53 @@ class DirectoryArchive:
         size = write_verified(destination, _chunks(source), digest=expected, source=str(source), progress=progress)
         return ArchivedBundle(url=source.resolve().as_uri(), size=size, digest=expected)
 
+    def url(self, name: str) -> str:
+        """See `BrowsableArchive.url`."""
+        return str(self._root / name)
+
+    def files(self) -> Iterator[KeptFile]:
+        """See `BrowsableArchive.files`; links are not followed, and what is hidden is not looked at."""
+        return (file for file in self._walk() if not file.name.rpartition("/")[2].startswith("."))
+
+    def leftovers(self) -> Iterator[Leftover]:
+        """See `BrowsableArchive.leftovers`: copies that were begun; they count as begun when they last grew."""
+        for file in self._walk():
+            folder, _, name = file.name.rpartition("/")
+            begun = _BEGUN.fullmatch(name)
+            if begun and is_ours(begun[1]):
+                yield Leftover(f"{folder}/{begun[1]}".lstrip("/"), file.modified, file.name)
+
+    def open(self, name: str) -> LocalFile:
+        """See `BrowsableArchive.open`."""
+        return LocalFile(self._path(name))
+
+    def remove(self, file: KeptFile) -> bool:
+        """See `BrowsableArchive.remove`."""
+        path = self._path(file.name)
+        with disk_errors(f"delete {path}"):
+            if _version(path.lstat()) != file.version:
+                raise StoreError(f"cannot delete {path}: it was replaced meanwhile", hint="run it again")
+            path.unlink()
+        return False
+
+    def abort(self, leftover: Leftover) -> None:
+        """See `BrowsableArchive.abort`."""
+        path = self._root / leftover.id
+        with disk_errors(f"delete {path}"):
+            path.unlink(missing_ok=True)
+
+    def _walk(self) -> Iterator[KeptFile]:
+        self._require_root()
+        with disk_errors(f"list {self._root}"):
+            for path in sorted(self._root.rglob("*")):
+                try:
+                    found = path.lstat()
+                except FileNotFoundError:  # it got its name, or was deleted, just now
+                    continue
+                if stat.S_ISREG(found.st_mode):
+                    modified = datetime.fromtimestamp(found.st_mtime, UTC)
+                    yield KeptFile(path.relative_to(self._root).as_posix(), found.st_size, modified, _version(found))
+
     def _path(self, name: str) -> Path:
         self._require_root()
         return self._root / check_name(name)
@@ -53,6 +115,10 @@ class DirectoryArchive:
     def _require_root(self) -> None:
         if not self._root.is_dir():
             raise StoreError(f"{self._root} is not a directory", hint="mount the share or make the directory first")
+
+
+def _version(found: os.stat_result) -> str:
+    return f"{found.st_ino} {found.st_mtime_ns} {found.st_size}"
 
 
 def _holds(target: Path, size: int, digest: Digest) -> bool:
@@ -82,7 +148,7 @@ def _checksum_file(target: Path, algorithm: str) -> Path:
 
 def _noted_digest(target: Path) -> Digest:
     """The digest noted when `target` was stored."""
-    for algorithm in ("sha256", "sha512"):
+    for algorithm in CHECKSUMS:
         try:
             with _checksum_file(target, algorithm).open() as file:
                 return Digest(f"{algorithm}:{file.read(_LINE_LIMIT).split(maxsplit=1)[0]}")

@@ -4,19 +4,26 @@ Whatever is kept has a name only when all of it is there and is what its digest 
 """
 
 import os
+import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, NamedTuple, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
+from edgelift.bundle.source import ByteSource
+from edgelift.bundle.writer import SIGNATURE_SUFFIX
 from edgelift.errors import ConfigurationError, IntegrityError
 from edgelift.oci.digest import Digest
 from edgelift.store.disk import disk_errors, sync_folder
 
 Progress = Callable[[int], None]  # takes the bytes that have just been done; called from several threads
+BUNDLE, LOCK = ".tar.zst", ".lock.json"  # how the names of bundles and of their locks end
+CHECKSUMS = ("sha256", "sha512")
+_OURS = re.compile(r"\.(?:tar\.zst|lock\.json)(?:\.sig)?(?:\.sha(?:256|512))?$")
 _NAME_LIMIT = 900  # bytes of UTF-8; S3 keys end at 1024, and a prefix goes before
 
 
@@ -49,6 +56,61 @@ class Archive(Protocol):
 
         Raises `IntegrityError` where it differs (there is no `destination` then), `StoreError` where the place fails.
         """
+
+
+class KeptFile(NamedTuple):
+    """A file in an archive: `size` in bytes; `version` tells it from others that had or will have its name."""
+
+    name: str
+    size: int
+    modified: datetime
+    version: str
+
+
+class Leftover(NamedTuple):
+    """What a killed run, or one that still goes on, has sent under `name` without ending it."""
+
+    name: str
+    began: datetime
+    id: str
+
+
+class BrowsableArchive(Protocol):
+    """An archive that can be looked through, and let go of things."""
+
+    def url(self, name: str) -> str:
+        """What people call what is kept under `name`; an empty one is the whole archive."""
+
+    def files(self) -> Iterator[KeptFile]:
+        """Everything that is kept, ours or not. Raises `StoreError` where the place fails."""
+
+    def leftovers(self) -> Iterator[Leftover]:
+        """What was begun under a name of ours, and not ended. Raises `StoreError` where the place fails."""
+
+    def open(self, name: str) -> ByteSource:
+        """Open what is kept under `name` for reading in place. Raises `EdgeliftError`."""
+
+    def remove(self, file: KeptFile) -> bool:
+        """Delete `file`; whether the place keeps it as an older version all the same.
+
+        Raises `StoreError` where it may not be deleted, or where another has taken its name since.
+        """
+
+    def abort(self, leftover: Leftover) -> None:
+        """Delete what has arrived of `leftover`. Raises `StoreError`."""
+
+
+def is_ours(name: str) -> bool:
+    """Whether `name` is one that a bundle, its lock, or what goes with them has."""
+    return _OURS.search(name) is not None
+
+
+def names_beside(bundle: str) -> Iterator[str]:
+    """The names of what may be kept with the bundle of that name: signatures, its lock, and their checksums."""
+    lock = f"{bundle.removesuffix(BUNDLE)}{LOCK}"
+    files = (bundle, f"{bundle}{SIGNATURE_SUFFIX}", lock, f"{lock}{SIGNATURE_SUFFIX}")
+    yield from files[1:]
+    yield from (f"{file}.{algorithm}" for file in files for algorithm in CHECKSUMS)
 
 
 def check_name(name: str) -> str:

@@ -39,11 +39,13 @@ class Assembly:
         *,
         progress: Progress | None = None,
         key: "PrivateKey | None" = None,
+        wants_digest: bool = False,
     ) -> None:
-        """`progress` is called in another thread; with a `key` the bundle is signed."""
+        """`progress` is called in another thread; `key` and `wants_digest` are those of `ensure_bundle`."""
         self._lock = lock
         self._path = path
         self._key = key
+        self._wants_digest = wants_digest
         self._arriving = _Arriving(source, progress)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="assemble")
 
@@ -58,6 +60,7 @@ class Assembly:
             progress=arriving.count_progress,
             confirm=arriving.wait_until_ended,
             key=self._key,
+            wants_digest=self._wants_digest,
         )
         return self
 

@@ -1,6 +1,7 @@
 """A bundle that stands already: writing it once more would give the same bytes."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,22 +26,23 @@ def ensure_bundle(
     progress: Progress | None = None,
     confirm: Callable[[], None] | None = None,
     key: "PrivateKey | None" = None,
+    wants_digest: bool = False,
 ) -> tuple[BundleSummary, bool]:
     """See that the bundle of `lock` is at `path`; gives its summary, and whether it had to be written.
 
     One that stands there is verified to the last byte, and left alone where it is right; with a `key` its signature is
-    seen to. What was verified in vain is not counted twice as progress. Errors are those of `assemble_bundle`, which
-    asks `confirm`.
+    seen to, and with `wants_digest` its summary has the digest of what was verified. What was verified in vain is not
+    counted twice as progress. Errors are those of `assemble_bundle`, which asks `confirm`.
     """
     verified = _Meter(progress)
     signature = key.sign(lock.digest) if key is not None else None
     with FileDigest() as digest:
-        wanted = digest if key is not None else None
+        wanted = digest if key is not None or wants_digest else None
         standing = find_bundle(lock, path, signature=signature, digest=wanted, progress=verified.count)
         if standing is not None:
             if key is not None:
                 ensure_signature(path, digest.value(), key)
-            return standing, False
+            return replace(standing, digest=digest.value() if wants_digest else None), False
     meter = _Meter(progress, verified.total)
     return assemble_bundle(lock, source, path, progress=meter.count, confirm=confirm, key=key), True
 

@@ -42,13 +42,17 @@ _NAMED = 5  # things listed in a message before "and … more"
 
 @dataclass(frozen=True)
 class BundleSummary:
-    """A finished bundle: `size` is that of the file, `content_size` the sum of its `blobs`, both in bytes."""
+    """A finished bundle: `size` is that of the file, `content_size` the sum of its `blobs`, both in bytes.
+
+    `digest` is that of a file that was verified and hashed in one go, where that was asked for.
+    """
 
     path: Path
     size: int
     images: int
     blobs: int
     content_size: int
+    digest: Digest | None = None
 
 
 def assemble_bundle(

@@ -7,7 +7,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from edgelift.cli import build, content, delivery, difference, run, store
+from edgelift.cli import archive, build, content, delivery, difference, run, store
 from edgelift.cli.console import forgive_log, say, say_error
 from edgelift.cli.interruption import INTERRUPTED, TERMINATED, end_in_time, say_interrupted
 from edgelift.cli.leaving import leave
@@ -37,6 +37,9 @@ app.command("verify")(content.verify)
 app.command("diff")(difference.diff)
 app.command("reassemble")(content.reassemble)
 app.command("serve")(delivery.serve)
+app.command("list")(archive.list_bundles)
+app.command("restore")(archive.restore)
+app.command("prune")(archive.prune)
 app.add_typer(store.app, name="store")
 app.command("demo")(run.demo)
 app.command("up")(run.up)

@@ -14,7 +14,9 @@ from urllib.parse import urlsplit
 from tests.certificates import ServerCertificate
 from tests.real_parts import RunningS3
 
-Kind = Literal["damage request", "damage answer", "lose answer", "cut answer", "slow down", "deny", "forget", "hold"]
+Kind = Literal[
+    "damage request", "damage answer", "lose answer", "cut answer", "slow down", "deny", "forget", "hold", "stall"
+]
 REFUSED = {
     "slow down": (503, b"<Error><Code>SlowDown</Code><Message>Reduce your request rate.</Message></Error>"),
     "deny": (403, b"<Error><Code>AccessDenied</Code><Message>Access Denied.</Message></Error>"),
@@ -35,7 +37,7 @@ class Fault:
 class FaultyS3:
     """A proxy at `endpoint`; `seen` has the line of every request, `held` is set when one is being held.
 
-    Of an answer that is cut, `cut_at` bytes arrive.
+    Of an answer that is cut or stalls, `cut_at` bytes arrive.
     """
 
     endpoint: str
@@ -99,8 +101,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", length)
         self.end_headers()
         if self.command != "HEAD":
-            self.wfile.write(content[: self.proxy.cut_at] if kind == "cut answer" else content)
-        self.close_connection = self.close_connection or kind == "cut answer"
+            self.wfile.write(content[: self.proxy.cut_at] if kind in {"cut answer", "stall"} else content)
+        if kind == "stall" and len(content) > self.proxy.cut_at:
+            self.wfile.flush()
+            self.proxy.held.set()
+            self.proxy.released.wait(60)
+        self.close_connection = self.close_connection or kind in {"cut answer", "stall"}
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name is http.server's
         """Keep the test's output clean."""

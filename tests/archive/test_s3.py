@@ -1,6 +1,8 @@
 """Bundles kept in S3: a real SeaweedFS."""
 
+import base64
 import pickle
+import zlib
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -8,7 +10,8 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from edgelift.archive.s3 import MAX_PARTS, S3Archive, part_size_for
+from edgelift.archive.s3 import S3Archive
+from edgelift.archive.s3_upload import MAX_PARTS, part_size_for
 from edgelift.errors import ConfigurationError, IntegrityError, StoreError
 from edgelift.oci.digest import Digest
 from tests.archive.buckets import MIB, PART, Bucket, digest_of
@@ -41,6 +44,34 @@ def test_sizes_around_one_part_come_back_the_same(bucket: Bucket, tmp_path: Path
 
     assert (size, digest_of(path)) == (restored.size, restored.digest)
     assert path.read_bytes() == (tmp_path / "new folder" / "back").read_bytes()
+
+
+@pytest.mark.parametrize("part_size", [PART, 4 * PART], ids=["in parts", "in one request"])
+def test_the_server_keeps_a_checksum_of_the_whole(bucket: Bucket, three_parts: Path, part_size: int) -> None:
+    """A server that can, as SeaweedFS, notes the CRC32 of all of it, whatever it was sent in."""
+    bucket.archive(part_size=part_size).store(three_parts, digest=digest_of(three_parts))
+
+    head = bucket.server.client().head_object(Bucket=bucket.name, Key=three_parts.name, ChecksumMode="ENABLED")
+    crc = zlib.crc32(three_parts.read_bytes()).to_bytes(4, "big")
+    assert base64.b64encode(crc).decode() == head["ChecksumCRC32"]
+
+
+def test_a_server_without_checksums_is_sent_none(bucket: Bucket, three_parts: Path) -> None:
+    """Where the answer to the first request does not speak of a checksum, none goes with the parts."""
+    archive, sent = bucket.archive(), list[str]()
+    events = archive._client.meta.events
+    events.register("before-call.s3", lambda params, **_: sent.extend(params["headers"]))
+
+    def strip(params: dict[str, dict[str, str]], **_: object) -> None:
+        for name in ("x-amz-checksum-algorithm", "x-amz-checksum-type"):
+            params["headers"].pop(name, None)
+
+    events.register("before-call.s3.CreateMultipartUpload", strip)
+
+    archive.store(three_parts, digest=digest_of(three_parts))
+
+    assert "x-amz-checksum-crc32" not in sent
+    assert three_parts.read_bytes() == bucket.content(three_parts.name)
 
 
 def test_the_same_bundle_is_not_sent_twice(proxy: FaultyS3, bucket: Bucket, three_parts: Path) -> None:

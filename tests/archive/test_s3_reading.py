@@ -2,7 +2,6 @@
 
 import logging
 import tracemalloc
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,15 +64,6 @@ def mixed(tmp_path: Path) -> Kept:
     path = tmp_path / "mixed.tar.zst"
     assemble_bundle(lock, content, path)
     return Kept(path, lock, content)
-
-
-@pytest.fixture
-def counter(bucket: Bucket) -> Iterator[Forwarder]:
-    """A forwarder before the S3 server that counts."""
-    forwarder = Forwarder(urlsplit(bucket.server.endpoint).netloc)
-    forwarder.start()
-    yield forwarder
-    forwarder.close()
 
 
 def put(bucket: Bucket, path: Path) -> None:
@@ -305,18 +295,6 @@ def test_a_bundle_that_is_not_whole_is_an_error(bucket: Bucket, mixed: Kept, tmp
 
 
 # Who may read
-
-
-@pytest.fixture
-def keys(bucket: Bucket, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
-    """An environment as boto3 reads it, with what the server asks for."""
-    monkeypatch.setenv("AWS_ENDPOINT_URL", bucket.server.endpoint)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", bucket.server.access_key)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", bucket.server.secret_key)
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
-    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
-    return monkeypatch
 
 
 def test_the_environment_says_which_server_and_which_keys(

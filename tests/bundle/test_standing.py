@@ -7,6 +7,7 @@ import pytest
 from edgelift.bundle.lock import BundleLock
 from edgelift.bundle.standing import ensure_bundle, find_bundle, has_bundle
 from edgelift.bundle.writer import assemble_bundle
+from edgelift.oci.digest import Digest
 from tests.bundle.conftest import Assembled
 
 
@@ -21,6 +22,17 @@ def test_the_same_lock_leaves_a_right_bundle_alone(mixed: Assembled) -> None:
     summary, is_new = ensure_bundle(mixed.lock, mixed.content, mixed.path)
 
     assert (summary, is_new, inode(mixed.path)) == (mixed.summary, False, before)
+
+
+def test_the_digest_of_a_bundle_that_stands_is_found_with_it(mixed: Assembled) -> None:
+    """Who asks for it gets that of the very bytes that were verified; of one that is written there is none."""
+    digest = Digest.of(mixed.path.read_bytes())
+
+    standing, _ = ensure_bundle(mixed.lock, mixed.content, mixed.path, wants_digest=True)
+    mixed.path.unlink()
+    written, _ = ensure_bundle(mixed.lock, mixed.content, mixed.path, wants_digest=True)
+
+    assert (standing.digest, written.digest) == (digest, None)
 
 
 def test_a_damaged_bundle_is_written_anew(mixed: Assembled) -> None:

@@ -1,0 +1,104 @@
+"""Which bundles of an archive may go, by age and by count. Decisions only: `prune_archive` acts on them.
+
+Bundles are counted by the name that their definition gives, folder by folder: those of two sites never push each other
+out. The newest of each always stays, and so does everything that is not a bundle, that cannot be read, or whose
+signature is refused: that one is not counted, either, else a stranger's bundles could push out ours.
+"""
+
+from collections.abc import Callable, Iterable, Set
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from itertools import groupby
+
+from edgelift.archive.place import BrowsableArchive, Leftover
+from edgelift.archive.survey import FoundBundle, Survey
+from edgelift.errors import EdgeliftError
+
+LEFTOVERS_AFTER = timedelta(days=1)  # what began before is nobody's any more
+
+
+@dataclass(frozen=True)
+class Retention:
+    """What has to stay: the `keep` newest of each name, and what is younger than `older_than`; None asks for nothing.
+
+    Where both are None all bundles stay. Uploads that began before `leftovers_after` may go.
+    """
+
+    keep: int | None = None
+    older_than: timedelta | None = None
+    leftovers_after: timedelta = LEFTOVERS_AFTER
+
+    def lets_go(self, rank: int, age: timedelta) -> bool:
+        """Whether a bundle of this `age` may go, before which there are `rank` newer ones of its name."""
+        if rank == 0 or (self.keep is None and self.older_than is None):
+            return False
+        is_beyond = self.keep is None or rank >= self.keep
+        return is_beyond and (self.older_than is None or age >= self.older_than)
+
+
+@dataclass(frozen=True)
+class Pruning:
+    """What may go, and what stays of the bundles."""
+
+    bundles: tuple[FoundBundle, ...]
+    leftovers: tuple[Leftover, ...]
+    kept: tuple[FoundBundle, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes of the bundles that may go, and of what goes with them."""
+        return sum(each.size for each in self.bundles)
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """What came of it: one line for each `failure`; `versions` files are kept as older versions all the same."""
+
+    deleted: tuple[str, ...]
+    failures: tuple[str, ...]
+    versions: int
+
+
+def plan_pruning(survey: Survey, rules: Retention, now: datetime, *, spare: Set[str] = frozenset()) -> Pruning:
+    """What `rules` let go of at the time `now`; bundles whose URL is in `spare` stay, and count."""
+    trusted = (each for each in survey.bundles if each.signature != "refused")
+    going = [each for each in _beyond(trusted, rules, now) if each.url not in spare]
+    names = {each.file.name for each in going}
+    return Pruning(
+        bundles=tuple(going),
+        leftovers=tuple(each for each in survey.leftovers if now - each.began >= rules.leftovers_after),
+        kept=tuple(each for each in survey.bundles if each.file.name not in names),
+    )
+
+
+def prune_archive(archive: BrowsableArchive, pruning: Pruning) -> Pruned:
+    """Delete what `pruning` names, each bundle before what goes with it; what cannot be deleted does not end it."""
+    deleted, failures, versions = list[str](), list[str](), 0
+
+    def attempt(name: str, delete: Callable[[], object]) -> bool:
+        nonlocal versions
+        try:
+            versions += delete() is True
+        except EdgeliftError as error:
+            failures.append(str(error))
+            return False
+        deleted.append(archive.url(name))
+        return True
+
+    for bundle in pruning.bundles:
+        # The bundle goes first: where it has to stay, its signature and its lock stay with it.
+        if attempt(bundle.file.name, partial(archive.remove, bundle.file)):
+            for beside in bundle.beside:
+                attempt(beside.name, partial(archive.remove, beside))
+    for leftover in pruning.leftovers:
+        attempt(leftover.name, partial(archive.abort, leftover))
+    return Pruned(tuple(deleted), tuple(failures), versions)
+
+
+def _beyond(bundles: Iterable[FoundBundle], rules: Retention, now: datetime) -> Iterable[FoundBundle]:
+    """Of bundles in the order of a survey, those that `rules` let go of."""
+    for _, same in groupby(bundles, key=lambda each: (each.folder, each.bundle)):
+        for rank, bundle in enumerate(same):
+            if rules.lets_go(rank, now - bundle.file.modified):
+                yield bundle

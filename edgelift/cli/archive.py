@@ -1,0 +1,258 @@
+"""Commands about archives: which bundles are there, bringing one back, and letting old ones go."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from edgelift.access import find_public_key
+from edgelift.archive.directory import DirectoryArchive
+from edgelift.archive.place import BrowsableArchive
+from edgelift.archive.retention import Pruned, Pruning, Retention, plan_pruning, prune_archive
+from edgelift.archive.survey import FoundBundle, Survey, survey_archive
+from edgelift.bundle.source import is_object
+from edgelift.cli import options, signing
+from edgelift.cli.console import say, say_json, say_table, set_verbosity, tell
+from edgelift.cli.quantities import parse_age
+from edgelift.errors import ConfigurationError, IncompleteError
+from edgelift.progress import Pace
+from edgelift.sizes import format_size
+
+if TYPE_CHECKING:
+    from edgelift.archive.s3 import S3Archive
+
+GRACE = "1d"
+
+Place = Annotated[
+    str, typer.Argument(metavar="PLACE", help="Where bundles are kept: s3://bucket/prefix, or a directory.")
+]
+
+
+def list_bundles(place: Place, public_key: signing.PublicKeyFile = None, as_json: options.Json = False) -> None:
+    """List the bundles in a bucket or a directory, with what their locks say. Downloads none of them.
+
+    Example: edgelift list s3://bundles/sites
+    """
+    archive = _open(place)
+    survey = survey_archive(archive, find_public_key(public_key))
+    if as_json:
+        say_json(_survey_document(archive, survey))
+    else:
+        _print_survey(survey)
+    _tell_warnings(survey)
+
+
+def restore(
+    bundle: Annotated[str, typer.Argument(metavar="s3://BUCKET/KEY", help="The bundle in its bucket.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where it is written to.")] = Path(),
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace another file of that name.", rich_help_panel=options.OUTPUT)
+    ] = False,
+    public_key: signing.PublicKeyFile = None,
+    as_json: options.Json = False,
+    verbose: options.Verbose = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Bring a bundle back from S3 with its lock and signatures, and verify it. Run again, it goes on where it ended.
+
+    Example: edgelift restore s3://bundles/sites/site-7.tar.zst /mnt/courier
+    """
+    from edgelift.archive.restore import restore_bundle  # noqa: PLC0415 - loads boto3
+
+    set_verbosity(verbose=verbose, quiet=quiet)
+    url, _, name = bundle.rpartition("/")
+    if not is_object(bundle) or not name:
+        raise ConfigurationError(f"{bundle[:200]!r} does not name an object", hint="write it as s3://bucket/key")
+    key = find_public_key(public_key)
+    restored = restore_bundle(
+        _bucket(url),
+        name,
+        folder,
+        key=key,
+        overwrite=overwrite,
+        progress=_tell_progress("restored", quiet=quiet),
+        verified=_tell_progress("verified", quiet=quiet),
+    )
+    signature = "ok" if key is not None else "not checked" if restored.is_signed else "none"
+    if as_json:
+        say_json(
+            {
+                "file": str(restored.path),
+                "url": restored.url,
+                "size": restored.size,
+                "digest": restored.digest,
+                "images": len(restored.lock.images),
+                "signature": signature,
+                "restored": restored.is_new,
+            }
+        )
+        return
+    verb = "ok" if restored.is_new else "stands there already, and is right"
+    say(f"{restored.path}: {verb}, {format_size(restored.size)}, {restored.digest}")
+    say(f"signature: {signature}")
+
+
+def prune(
+    place: Place,
+    keep: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Keep the N newest bundles of each name.")
+    ] = None,
+    older_than: Annotated[
+        str | None, typer.Option(metavar="AGE", help="Let go of bundles that are older only: 30d.")
+    ] = None,
+    grace: Annotated[
+        str, typer.Option(metavar="AGE", help="Keep unfinished uploads that are younger: a run may be at work on them.")
+    ] = GRACE,
+    delete: Annotated[bool, typer.Option("--delete", help="Delete; without it, only tell what would go.")] = False,
+    public_key: signing.PublicKeyFile = None,
+    as_json: options.Json = False,
+) -> None:
+    """Tell, or delete, old bundles in a bucket or a directory, and what killed uploads left there.
+
+    Bundles are counted by name, folder by folder; the newest of each always stays, and so does what cannot be read.
+
+    Example: edgelift prune s3://bundles/sites --keep 5 --older-than 30d --delete
+    """
+    rules = Retention(
+        keep=keep,
+        older_than=timedelta(seconds=parse_age(older_than, "--older-than")) if older_than is not None else None,
+        leftovers_after=timedelta(seconds=parse_age(grace, "--grace")),
+    )
+    archive = _open(place)
+    survey = survey_archive(archive, find_public_key(public_key))
+    pruning = plan_pruning(survey, rules, datetime.now(UTC))
+    pruned = prune_archive(archive, pruning) if delete else None
+    if as_json:
+        say_json(_pruning_document(archive, survey, pruning, pruned))
+    else:
+        _print_pruning(pruning, deleted=delete)
+    _tell_warnings(survey)
+    if keep is None and older_than is None:
+        tell("no bundle goes without --keep or --older-than")
+    elif pruned is None and (pruning.bundles or pruning.leftovers):
+        tell("nothing was deleted: --delete does it")
+    if pruned is not None:
+        _judge(archive, pruned)
+
+
+def _open(place: str) -> BrowsableArchive:
+    return _bucket(place) if is_object(place) else DirectoryArchive(Path(place))
+
+
+def _bucket(url: str) -> "S3Archive":
+    from edgelift.archive.s3 import S3Archive  # noqa: PLC0415 - loads boto3, which no directory needs
+
+    return S3Archive.at(url)
+
+
+def _judge(archive: BrowsableArchive, pruned: Pruned) -> None:
+    """Raises `IncompleteError` where something could not be deleted."""
+    if pruned.versions:
+        tell(
+            f"warning: {archive.url('')} keeps versions: {pruned.versions} deleted files stay there as older ones, and "
+            "are paid for, until a lifecycle rule of the bucket removes them"
+        )
+    if pruned.failures:
+        raise IncompleteError(
+            f"{len(pruned.failures)} files could not be deleted", pruned.failures, hint="the rest is done"
+        )
+
+
+def _print_survey(survey: Survey) -> None:
+    if survey.bundles:
+        headings = ("DATE", "SIZE", "NAME", "IMAGES", "CONTENT", "ARCH", "SIGNATURE", "FILE")
+        say_table(headings, map(_row, survey.bundles))
+    size = format_size(sum(each.size for each in survey.bundles))
+    say(f"{len(survey.bundles)} bundles, {size}; {len(survey.others)} other files")
+
+
+def _row(found: FoundBundle) -> tuple[str, ...]:
+    return (
+        _moment(found.file.modified),
+        format_size(found.file.size),
+        found.bundle,
+        str(found.images),
+        format_size(found.content_size),
+        found.architecture or "all",
+        found.signature,
+        found.file.name,
+    )
+
+
+def _tell_warnings(survey: Survey) -> None:
+    for each in survey.unreadable:
+        tell(f"warning: {each.url} is none that can be read: {each.problem}")
+    for leftover in survey.leftovers:
+        tell(f"warning: an upload of {leftover.name} has not ended since {_moment(leftover.began)}")
+    for warning in survey.warnings:
+        tell(f"warning: {warning}")
+
+
+def _print_pruning(pruning: Pruning, *, deleted: bool) -> None:
+    if pruning.bundles:
+        say_table(("DATE", "SIZE", "NAME", "FILE"), [(*_row(each)[:3], each.file.name) for each in pruning.bundles])
+    verb = "delete" if deleted else "would delete"
+    counts = f"{len(pruning.bundles)} bundles, {format_size(pruning.size)}, and {len(pruning.leftovers)} uploads"
+    say(f"{verb} {counts}; {len(pruning.kept)} bundles stay")
+
+
+def _survey_document(archive: BrowsableArchive, survey: Survey) -> dict[str, Any]:
+    return {
+        "archive": archive.url(""),
+        "bundles": [_bundle_document(each) for each in survey.bundles],
+        "unreadable": [
+            {"url": each.url, "size": each.file.size, "problem": each.problem} for each in survey.unreadable
+        ],
+        "others": len(survey.others),
+        "unfinished_uploads": [
+            {"name": each.name, "began": each.began.isoformat(timespec="seconds")} for each in survey.leftovers
+        ],
+    }
+
+
+def _bundle_document(found: FoundBundle) -> dict[str, Any]:
+    return {
+        "url": found.url,
+        "file": found.file.name,
+        "name": found.bundle,
+        "date": found.file.modified.isoformat(timespec="seconds"),
+        "size": found.file.size,
+        "images": found.images,
+        "unique_bytes": found.content_size,
+        "architecture": found.architecture,
+        "signature": found.signature,
+        "signed_file": found.is_signed,
+        "beside": [file.name for file in found.beside],
+    }
+
+
+def _pruning_document(
+    archive: BrowsableArchive, survey: Survey, pruning: Pruning, pruned: Pruned | None
+) -> dict[str, Any]:
+    return {
+        "archive": archive.url(""),
+        "deleted": pruned is not None,
+        "bundles": [_bundle_document(each) for each in pruning.bundles],
+        "uploads": [each.name for each in pruning.leftovers],
+        "bytes": pruning.size,
+        "kept": [each.url for each in pruning.kept],
+        "unreadable": [each.url for each in survey.unreadable],
+        "failures": list(pruned.failures) if pruned is not None else [],
+    }
+
+
+def _moment(time: datetime) -> str:
+    return time.astimezone(UTC).strftime("%Y-%m-%d %H:%M")
+
+
+def _tell_progress(verb: str, *, quiet: bool) -> Callable[[int], None]:
+    pace = Pace()
+
+    def on_progress(size: int) -> None:
+        done = pace.add(size)
+        if done and not quiet:
+            tell(f"{verb} {format_size(done)}")
+
+    return on_progress
