@@ -10,16 +10,19 @@ from edgelift.bundle.assembly import Assembly
 from edgelift.bundle.lock import BundleLock
 from edgelift.bundle.signed import write_signed
 from edgelift.oci.digest import Digest
+from edgelift.oci.transfer import Transfer
 from edgelift.site import SigningSettings
 from edgelift.sizes import format_size
 from tasks.connect import bundle_path, open_store, path_of, private_key
 from tasks.narrate import narrate, narrate_progress
 
+_NOTHING = Transfer()
+
 
 class BuiltBundle(BaseModel):
     """A finished bundle: its file and size (bytes), the lock beside it; where it is archived, and its digest then.
 
-    Where it `is_signed`, a signature stands beside both.
+    Where it `is_signed`, a signature stands beside both. `transfer` says what was pulled for it, and from where.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -30,6 +33,7 @@ class BuiltBundle(BaseModel):
     size: int
     images: int
     is_signed: bool = False
+    transfer: Transfer = _NOTHING
     archived: str | None = None
     digest: Digest | None = None
 
@@ -38,14 +42,20 @@ def begin_assembly(
     lock: BundleLock, name: str, store: str | None, output: str, signing: SigningSettings | None = None
 ) -> Assembly:
     """A context in which NAME.tar.zst grows in `output` while the content of `lock` is pulled into `store`."""
-    progress = narrate_progress(f"assembling {name}", lock.unique_size)
+    progress = narrate_progress(f"assembling {name}", lock.carried_size)
     path, key = bundle_path(name, output), private_key(signing)
     return Assembly(lock, open_store(store), path, progress=progress, key=key)
 
 
 @task(name="assemble", task_run_name="assemble {name}", cache_policy=NO_CACHE, persist_result=False)
 def assemble_content(
-    assembly: Assembly, lock: BundleLock, name: str, output: str, signing: SigningSettings | None = None
+    assembly: Assembly,
+    lock: BundleLock,
+    name: str,
+    output: str,
+    signing: SigningSettings | None = None,
+    *,
+    pulled: Transfer = _NOTHING,
 ) -> BuiltBundle:
     """Finish NAME.tar.zst and write NAME.lock.json into `output`; neither is there before it is whole.
 
@@ -63,6 +73,7 @@ def assemble_content(
         size=summary.size,
         images=summary.images,
         is_signed=signing is not None,
+        transfer=pulled,
     )
 
 
