@@ -4,7 +4,7 @@ The registries are real ones, and what they were asked is read from their own lo
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from flows.rebuild_bundle import rebuild_bundle
 from tests.images import load_image
 from tests.integration.prefect_server import Attempt, PrefectServer
 from tests.keys import KeyFiles
-from tests.real_parts import RunningRegistry
+from tests.real_parts import RunningRegistry, docker_registry_server
 
 IMAGES, CHANGED = 60, 3
 LARGE = 3 * 2**20  # bytes; of a layer that changes, so that what a bundle needs for itself can be told from content
@@ -52,11 +52,10 @@ class Job:
     source: RunningRegistry
     folder: Path
 
-    def build(self, name: str, images: Sequence[SampleImage], folder: str = "", **parameters: Any) -> Attempt:
-        """Build `images` as `name` into a folder of their own, by its name unless said, with its own store."""
-        folder = folder or name
+    def build(self, name: str, images: Sequence[SampleImage], **parameters: Any) -> Attempt:
+        """Build `images` as `name` into a folder of that name, with a store of its own."""
         references = tuple(f"{self.source.host}/{each.repository}:{each.tag}" for each in images)
-        places = {"output": str(self.folder / folder), "store": str(self.folder / f"{folder}-store")}
+        places = {"output": str(self.folder / name), "store": str(self.folder / f"{name}-store")}
         source = ContentSource(images=references)
         given = {"name": name, "source": source, "access": ACCESS, **places, **parameters}
         return self.prefect.run(build_bundle, given)
@@ -85,18 +84,24 @@ class Job:
         return self.folder / "delivery" / f"{name}.receipt.json"
 
 
-@pytest.fixture
-def job(prefect: PrefectServer, docker_registries: Callable[[], RunningRegistry], tmp_path: Path) -> Job:
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningRegistry]:
     """A registry that has both versions of everything."""
-    source = docker_registries()
-    for each in {(each.repository, each.tag): each for each in (*BEFORE, *AFTER)}.values():
-        load_image(source.host, each.repository, each.tag, each)
+    with docker_registry_server(tmp_path_factory.mktemp("source")) as registry:
+        for each in {(each.repository, each.tag): each for each in (*BEFORE, *AFTER)}.values():
+            load_image(registry.host, each.repository, each.tag, each)
+        yield registry
+
+
+@pytest.fixture
+def job(prefect: PrefectServer, source: RunningRegistry, tmp_path: Path) -> Job:
+    """An empty folder, and flows that read from that registry."""
     return Job(prefect, source, tmp_path)
 
 
 @pytest.mark.timeout(600)
 def test_only_what_changed_travels(job: Job, docker_registries: Callable[[], RunningRegistry]) -> None:
-    """Small, the same bytes again, whole on the site that has the base by its receipt, refused by an empty one."""
+    """Small, whole on the site that has the base by its receipt, refused by an empty one before anything is sent."""
     site, empty = docker_registries(), docker_registries()
     job.build("first", BEFORE)
     first = job.push("first", site)
@@ -105,7 +110,6 @@ def test_only_what_changed_travels(job: Job, docker_registries: Callable[[], Run
     asked = len(requests_of(site))
 
     built = job.build("second", AFTER, base=str(job.receipt("first")))
-    again = job.build("second", AFTER, folder="again", base=str(job.receipt("first")))
     pushed = job.push("second", site)
     refused = job.push("second", empty)
 
@@ -114,7 +118,6 @@ def test_only_what_changed_travels(job: Job, docker_registries: Callable[[], Run
     assert (built.state, pushed.state) == ("COMPLETED", "COMPLETED"), pushed.outcome
     assert size <= MOST * changed, f"{size:,} bytes for {changed:,} that changed"
     assert built.outcome.transfer.moved_bytes == changed
-    assert Path(again.outcome.path).read_bytes() == job.bundle("second").read_bytes()
 
     receipt = json.loads(job.receipt("second").read_bytes())
     assert (receipt["counts"]["ok"], receipt["whole"]) == (IMAGES, True)
