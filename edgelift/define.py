@@ -35,24 +35,33 @@ def define_bundle(name: str, source: ContentSource, open_palette: Callable[[], P
     """
     check_name(name)
     images = _parse_images(source.images)
-    profiles = sorted(read_profiles(source, open_palette), key=lambda each: (each.name, each.version, each.uid))
+    profiles, excluded = read_profiles(source, open_palette)
     resolution = resolve_profiles(profiles, source.settings)
     resolution.raise_for_errors()
+    held = [resolve_profiles([profile], source.settings) for profile in excluded]
+    for each in held:
+        each.raise_for_errors()
+    remaining = _subtract(resolution, held)
     definition = BundleDefinition(
         name=name,
         architecture=source.architecture,
         allow_external_layers=source.allow_external_layers,
         compression_level=source.compression_level,
         profiles=resolution.profiles,
-        images=_merge(resolution, images),
-        charts=resolution.charts,
+        excluded_profiles=tuple(version for each in held for version in each.profiles) or None,
+        images=_merge(remaining, images),
+        charts=remaining.charts,
     )
+    if not definition.images and resolution.images:
+        raise ConfigurationError(
+            "nothing to carry: the excluded profiles hold every image", hint="exclude only what the site has already"
+        )
     if not definition.images:
         raise ConfigurationError(
             "nothing to carry: no pack of the profiles declares an image",
             hint="images stand under pack.content.images in a pack's values; add others with --image",
         )
-    return Defined(definition, tuple(str(problem) for problem in resolution.problems))
+    return Defined(definition, tuple(str(problem) for problem in remaining.problems))
 
 
 def check_name(name: str) -> None:
@@ -67,18 +76,39 @@ def check_name(name: str) -> None:
         ) from None
 
 
-def read_profiles(source: ContentSource, open_palette: Callable[[], PaletteClient]) -> list[ClusterProfile]:
-    """The profiles of `source`, from Palette and from exported files."""
-    exported = read_exported(source.profile_files)
-    if not source.profiles:
-        return exported
-    with open_palette() as palette:
-        return [*(palette.read_profile(profile) for profile in source.profiles), *exported]
+def read_profiles(
+    source: ContentSource, open_palette: Callable[[], PaletteClient]
+) -> tuple[list[ClusterProfile], list[ClusterProfile]]:
+    """The profiles of `source`, and those that it excludes, from Palette and from exported files; both sorted."""
+    wanted, excluded = read_exported(source.profile_files), read_exported(source.exclude_profile_files)
+    if source.profiles or source.exclude_profiles:
+        with open_palette() as palette:
+            wanted += [palette.read_profile(profile) for profile in source.profiles]
+            excluded += [palette.read_profile(profile) for profile in source.exclude_profiles]
+    return sorted(wanted, key=_sort_key), sorted(excluded, key=_sort_key)
 
 
 def read_exported(paths: Sequence[str]) -> list[ClusterProfile]:
     """The profiles in exported files; raises `ConfigurationError` for a file that is none."""
     return [parse_exported_profile(_text(Path(path)), path) for path in paths]
+
+
+def _sort_key(profile: ClusterProfile) -> tuple[str, str, str]:
+    return profile.name, profile.version, profile.uid
+
+
+def _subtract(resolution: Resolution, held: Sequence[Resolution]) -> Resolution:
+    """What `resolution` declares and none of `held` does; what else was found out about profiles stays."""
+    images = {image.reference for each in held for image in each.images}
+    charts = {(chart.repository, chart.name, chart.version) for each in held for chart in each.charts}
+    return resolution.model_copy(
+        update={
+            "images": tuple(each for each in resolution.images if each.reference not in images),
+            "charts": tuple(
+                each for each in resolution.charts if (each.repository, each.name, each.version) not in charts
+            ),
+        }
+    )
 
 
 def _text(path: Path) -> str:

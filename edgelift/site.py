@@ -31,6 +31,10 @@ class ContentSource(_Settings):
     palette: str | None = Field(None, description="Name of the Palette Credentials block; empty for PALETTE_API_KEY.")
     profile_files: tuple[str, ...] = Field((), description="Paths of exported profiles (JSON or YAML); no API needed.")
     images: tuple[str, ...] = Field((), description="Further image references.")
+    exclude_profiles: tuple[str, ...] = Field(
+        (), description="Profiles of Palette whose images and charts are left out, but for the further images."
+    )
+    exclude_profile_files: tuple[str, ...] = Field((), description="The same, as paths of exported profiles.")
     architecture: Architecture | None = Field(None, description="Only this architecture; empty keeps all of them.")
     allow_external_layers: bool = Field(
         False,

@@ -29,6 +29,8 @@ def build_bundle(
     archive: ArchiveSettings | None = None,
     store: str | None = None,
     signing: SigningSettings | None = None,
+    base: str | None = None,
+    existing_bundles: tuple[str, ...] = (),
 ) -> BuiltBundle:
     """Build one content bundle for cluster profiles.
 
@@ -40,16 +42,18 @@ def build_bundle(
         archive: Where the bundle is kept, too.
         store: Folder of the working store; empty for the one in the user's cache.
         signing: The key that signs the bundle and its lock.
+        base: What the site has already: path of a receipt, a lock or a bundle, or s3://bucket/key. It is left out.
+        existing_bundles: Paths of bundles, or folders of them, that blobs are taken from instead of a registry.
     """
     check_signing(signing)
     definition = resolve_source(name, source, access)
     log_in(as_is(definition), access)
     if archive:
         check_archive(archive, access)
-    lock = plan_lock(as_is(definition), access, store, output)
+    lock = plan_lock(as_is(definition), access, store, output, base=base)
     with begin_assembly(lock, name, store, output, signing, archive=archive) as assembly:
-        pull_images(lock, access, store)
-        bundle = assemble_content(assembly, as_is(lock), name, output, signing)
+        pulled = pull_images(lock, access, store, existing_bundles)
+        bundle = assemble_content(assembly, as_is(lock), name, output, signing, pulled=pulled)
     if archive:
         bundle = archive_bundle(bundle, as_is(lock), archive, access)
         prune_archived(as_is(bundle), archive)

@@ -29,6 +29,7 @@ def rebuild_bundle(
     store: str | None = None,
     signing: SigningSettings | None = None,
     public_key: str | None = None,
+    existing_bundles: tuple[str, ...] = (),
 ) -> BuiltBundle:
     """Build the content bundle of a lock that was made before; no tag is looked up again.
 
@@ -41,6 +42,7 @@ def rebuild_bundle(
         store: Folder of the working store; empty for the one in the user's cache.
         signing: The key that signs the bundle and its lock.
         public_key: Path of the public key that the lock is checked with; empty for EDGELIFT_PUBLIC_KEY.
+        existing_bundles: Paths of bundles, or folders of them, that blobs are taken from instead of a registry.
     """
     check_signing(signing)
     lock = replay_lock(lock_file, name, store, output, public_key)
@@ -48,8 +50,8 @@ def rebuild_bundle(
     if archive:
         check_archive(archive, access)
     with begin_assembly(lock, name, store, output, signing, archive=archive) as assembly:
-        pull_images(lock, access, store)
-        bundle = assemble_content(assembly, as_is(lock), name, output, signing)
+        pulled = pull_images(lock, access, store, existing_bundles)
+        bundle = assemble_content(assembly, as_is(lock), name, output, signing, pulled=pulled)
     if archive:
         bundle = archive_bundle(bundle, as_is(lock), archive, access)
         prune_archived(as_is(bundle), archive)

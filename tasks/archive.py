@@ -58,7 +58,7 @@ def archive_bundle(
     where another run has put another bundle in its place.
     """
     place, path = _open_archive(archive, access), Path(bundle.path)
-    progress = narrate_progress(f"verifying {bundle.name}", lock.unique_size)
+    progress = narrate_progress(f"verifying {bundle.name}", lock.carried_size)
     with BundleReader.open(path) as reader, FileDigest() as digest:
         if reader.lock != lock:
             raise BundleError(f"{path} is not the bundle that was built: another run has replaced it")

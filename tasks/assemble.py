@@ -10,10 +10,13 @@ from edgelift.bundle.assembly import Assembly
 from edgelift.bundle.lock import BundleLock
 from edgelift.bundle.signed import write_signed
 from edgelift.oci.digest import Digest
+from edgelift.oci.transfer import Transfer
 from edgelift.site import ArchiveSettings, SigningSettings
 from edgelift.sizes import format_size
 from tasks.connect import bundle_path, open_store, path_of, private_key
 from tasks.narrate import narrate, narrate_progress
+
+_NOTHING = Transfer()
 
 
 class BuiltBundle(BaseModel):
@@ -21,7 +24,7 @@ class BuiltBundle(BaseModel):
 
     `digest` is that of a file that was verified to the last byte in this run.
 
-    Where it `is_signed`, a signature stands beside both.
+    Where it `is_signed`, a signature stands beside both. `transfer` says what was pulled for it, and from where.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -32,6 +35,7 @@ class BuiltBundle(BaseModel):
     size: int
     images: int
     is_signed: bool = False
+    transfer: Transfer = _NOTHING
     archived: str | None = None
     digest: Digest | None = None
 
@@ -49,7 +53,7 @@ def begin_assembly(
 
     Of one that stands there, and is to go into an `archive`, the digest is found while it is verified.
     """
-    progress = narrate_progress(f"assembling {name}", lock.unique_size)
+    progress = narrate_progress(f"assembling {name}", lock.carried_size)
     path, key = bundle_path(name, output), private_key(signing)
     wants_digest = archive is not None
     return Assembly(lock, open_store(store), path, progress=progress, key=key, wants_digest=wants_digest)
@@ -57,7 +61,13 @@ def begin_assembly(
 
 @task(name="assemble", task_run_name="assemble {name}", cache_policy=NO_CACHE, persist_result=False)
 def assemble_content(
-    assembly: Assembly, lock: BundleLock, name: str, output: str, signing: SigningSettings | None = None
+    assembly: Assembly,
+    lock: BundleLock,
+    name: str,
+    output: str,
+    signing: SigningSettings | None = None,
+    *,
+    pulled: Transfer = _NOTHING,
 ) -> BuiltBundle:
     """Finish NAME.tar.zst and write NAME.lock.json into `output`; neither is there before it is whole.
 
@@ -76,6 +86,7 @@ def assemble_content(
         images=summary.images,
         is_signed=signing is not None,
         digest=summary.digest,
+        transfer=pulled,
     )
 
 

@@ -10,6 +10,7 @@ from blocks.load import load_block
 from blocks.registry import load_registries
 from blocks.signing import SigningKey
 from edgelift.access import Connections, default_store, find_public_key, read_private_key
+from edgelift.bundle.existing import open_bundles
 from edgelift.bundle.reader import BundleReader
 from edgelift.bundle.signature import PrivateKey
 from edgelift.bundle.signed import check_bundle
@@ -62,6 +63,11 @@ def open_content(place: str, public_key: str | None = None, archive_block: str |
     return open_bundle(place, public_key, archive_block)
 
 
+def open_existing(places: tuple[str, ...]) -> tuple[BundleReader, ...]:
+    """The bundles at `places`, files or folders of them; opened once for an attempt. Raises `BundleError`."""
+    return _existing(_attempt(), tuple(map(path_of, places)))
+
+
 def private_key(signing: SigningSettings | None) -> PrivateKey | None:
     """The key that signs, read or loaded once for all tasks of an attempt; raises `ConfigurationError`."""
     return _key(_attempt(), signing) if signing is not None else None
@@ -107,6 +113,11 @@ def _bundle(
             raise
         narrate(f"{bundle} is signed: {key.name}")
     return opened
+
+
+@lru_cache(maxsize=2)
+def _existing(attempt: str, places: tuple[Path, ...]) -> tuple[BundleReader, ...]:  # noqa: ARG001 - part of the key only
+    return open_bundles(places)
 
 
 def _open_bundle(bundle: str, archive_block: str | None) -> BundleReader:

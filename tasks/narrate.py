@@ -33,6 +33,8 @@ def narrate_progress(verb: str, total: int) -> Callable[[int], None]:
 def describe(transfer: Transfer) -> str:
     """What a copy did: `1.2 MiB moved in 3 blobs, 2 mounted, 1 there already`."""
     parts = [f"{format_size(transfer.moved_bytes)} moved in {transfer.moved} blobs" if transfer.moved else "0 B moved"]
+    taken = f"{format_size(transfer.taken_bytes)} taken from existing bundles in {transfer.taken} blobs"
+    parts += [taken] if transfer.taken else []
     parts += [f"{transfer.mounted} mounted"] if transfer.mounted else []
     parts += [f"{transfer.present} there already"] if transfer.present else []
     return ", ".join(parts)

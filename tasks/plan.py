@@ -8,6 +8,8 @@ from edgelift.access import find_public_key
 from edgelift.bundle.definition import BundleDefinition
 from edgelift.bundle.lock import BundleLock
 from edgelift.bundle.signed import read_signed
+from edgelift.bundle.source import is_object
+from edgelift.delivery.base import Base, leave_out, read_base
 from edgelift.delivery.preflight import check_disk
 from edgelift.errors import PlanError
 from edgelift.plan import plan_bundle
@@ -27,10 +29,12 @@ def plan_lock(
     store: str | None,
     output: str | None,
     target: TargetSettings | None = None,
+    *,
+    base: str | None = None,
 ) -> BundleLock:
     """Pin every reference, or take the lock that this run made at its first attempt; then look for obstacles.
 
-    Without an `output` folder no bundle is to be made of it.
+    Without an `output` folder no bundle is to be made of it. What a site has from the `base` is left out.
     """
     content = open_store(store)
     runs, run = RunLocks(content.root), str(flow_run.id)
@@ -38,9 +42,14 @@ def plan_lock(
     if lock is not None:
         narrate(f"replaying the lock of this run's first attempt, {lock.digest[:19]}…")
     else:
+        found = _read_base(base, content) if base is not None else None
         lock = _plan_anew(definition, access, content)
+        if found is not None:
+            lock = leave_out(lock, found)
         _check_obstacles(lock, access, content, output, target)
         runs.keep(run, lock)
+    if base is not None and lock.base is None:
+        narrate(f"{base} has brought none of these blobs: all of them are carried", warn=True)
     _narrate_totals(lock)
     return lock
 
@@ -58,6 +67,10 @@ def replay_lock(lock_file: str, name: str, store: str | None, output: str, publi
         raise PlanError("the disk is too small; nothing was moved", [shortage])
     _narrate_totals(lock)
     return lock
+
+
+def _read_base(base: str, content: LocalStore) -> Base:
+    return read_base(base if is_object(base) else str(path_of(base)), content.root, find_public_key(None))
 
 
 def _plan_anew(definition: BundleDefinition, access: RegistryAccess, content: LocalStore) -> BundleLock:
@@ -85,3 +98,6 @@ def _narrate_totals(lock: BundleLock) -> None:
     narrate(
         f"planned {len(lock.images)} images: {len(lock.unique_blobs())} unique blobs, {format_size(lock.unique_size)}"
     )
+    if lock.base is not None:
+        left_out = f"{len(lock.left_out)} blobs, {format_size(lock.left_out_size)}"
+        narrate(f"a delta of {lock.base}: {left_out} are left out, {format_size(lock.carried_size)} are carried")

@@ -7,7 +7,7 @@ from edgelift.bundle.lock import BundleLock
 from edgelift.delivery.preflight import check_delivery
 from edgelift.errors import PlanError
 from edgelift.site import RegistryAccess, TargetSettings
-from tasks.connect import connect, target_of
+from tasks.connect import connect, known_blobs, target_of
 from tasks.narrate import narrate
 
 
@@ -26,4 +26,6 @@ def find_obstacles(lock: BundleLock, access: RegistryAccess, target: TargetSetti
     preflight = check_delivery(lock, destination, registry, target.on_conflict)
     for warning in preflight.warnings:
         narrate(warning, warn=True)
+    for digest, repository in preflight.homes.items():
+        known_blobs(target).add(digest, repository)
     return preflight.errors

@@ -1,6 +1,7 @@
 """Pull: registry → store, one task an image. What is in the store already is not asked for again."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
+from functools import partial
 
 from prefect import task, unmapped
 from prefect.cache_policies import INPUTS, RUN_ID
@@ -8,6 +9,7 @@ from prefect.tasks import exponential_backoff
 from pydantic import BaseModel, ConfigDict
 
 from edgelift.bundle.lock import BundleLock, LockedImage
+from edgelift.oci.content import ImageContent
 from edgelift.oci.digest import Digest
 from edgelift.oci.pull import pull_content
 from edgelift.oci.reference import ImageReference
@@ -15,7 +17,7 @@ from edgelift.oci.transfer import Transfer
 from edgelift.site import RegistryAccess
 from edgelift.store.local import LocalStore
 from tasks.as_is import as_is
-from tasks.connect import connect, open_store
+from tasks.connect import connect, open_existing, open_store
 from tasks.narrate import describe, narrate, narrate_progress
 from tasks.settle import Settled, is_retryable, settle
 
@@ -40,45 +42,76 @@ class PulledImage(BaseModel):
     persist_result=True,
     cache_policy=INPUTS + RUN_ID,
 )
-def pull_image(image: LockedImage, access: RegistryAccess, store: str | None) -> PulledImage:
-    """Bring one image into the store."""
+def pull_image(
+    image: LockedImage,
+    access: RegistryAccess,
+    store: str | None,
+    *,
+    left_out: tuple[Digest, ...] = (),
+    existing: tuple[str, ...] = (),
+) -> PulledImage:
+    """Bring one image into the store, but for blobs that are `left_out`; from `existing` bundles where these have it.
+
+    It gets its name there only where all of it is there.
+    """
     reference = ImageReference.parse(image.reference)
     content, source = open_store(store), connect(access).source(reference.registry, reference.repository)
     transfer = pull_content(
         source,
         reference.repository,
-        image.content,
+        image.content_without(frozenset(left_out)),
         content,
+        nearby=open_existing(existing),
         progress=narrate_progress(f"pulling {image.reference}", image.size),
     )
-    content.tag(image.reference, image.descriptor)
+    if _is_here(image.content, content):
+        content.tag(image.reference, image.descriptor)
     places = source.served_by(reference.repository)
     narrate(f"pulled {image.reference}{' from ' if places else ''}{' and '.join(places)}: {describe(transfer)}")
     return PulledImage(reference=image.reference, digest=image.descriptor.digest, transfer=transfer)
 
 
-def pull_images(lock: BundleLock, access: RegistryAccess, store: str | None) -> list[PulledImage]:
-    """Pull every image of the lock, each as a task of its own; raises `IncompleteError` naming all that failed."""
-    images = lock.largest_first()
-    settled = _pull(images, access, store)
+def pull_images(
+    lock: BundleLock, access: RegistryAccess, store: str | None, existing: tuple[str, ...] = ()
+) -> Transfer:
+    """Pull every image of the lock, each as a task of its own; raises `IncompleteError` naming all that failed.
+
+    Blobs that the lock leaves out are not pulled, and those in `existing` bundles, or folders of them, are taken there.
+    """
+    images, left_out = lock.largest_first(), lock.left_out
+    open_existing(existing)  # before the tasks, which share them
+    pull = partial(_pull, left_out=left_out, access=access, store=store, existing=existing)
+    settled = pull(images)
     # A result that Prefect took over from an earlier attempt says nothing about the disk of this worker.
     content = open_store(store)
     cached = [image for image, outcome in zip(images, settled, strict=True) if outcome.is_cached]
-    lost = [image for image in cached if not _is_here(image, content)]
-    again = {outcome.result.reference: outcome for outcome in _pull(lost, access, store, refresh=True)}
+    lost = [image for image in cached if not _is_here(image.content_without(left_out), content)]
+    again = {outcome.result.reference: outcome for outcome in pull(lost, refresh=True)}
     pulled = [again.get(outcome.result.reference, outcome).result for outcome in settled]
     total = sum((image.transfer for image in pulled), Transfer())
     narrate(f"pulled {len(pulled)} images: {describe(total)}")
-    return pulled
+    return total
 
 
 def _pull(
-    images: Sequence[LockedImage], access: RegistryAccess, store: str | None, *, refresh: bool = False
+    images: Sequence[LockedImage],
+    *,
+    left_out: Set[Digest],
+    access: RegistryAccess,
+    store: str | None,
+    existing: tuple[str, ...],
+    refresh: bool = False,
 ) -> list[Settled[PulledImage]]:
     pull = pull_image.with_options(refresh_cache=True) if refresh else pull_image
-    futures = pull.map(as_is(list(images)), access=as_is(unmapped(access)), store=store)
+    futures = pull.map(
+        as_is(list(images)),
+        access=as_is(unmapped(access)),
+        store=store,
+        left_out=as_is([tuple(blob.digest for blob in image.blobs if blob.digest in left_out) for image in images]),
+        existing=unmapped(existing),
+    )
     return settle("pulled", [image.reference for image in images], futures)
 
 
-def _is_here(image: LockedImage, store: LocalStore) -> bool:
-    return all(store.exists(each) for each in (*image.manifests, *image.blobs))
+def _is_here(content: ImageContent, store: LocalStore) -> bool:
+    return all(store.exists(each) for each in (*content.manifests, *content.blobs))

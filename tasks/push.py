@@ -10,6 +10,7 @@ from prefect.tasks import exponential_backoff
 from pydantic import BaseModel, ConfigDict
 
 from edgelift.bundle.lock import BundleLock, LockedImage
+from edgelift.delivery.delta import complete_content
 from edgelift.delivery.receipt import DeliveryReceipt
 from edgelift.delivery.target import TargetName
 from edgelift.delivery.validate import prove_image
@@ -41,7 +42,10 @@ class PushedImage(BaseModel):
 def open_lock(bundle: str, public_key: str | None = None, archive_block: str | None = None) -> BundleLock:
     """The lock inside a bundle, whose signature is right where a public key is configured; see `open_bundle`."""
     lock = open_bundle(bundle, public_key, archive_block).lock
-    narrate(f"opened {bundle}: {len(lock.images)} images, {format_size(lock.unique_size)}")
+    narrate(f"opened {bundle}: {len(lock.images)} images, {format_size(lock.carried_size)}")
+    if lock.base is not None:
+        size = format_size(lock.left_out_size)
+        narrate(f"it is a delta of {lock.base}, which has brought {len(lock.left_out)} blobs, {size}")
     return lock
 
 
@@ -73,6 +77,7 @@ def push_image(
     """
     registry, names = _destination(image, access, target)
     reference, source = ImageReference.parse(image.reference), open_content(content, public_key, archive_block)
+    source = complete_content(source, registry, known_blobs(target))
     send = partial(push_content, source, image.content)
     if direct:
         registry_of = connect(access).source(reference.registry, reference.repository)

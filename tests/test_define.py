@@ -199,6 +199,74 @@ def test_names_of_bundles(name: str) -> None:
     assert BundleDefinition(name=name).name == name
 
 
+# What is excluded
+
+
+def test_what_an_excluded_profile_holds_is_left_out(tmp_path: Path) -> None:
+    """By reference, whoever else declares it; the definition says which profiles were excluded."""
+    wanted = make_profile(make_pack(image_values(f"{HOST}/shared:1", f"{HOST}/own:1")), name="wanted")
+    standing = make_profile(make_pack(image_values(f"{HOST}/shared:1", f"{HOST}/old:1")), name="standing")
+    files = write(tmp_path, wanted, standing)
+
+    definition = define(files[:1], exclude_profile_files=files[1:]).definition
+
+    assert references(definition) == [f"{HOST}/own:1"]
+    assert definition.excluded_profiles is not None
+    assert [each.name for each in definition.excluded_profiles] == ["standing"]
+    assert BundleDefinition.from_yaml(definition.to_yaml()) == definition
+
+
+def test_profiles_of_palette_are_excluded_by_name(tmp_path: Path) -> None:
+    """Palette is asked for those that are wanted and those that are not, with one client."""
+    with PaletteSimulator(DEMO, "a key") as palette:
+        source = ContentSource(
+            profiles=tuple(each.name for each in DEMO), exclude_profiles=(DEMO[1].name,), project=DEMO_PROJECT.name
+        )
+        client = PaletteClient(palette.url, SecretStr("a key"), project=source.project)
+        online = define_bundle("site", source, lambda: client).definition
+    files = write(tmp_path, *DEMO)
+    offline = define(files, exclude_profile_files=files[1:]).definition
+    held = {image.reference for image in define(files[1:]).definition.images}
+
+    assert references(online) == references(offline)
+    assert held
+    assert not held & set(references(online))
+
+
+def test_an_image_that_is_named_is_carried_all_the_same(tmp_path: Path) -> None:
+    """Who names an image wants it, whatever a profile holds."""
+    files = write(tmp_path, make_profile(make_pack(image_values(f"{HOST}/shared:1"))))
+
+    definition = define(images=[f"{HOST}/shared:1"], exclude_profile_files=files).definition
+
+    assert references(definition) == [f"{HOST}/shared:1"]
+
+
+def test_profiles_that_exclude_everything_leave_nothing(tmp_path: Path) -> None:
+    """The error says whose doing it is."""
+    files = write(tmp_path, make_profile(make_pack(image_values(f"{HOST}/shared:1"))))
+
+    with pytest.raises(ConfigurationError, match="the excluded profiles hold every image"):
+        define(files, exclude_profile_files=files)
+
+
+def test_an_excluded_profile_that_cannot_be_resolved_is_an_error(tmp_path: Path) -> None:
+    """What it holds is not known then, so that nobody can say what to leave out."""
+    wanted = make_profile(make_pack(image_values(f"{HOST}/own:1")), name="wanted")
+    broken = make_profile(make_pack(image_values("Upper/Case:1")), name="broken")
+    files = write(tmp_path, wanted, broken)
+
+    with pytest.raises(ProfileError, match="broken"):
+        define(files[:1], exclude_profile_files=files[1:])
+
+
+def test_a_definition_without_excluded_profiles_is_what_it_was(tmp_path: Path) -> None:
+    """The key is there where it says something, and only there."""
+    definition = define(write(tmp_path, *DEMO)).definition
+
+    assert "excluded_profiles" not in definition.to_yaml()
+
+
 @pytest.mark.parametrize("name", ["", "../site", "a/b", ".hidden", "-x", "a b", "x" * 101, "ü", "a\n"])
 def test_what_cannot_be_the_name_of_a_bundle(name: str) -> None:
     """A name is never a path, and never an option."""

@@ -128,11 +128,13 @@ class Container:
 def contents_of(lock: BundleLock) -> tuple[Descriptor, ...]:
     """The blobs of a bundle, each once: manifests in lock order, then configs and layers as they are pulled.
 
-    So what is assembled during a pull finds each where it stands in the tar about when it is its turn.
+    So what is assembled during a pull finds each where it stands in the tar about when it is its turn. What a delta
+    leaves out is not among them.
     """
     manifests = {each.digest: each for each in lock.unique_manifests()}
+    elsewhere = manifests.keys() | lock.left_out
     blobs = (each for image in lock.largest_first() for each in largest_first(image.blobs))
-    return (*manifests.values(), *{each.digest: each for each in blobs if each.digest not in manifests}.values())
+    return (*manifests.values(), *{each.digest: each for each in blobs if each.digest not in elsewhere}.values())
 
 
 def documents_of(lock: BundleLock, signature: bytes | None = None) -> dict[str, bytes]:

@@ -78,6 +78,8 @@ class ProfileVersion(BaseModel):
 class BundleDefinition(BaseModel):
     """What a bundle is to hold: images and charts with their origins, their profiles, one architecture or all.
 
+    What `excluded_profiles` hold is not among them.
+
     With `allow_external_layers` images may lack layers that may not be distributed and that their registry lacks, too.
     `compression_level` is zstd's, for what is not compressed already.
     """
@@ -90,12 +92,16 @@ class BundleDefinition(BaseModel):
     allow_external_layers: bool = False
     compression_level: CompressionLevel = COMPRESSION_LEVEL
     profiles: Annotated[tuple[ProfileVersion, ...], FailFast()] = ()
+    excluded_profiles: Annotated[tuple[ProfileVersion, ...] | None, FailFast()] = None
     images: Annotated[tuple[RequestedImage, ...], FailFast()] = ()
     charts: Annotated[tuple[RequestedChart, ...], FailFast()] = ()
 
     def to_yaml(self) -> str:
         """The definition as YAML; the same definition gives the same text."""
-        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
+        document = self.model_dump(mode="json")
+        if self.excluded_profiles is None:  # as in the lock, it is there only where it says something
+            del document["excluded_profiles"]
+        return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120)
 
     @classmethod
     def from_yaml(cls, text: str, where: str = "the definition") -> Self:

@@ -1,18 +1,19 @@
 """The bundle lock: what a definition resolved to, digest by digest. The same content always gives the same bytes."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, FailFast, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, FailFast, ValidationError, model_validator
 
-from edgelift.bundle.definition import BundleDefinition, CanonicalReference
+from edgelift.bundle.definition import BundleDefinition, BundleName, CanonicalReference
 from edgelift.errors import ConfigurationError
 from edgelift.explain import explain
 from edgelift.oci.content import ImageContent
 from edgelift.oci.descriptor import Descriptor
 from edgelift.oci.digest import Digest
 from edgelift.oci.manifest import is_foreign
+from edgelift.oci.reference import ImageReference
 
 FORMAT: Literal["edgelift.lock/v1"] = "edgelift.lock/v1"
 # The first wrong entry is enough: a bundle's lock is a stranger's, and errors take far more memory than what is wrong.
@@ -54,6 +55,10 @@ class LockedImage(BaseModel):
         """What a copy of this image has to bring."""
         return ImageContent(self.manifests, self.blobs)
 
+    def content_without(self, left_out: Set[Digest]) -> ImageContent:
+        """What a copy of this image has to bring where blobs are `left_out`."""
+        return ImageContent(self.manifests, tuple(blob for blob in self.blobs if blob.digest not in left_out))
+
     def missing(self, named: Iterable[Descriptor]) -> list[Descriptor]:
         """Which blobs, as manifests have `named` them, are neither carried nor external layers that may be left out."""
         carried = {blob.digest for blob in self.blobs}
@@ -68,14 +73,83 @@ class LockedImage(BaseModel):
         return sum(each.size for each in (*self.manifests, *self.blobs))
 
 
+def _repository_name(text: str) -> str:
+    try:
+        name = ImageReference.parse(text).name
+    except ConfigurationError as error:
+        raise ValueError(error.message) from None
+    if name != text:
+        raise ValueError("it is not registry and repository, and nothing else")
+    return text
+
+
+RepositoryName = Annotated[str, AfterValidator(_repository_name)]
+
+
+class LeftOut(BaseModel):
+    """Blobs, by rising digests, that the base has brought under `name` (registry and repository)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: RepositoryName
+    blobs: Annotated[tuple[Digest, ...], FailFast()]
+
+    @model_validator(mode="after")
+    def _is_in_order(self) -> Self:
+        if not self.blobs or list(self.blobs) != sorted(set(self.blobs)):
+            raise ValueError("its blobs are not in their order, each once")
+        return self
+
+
+class LockBase(BaseModel):
+    """What a delta goes on top of: a bundle of this `name`, with the digest of its `lock`.
+
+    `left_out` is what the site has from there and the delta does not carry, by rising names.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: BundleName
+    lock: Digest
+    left_out: Annotated[tuple[LeftOut, ...], FailFast()]
+
+    @model_validator(mode="after")
+    def _is_in_order(self) -> Self:
+        names = [each.name for each in self.left_out]
+        digests = [digest for each in self.left_out for digest in each.blobs]
+        if not names or names != sorted(set(names)) or len(digests) != len(set(digests)):
+            raise ValueError("what it leaves out is not in its order, each once")
+        return self
+
+    def __str__(self) -> str:
+        return f"{self.name} (lock {self.lock})"
+
+
 class BundleLock(BaseModel):
-    """Every image of a definition, pinned, in the order of their references."""
+    """Every image of a definition, pinned, in the order of their references.
+
+    That of a delta has a `base`: its images are named as a whole, but not all of their blobs are carried.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: Literal["edgelift.lock/v1"] = FORMAT
     definition: BundleDefinition
     images: Annotated[tuple[LockedImage, ...], FailFast()]
+    base: LockBase | None = None
+
+    @model_validator(mode="after")
+    def _leaves_out_blobs_of_its_images(self) -> Self:
+        if self.base is not None:
+            manifests, blobs = ({each.digest for each in of()} for of in (self.unique_manifests, self.unique_blobs))
+            if not self.left_out <= blobs - manifests:
+                raise ValueError("it leaves out what is no blob of its images")
+        return self
+
+    @property
+    def left_out(self) -> frozenset[Digest]:
+        """The blobs that the base has brought, and that are not carried."""
+        return frozenset(digest for each in (self.base.left_out if self.base else ()) for digest in each.blobs)
 
     def unique_manifests(self) -> tuple[Descriptor, ...]:
         """Every manifest once, in lock order."""
@@ -89,6 +163,17 @@ class BundleLock(BaseModel):
     def unique_size(self) -> int:
         """Bytes of all manifests and blobs, each counted once."""
         return sum(each.size for each in (*self.unique_manifests(), *self.unique_blobs()))
+
+    @property
+    def left_out_size(self) -> int:
+        """Bytes of the blobs that are not carried."""
+        left_out = self.left_out
+        return sum(blob.size for blob in self.unique_blobs() if blob.digest in left_out)
+
+    @property
+    def carried_size(self) -> int:
+        """Bytes of all that is carried, each counted once."""
+        return self.unique_size - self.left_out_size
 
     def largest_first(self) -> tuple[LockedImage, ...]:
         """The images in the order of their largest blobs, so that no large one is left to travel alone in the end."""

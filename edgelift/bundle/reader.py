@@ -131,6 +131,11 @@ class BundleReader:
 
     def _blob(self, descriptor: Descriptor) -> Blob:
         if not self.exists(descriptor):
+            if descriptor.digest in self.lock.left_out:
+                raise BundleError(
+                    f"{self.name} leaves out {descriptor.digest}: it is a delta of {self.lock.base}",
+                    hint="use the bundle that it goes on top of, or build this one without --base",
+                )
             raise BundleError(
                 f"{self.name} does not hold {descriptor.digest} with {descriptor.size:,} bytes",
                 hint="`edgelift inspect` lists what it holds",

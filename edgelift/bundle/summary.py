@@ -7,12 +7,20 @@ from edgelift.bundle.lock import BundleLock
 
 def summarise(lock: BundleLock) -> dict[str, Any]:
     """Name, profiles, one entry per image (`reference`, `digest`, `size` in bytes, origins …), and the totals."""
-    definition = lock.definition
+    definition, base = lock.definition, lock.base
     origins = {image.reference: image.origins for image in definition.images}
     return {
         "name": definition.name,
         "architecture": definition.architecture,
         "lock": lock.digest,
+        "base": {
+            "name": base.name,
+            "lock": base.lock,
+            "left_out_blobs": len(lock.left_out),
+            "left_out_bytes": lock.left_out_size,
+        }
+        if base is not None
+        else None,
         "profiles": [profile.model_dump(mode="json") for profile in definition.profiles],
         "images": [
             {
@@ -32,5 +40,6 @@ def summarise(lock: BundleLock) -> dict[str, Any]:
             "images": len(lock.images),
             "unique_blobs": len(lock.unique_blobs()),
             "unique_bytes": lock.unique_size,
+            "carried_bytes": lock.carried_size,
         },
     }

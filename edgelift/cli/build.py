@@ -11,7 +11,7 @@ from edgelift.bundle.reader import BundleReader
 from edgelift.bundle.rebuild import first_difference
 from edgelift.bundle.signed import check_lock
 from edgelift.bundle.verify import verify_open
-from edgelift.cli import options, signing
+from edgelift.cli import options, reuse, signing
 from edgelift.cli.console import say, say_json, set_verbosity
 from edgelift.cli.planning import check_locally
 from edgelift.cli.prefect_api import running_api
@@ -32,6 +32,9 @@ def build(
     allow_external_layers: options.AllowExternalLayers = False,
     compression_level: options.CompressionLevel = COMPRESSION_LEVEL,
     settings: options.Settings = [],  # noqa: B006
+    exclude_profiles: reuse.ExcludeProfiles = "",
+    exclude_profile_files: reuse.ExcludeProfileFiles = [],  # noqa: B006
+    base: reuse.Base = None,
     lock: Annotated[
         Path | None, typer.Option(metavar="L.json", help="Build this lock instead.", rich_help_panel=options.SOURCE)
     ] = None,
@@ -66,6 +69,7 @@ def build(
     signing_key_block: signing.SigningKeyBlock = None,
     passphrase_fd: signing.PassphraseFd = None,
     public_key: signing.PublicKeyFile = None,
+    existing_bundles: reuse.ExistingBundles = [],  # noqa: B006
     mirror: options.MirrorRules = [],  # noqa: B006
     rewrite: options.Rewrites = [],  # noqa: B006
     store: options.Store = None,
@@ -103,7 +107,7 @@ def build(
         parallel=parallel,
     )
     if check is not None:
-        if name or lock or profiles or profile_files or image:
+        if name or lock or profiles or profile_files or image or base:
             raise ConfigurationError("--check builds nothing: leave out the options that say what to build")
         _check_rebuilt(check, public_key, as_json=as_json)
         return
@@ -121,8 +125,13 @@ def build(
         settings,
         allow_external_layers=allow_external_layers,
         compression_level=compression_level,
+        exclude_profiles=exclude_profiles,
+        exclude_profile_files=exclude_profile_files,
     )
+    if base is not None and lock is not None:
+        raise ConfigurationError("--lock is built as it is, with the base that it names: leave out --base")
     check_locally(source, public_key)
+    base, existing = reuse.base_of(base, store), reuse.existing_of(existing_bundles)
     signs = signing.signing_of(
         key=signing_key, key_fd=signing_key_fd, block=signing_key_block, passphrase_fd=passphrase_fd
     )
@@ -139,11 +148,14 @@ def build(
                 options.text_of(store),
                 signs,
                 options.text_of(public_key),
+                existing,
             )
         else:
             from flows.build_bundle import build_bundle  # noqa: PLC0415 - loads Prefect
 
-            bundle = build_bundle(name, source, str(output), access, archive, options.text_of(store), signs)
+            bundle = build_bundle(
+                name, source, str(output), access, archive, options.text_of(store), signs, base, existing
+            )
     if as_json:
         say_json(bundle.model_dump(mode="json"))
     else:
@@ -179,6 +191,8 @@ def _source_or_lock(
     *,
     allow_external_layers: bool,
     compression_level: int,
+    exclude_profiles: str,
+    exclude_profile_files: list[Path],
 ) -> ContentSource | Path:
     if lock is None:
         return options.source_of(
@@ -190,9 +204,12 @@ def _source_or_lock(
             allow_external_layers=allow_external_layers,
             compression_level=compression_level,
             settings=settings,
+            exclude_profiles=exclude_profiles,
+            exclude_profile_files=exclude_profile_files,
         )
     is_compressed_otherwise = compression_level != COMPRESSION_LEVEL
-    if profiles or profile_files or images or arch or allow_external_layers or is_compressed_otherwise or settings:
+    is_otherwise = bool(arch or allow_external_layers or is_compressed_otherwise or settings)
+    if profiles or profile_files or images or exclude_profiles or exclude_profile_files or is_otherwise:
         raise ConfigurationError("--lock is built as it is: leave out the options that say what to carry")
     return lock
 

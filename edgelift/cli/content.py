@@ -14,7 +14,7 @@ from edgelift.bundle.signed import check_lock, read_bundle_signature
 from edgelift.bundle.stream import BundleStream, open_for_lock, reassemble_bundle
 from edgelift.bundle.summary import summarise
 from edgelift.bundle.verify import verify_bundle, verify_open, verify_structure
-from edgelift.cli import options, signing
+from edgelift.cli import options, reuse, signing
 from edgelift.cli.console import say, say_json, say_table, set_verbosity, tell
 from edgelift.cli.planning import plan_delivery
 from edgelift.define import read_exported
@@ -56,6 +56,9 @@ def plan(
     allow_external_layers: options.AllowExternalLayers = False,
     compression_level: options.CompressionLevel = COMPRESSION_LEVEL,
     settings: options.Settings = [],  # noqa: B006
+    exclude_profiles: reuse.ExcludeProfiles = "",
+    exclude_profile_files: reuse.ExcludeProfileFiles = [],  # noqa: B006
+    base: reuse.Base = None,
     name: Annotated[str, typer.Option(help="Name of the bundle.", rich_help_panel=options.SOURCE)] = "bundle",
     registry: options.OptionalRegistry = None,
     maps: options.Maps = [],  # noqa: B006
@@ -96,6 +99,8 @@ def plan(
             allow_external_layers=allow_external_layers,
             compression_level=compression_level,
             settings=settings,
+            exclude_profiles=exclude_profiles,
+            exclude_profile_files=exclude_profile_files,
         ),
         options.access_of(
             cred_file=cred_file,
@@ -113,6 +118,7 @@ def plan(
         options.target_settings(registry, maps=maps, aliases=hub_aliases, conflict=on_conflict) if registry else None,
         store,
         output,
+        base,
     )
     if not quiet:
         for warning in outcome.warnings:
@@ -169,14 +175,16 @@ def verify(
             if key is not None:
                 key.check(detached, digest.value(), bundle)
             signature = _signature(is_there=reader.lock_signature is not None, is_checked=key is not None)
+            summary = summarise(reader.lock)
     except UnseekableError:
         verify_bundle(bundle)  # raises what is to be said of it once all of it has been read
         raise
-    told = {"digest": digest.value(), "size": outcome.file_size, "signature": signature}
+    told = {"digest": digest.value(), "size": outcome.file_size, "signature": signature, "base": summary["base"]}
     if as_json:
         say_json({"file": bundle, "verdict": "ok", **told})
         return
     say(f"{bundle}: ok, {outcome.members} members, {format_size(outcome.file_size)}, {digest.value()}")
+    _print_base(summary["base"], summary["totals"]["carried_bytes"])
     say(f"signature: {signature}")
 
 
@@ -241,3 +249,12 @@ def _print_lock(document: dict[str, Any]) -> None:
     totals = document["totals"]
     size = format_size(totals["unique_bytes"])
     say(f"{totals['images']} images, {totals['unique_blobs']} unique blobs, {size} unique")
+    _print_base(document["base"], totals["carried_bytes"])
+
+
+def _print_base(base: dict[str, Any] | None, carried: int) -> None:
+    """Of a delta, what it goes on top of and how much of its images is there; of another bundle nothing."""
+    if base is not None:
+        say(f"delta of {base['name']}, lock {base['lock']}")
+        left_out = f"{base['left_out_blobs']} blobs, {format_size(base['left_out_bytes'])}"
+        say(f"left out, since the site has them from there: {left_out}; carried: {format_size(carried)}")

@@ -194,9 +194,11 @@ def source_of(
     allow_external_layers: bool,
     compression_level: int,
     settings: list[str],
+    exclude_profiles: str = "",
+    exclude_profile_files: Sequence[Path] = (),
 ) -> ContentSource:
     """What the source options ask for; raises `ConfigurationError` where they ask for nothing."""
-    named = tuple(name.strip() for name in profiles.split(",") if name.strip())
+    named = _names(profiles)
     if not (named or profile_files or images):
         raise ConfigurationError(
             "nothing is asked for", hint="name profiles with --profiles or --profile-file, or images with --image"
@@ -210,7 +212,13 @@ def source_of(
         allow_external_layers=allow_external_layers,
         compression_level=compression_level,
         settings=settings_of(settings),
+        exclude_profiles=_names(exclude_profiles),
+        exclude_profile_files=tuple(str(path) for path in exclude_profile_files),
     )
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def settings_of(texts: list[str]) -> dict[str, str]:

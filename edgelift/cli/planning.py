@@ -10,6 +10,7 @@ from edgelift.bundle.reader import BundleReader
 from edgelift.bundle.signed import check_bundle, read_signed
 from edgelift.bundle.summary import summarise
 from edgelift.define import define_bundle, read_exported
+from edgelift.delivery.base import leave_out, read_base
 from edgelift.delivery.preflight import check_delivery, check_disk
 from edgelift.delivery.target import Target
 from edgelift.documents import write_document
@@ -65,7 +66,7 @@ def check_locally(source: ContentSource | Path, public_key: Path | None = None) 
         return
     if public_key is not None:
         raise ConfigurationError("--public-key is for a lock: what is built without --lock has not been signed before")
-    read_exported(source.profile_files)
+    read_exported((*source.profile_files, *source.exclude_profile_files))
     for text in source.images:
         ImageReference.parse(text)
 
@@ -77,25 +78,33 @@ def plan_delivery(
     target: TargetSettings | None,
     store: Path | None,
     output: Path | None,
+    base: str | None = None,
 ) -> Planned:
-    """Resolve, pin and preflight; the lock is written to `output` only where nothing stands in the way."""
+    """Resolve, pin and preflight; the lock is written to `output` only where nothing stands in the way.
+
+    What a site has from `base` is left out.
+    """
+    standing = read_base(base, store or default_store(), find_public_key(None)) if base is not None else None
     defined = define_bundle(name, source, lambda: palette_from_environment(source.project, access))
     content = LocalStore(store or default_store())
     with open_registries(access) as connections:
         plan = plan_bundle(defined.definition, connections.registries, content)
+        lock = leave_out(plan.lock, standing) if standing is not None else plan.lock
         errors, warnings = list(plan.errors), [*defined.warnings, *plan.warnings]
+        if standing is not None and lock.base is None:
+            warnings.append(f"{base} has brought none of these blobs: all of them are carried")
         folder = output.parent if output is not None else content.root
-        shortage = check_disk(plan.lock, content, folder / f"{name}.tar.zst")
+        shortage = check_disk(lock, content, folder / f"{name}.tar.zst")
         errors += [shortage] if shortage is not None else []
         if target is not None:
             place = Target.parse(target.registry, target.rules, docker_hub_aliases=target.docker_hub_aliases)
             registry = connections.target(place.registry, create_repositories=target.create_repositories)
-            preflight = check_delivery(plan.lock, place, registry, target.on_conflict)
+            preflight = check_delivery(lock, place, registry, target.on_conflict)
             errors += preflight.errors
             warnings += preflight.warnings
     if output is not None and not errors and not plan.postponed:
-        write_document(output, plan.lock.to_json())
-    return Planned(plan.lock, tuple(errors), tuple(warnings), plan.postponed, plan.budgets)
+        write_document(output, lock.to_json())
+    return Planned(lock, tuple(errors), tuple(warnings), plan.postponed, plan.budgets)
 
 
 def rehearse_push(

@@ -3,13 +3,15 @@
 import json
 import shutil
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from edgelift.bundle.container import contents_of
 from edgelift.bundle.lock import BundleLock, LockedImage
 from edgelift.bundle.standing import has_bundle
+from edgelift.delivery.base import find_base
 from edgelift.delivery.target import Target, TargetName
 from edgelift.errors import IntegrityError, MalformedReferenceError, RefusedError, RegistryError
 from edgelift.oci.digest import Digest
@@ -34,27 +36,37 @@ class Delivery:
 
 @dataclass(frozen=True)
 class Preflight:
-    """What each image is pushed as, what forbids it (`errors`), and what the operator should know (`warnings`)."""
+    """What each image is pushed as, what forbids it (`errors`), and what the operator should know (`warnings`).
+
+    `homes` says in which repository the target has what a delta leaves out.
+    """
 
     deliveries: tuple[Delivery, ...]
     errors: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    homes: Mapping[Digest, str] = field(default_factory=dict)
 
 
 def check_delivery(lock: BundleLock, target: Target, registry: Registry, on_conflict: OnConflict) -> Preflight:
-    """Names, clashes, standing tags, permission to write and media types, all reported together."""
+    """Names, clashes, standing tags, permission to write and media types, all reported together.
+
+    The base of a delta comes before all that sends anything, and alone: without it nothing else counts.
+    """
     deliveries, errors = name_deliveries(lock, target)
     try:
         registry.log_in()
     except RegistryError as error:
         return Preflight(deliveries, (*errors, str(error)))
+    base = find_base(lock, target, registry)
+    if base.error is not None:
+        return Preflight(deliveries, (*errors, str(base.error)))
     conflicts, unknown = _standing_tags(deliveries, registry)
     refusals = tuple(_refusals(deliveries, registry))
     if on_conflict == "fail":
-        return Preflight(deliveries, (*errors, *map(str, conflicts), *unknown, *refusals))
+        return Preflight(deliveries, (*errors, *map(str, conflicts), *unknown, *refusals), homes=base.homes)
     outcome = "it is left as it is" if on_conflict == "keep" else "it will be moved"
     warnings = tuple(f"{conflict.message}; {outcome}" for conflict in conflicts)
-    return Preflight(deliveries, (*errors, *unknown, *refusals), warnings)
+    return Preflight(deliveries, (*errors, *unknown, *refusals), warnings, base.homes)
 
 
 def name_deliveries(lock: BundleLock, target: Target) -> tuple[tuple[Delivery, ...], tuple[str, ...]]:
@@ -82,9 +94,8 @@ def check_disk(lock: BundleLock, store: LocalStore, bundle: Path) -> str | None:
 
     Both count together where they share a disk. What stands already as the bundle of `lock` need not be written.
     """
-    content = (*lock.unique_manifests(), *lock.unique_blobs())
-    to_pull = sum(each.size for each in content if not store.exists(each))
-    to_write = 0 if has_bundle(lock, bundle) else lock.unique_size
+    to_pull = sum(each.size for each in contents_of(lock) if not store.exists(each))
+    to_write = 0 if has_bundle(lock, bundle) else lock.carried_size
     output = bundle.parent
     if _device(store.root) == _device(output):
         return _shortage(store.root, to_pull + to_write)

@@ -47,13 +47,13 @@ def copy_content(
     if origin.registry is registry:
         for blob in content.blobs:
             known.add(blob.digest, origin.repository)
-    source = _Passing(origin, content, registry.channel.slots)
+    source = PassingContent(origin, content, registry.channel.slots)
     return push_content(
         source, content, registry, destination, known=known, on_conflict=on_conflict, force=force, progress=progress
     )
 
 
-class _Passing:
+class PassingContent:
     """The content of an image, read while it is sent on. Implements `oci.content.ContentReader`.
 
     Whoever reads a blob holds one of the slots `held`, which may be those of the registry that it is read from.

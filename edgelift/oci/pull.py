@@ -4,10 +4,10 @@ Blobs come before manifests, so that whatever is cut short leaves nothing that l
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from edgelift.errors import IntegrityError, UnreachableError
-from edgelift.oci.content import ContentStore, ImageContent, Ingest
+from edgelift.errors import BundleError, IntegrityError, UnreachableError
+from edgelift.oci.content import ContentReader, ContentStore, ImageContent, Ingest
 from edgelift.oci.descriptor import Descriptor
 from edgelift.oci.download import BlobBody
 from edgelift.oci.slots import Slots
@@ -19,14 +19,20 @@ _log = logging.getLogger(__name__)
 
 
 def pull_content(
-    registry: Source, repository: str, content: ImageContent, store: ContentStore, *, progress: Progress | None = None
+    registry: Source,
+    repository: str,
+    content: ImageContent,
+    store: ContentStore,
+    *,
+    nearby: Sequence[ContentReader] = (),
+    progress: Progress | None = None,
 ) -> Transfer:
-    """Bring one image into `store`: what is there already is not asked for.
+    """Bring one image into `store`: what is there already is not asked for, nor are blobs that are `nearby`.
 
     Raises the first error only after the other blobs have settled, so that a later attempt has less to do.
     """
     transfer = copy_in_parallel(
-        lambda blob: pull_blob(registry, repository, blob, store, progress=progress), content.blobs
+        lambda blob: pull_blob(registry, repository, blob, store, nearby=nearby, progress=progress), content.blobs
     )
     for descriptor in content.manifests:
         if not store.exists(descriptor):
@@ -35,9 +41,15 @@ def pull_content(
 
 
 def pull_blob(
-    registry: Source, repository: str, blob: Descriptor, store: ContentStore, *, progress: Progress | None = None
+    registry: Source,
+    repository: str,
+    blob: Descriptor,
+    store: ContentStore,
+    *,
+    nearby: Sequence[ContentReader] = (),
+    progress: Progress | None = None,
 ) -> Transfer:
-    """Bring one blob into `store`, continuing what an earlier attempt left.
+    """Bring one blob into `store`, from the first of `nearby` that has it, else going on where an attempt ended.
 
     Wrong bytes are fetched once more from the start; a second time they raise `IntegrityError`.
     """
@@ -46,6 +58,10 @@ def pull_blob(
             if progress is not None:
                 progress(blob.size)
             return Transfer(present=1)
+        if _take(nearby, blob, partial):
+            if progress is not None:
+                progress(blob.size)
+            return Transfer(taken=1, taken_bytes=blob.size)
         try:
             received = _fetch(registry, repository, blob, partial, progress)
         except IntegrityError as error:
@@ -101,6 +117,24 @@ class BlobStream:
             if known < len(chunk):
                 self._offset = position
                 yield chunk[known:] if known else chunk
+
+
+def _take(nearby: Sequence[ContentReader], blob: Descriptor, partial: Ingest) -> bool:
+    """Fill `partial` from nearby and commit it; False where nobody there has the blob as it should be."""
+    for reader in nearby:
+        if not reader.exists(blob):
+            continue
+        partial.restart()
+        try:
+            for chunk in reader.read(blob):
+                partial.write(chunk)
+            partial.commit()
+        except (BundleError, IntegrityError) as error:
+            _log.warning("%s; looking elsewhere", error.message)
+            partial.restart()
+        else:
+            return True
+    return False
 
 
 def _fetch(registry: Source, repository: str, blob: Descriptor, partial: Ingest, progress: Progress | None) -> int:

@@ -49,6 +49,10 @@ class KnownBlobs:
         with lock:
             yield self._homes.get(digest)
 
+    def home(self, digest: Digest) -> str | None:
+        """A repository that has `digest`, where one is known."""
+        return self._homes.get(digest)
+
     def add(self, digest: Digest, repository: str) -> None:
         """Remember that `repository` has `digest`."""
         self._homes[digest] = repository

@@ -13,7 +13,10 @@ PARALLEL_BLOBS = 4  # of one image
 
 
 class Transfer(BaseModel):
-    """What a copy did: blobs and bytes that travelled, blobs that were there already, blobs mounted in the registry."""
+    """What a copy did: blobs and bytes that travelled, blobs that were there already, blobs mounted in the registry.
+
+    `taken` are blobs, and bytes, that came from nearby instead of a registry.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -21,6 +24,8 @@ class Transfer(BaseModel):
     moved_bytes: int = 0
     present: int = 0
     mounted: int = 0
+    taken: int = 0
+    taken_bytes: int = 0
 
     def __add__(self, other: "Transfer") -> "Transfer":
         return Transfer(
@@ -28,6 +33,8 @@ class Transfer(BaseModel):
             moved_bytes=self.moved_bytes + other.moved_bytes,
             present=self.present + other.present,
             mounted=self.mounted + other.mounted,
+            taken=self.taken + other.taken,
+            taken_bytes=self.taken_bytes + other.taken_bytes,
         )
 
 

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Protocol
 
 from edgelift.bundle.lock import BundleLock
-from edgelift.errors import IntegrityError
+from edgelift.errors import BundleError, IntegrityError
 from edgelift.oci.content import ContentReader, PassageReader
 from edgelift.oci.descriptor import Descriptor
 from edgelift.oci.digest import Digest
@@ -106,7 +106,13 @@ class BundleContent(PinnedContent):
     """The images of an open bundle."""
 
     def __init__(self, bundle: LockedReader, *, is_signed: bool = False) -> None:
+        """Raises `BundleError` for a delta: what it leaves out could not be served."""
         super().__init__(bundle, is_signed=is_signed)
+        if bundle.lock.base is not None:
+            raise BundleError(
+                f"this bundle leaves out {len(bundle.lock.left_out)} blobs: it is a delta of {bundle.lock.base}",
+                hint="push it to a registry that has its base, or build it without --base to serve it",
+            )
         for image in bundle.lock.images:
             self.add(image.reference, image.descriptor, image.manifests, image.blobs)
 

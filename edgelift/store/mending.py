@@ -19,7 +19,7 @@ class BundleMending:
     def __init__(self, bundle: BundleReader) -> None:
         self._bundle = bundle
         held = (*bundle.lock.unique_manifests(), *bundle.lock.unique_blobs())
-        self._held = {each.digest: each for each in held}
+        self._held = {each.digest: each for each in held if bundle.exists(each)}
 
     def bring(self, problem: Problem, store: LocalStore) -> str | None:
         """Bring the content into `store`; raises `EdgeliftError` where the bundle is damaged, or the disk full."""

@@ -288,3 +288,34 @@ def test_a_denied_blob_is_not_tried_again(sim: RegistrySimulator, store: LocalSt
         pull_blob(open_registry(sim.host), "team/app", BLOB, store)
 
     assert len(blob_requests(sim)) == 1
+
+
+# What is nearby
+
+
+def test_blobs_that_are_nearby_are_not_asked_for(sim: RegistrySimulator, store: LocalStore, tmp_path: Path) -> None:
+    """They are taken, hashed and counted apart; what nobody nearby has comes from the registry."""
+    nearby = LocalStore(tmp_path / "nearby")
+    nearby.write(BLOB, CONTENT)
+
+    transfer = pull_content(open_registry(sim.host), "team/app", content_of(APP), store, nearby=(nearby,))
+
+    assert read(store, BLOB) == CONTENT
+    assert blob_requests(sim) == []
+    assert (transfer.taken, transfer.taken_bytes) == (1, BLOB.size)
+    assert transfer.moved == len(APP.blobs) - 1
+
+
+def test_what_is_wrong_nearby_is_taken_elsewhere(sim: RegistrySimulator, store: LocalStore, tmp_path: Path) -> None:
+    """A damaged copy costs nothing but its reading: the next one is taken, and in the end the registry is asked."""
+    damaged, also_damaged = LocalStore(tmp_path / "one"), LocalStore(tmp_path / "two")
+    for each in (damaged, also_damaged):
+        each.write(BLOB, CONTENT)
+        path = each.path(BLOB.digest)
+        path.chmod(0o644)
+        path.write_bytes(bytes([CONTENT[0] ^ 1]) + CONTENT[1:])
+
+    transfer = pull_blob(open_registry(sim.host), "team/app", BLOB, store, nearby=(damaged, also_damaged))
+
+    assert read(store, BLOB) == CONTENT
+    assert transfer == Transfer(moved=1, moved_bytes=BLOB.size)
