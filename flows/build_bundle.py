@@ -4,6 +4,7 @@ from prefect import flow
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from edgelift.bundle.definition import BundleName
+from edgelift.bundle.parts import PartSize
 from edgelift.site import DEFAULT_ACCESS, ArchiveSettings, ContentSource, RegistryAccess, SigningSettings
 from tasks.archive import archive_bundle, check_archive
 from tasks.as_is import as_is
@@ -29,6 +30,7 @@ def build_bundle(
     archive: ArchiveSettings | None = None,
     store: str | None = None,
     signing: SigningSettings | None = None,
+    part_size: PartSize | None = None,
 ) -> BuiltBundle:
     """Build one content bundle for cluster profiles.
 
@@ -40,14 +42,15 @@ def build_bundle(
         archive: Where the bundle is kept, too.
         store: Folder of the working store; empty for the one in the user's cache.
         signing: The key that signs the bundle and its lock.
+        part_size: Bytes of a part, where the bundle is written in parts; empty for one file.
     """
     check_signing(signing)
     definition = resolve_source(name, source, access)
     log_in(as_is(definition), access)
     if archive:
         check_archive(archive, access)
-    lock = plan_lock(as_is(definition), access, store, output)
-    with begin_assembly(lock, name, store, output, signing) as assembly:
+    lock = plan_lock(as_is(definition), access, store, output, part_size=part_size)
+    with begin_assembly(lock, name, store, output, signing, part_size=part_size) as assembly:
         pull_images(lock, access, store)
         bundle = assemble_content(assembly, as_is(lock), name, output, signing)
     return archive_bundle(bundle, as_is(lock), archive, access) if archive else bundle

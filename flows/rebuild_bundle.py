@@ -4,6 +4,7 @@ from prefect import flow
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from edgelift.bundle.definition import BundleName
+from edgelift.bundle.parts import PartSize
 from edgelift.site import DEFAULT_ACCESS, ArchiveSettings, RegistryAccess, SigningSettings
 from tasks.archive import archive_bundle, check_archive
 from tasks.as_is import as_is
@@ -29,6 +30,7 @@ def rebuild_bundle(
     store: str | None = None,
     signing: SigningSettings | None = None,
     public_key: str | None = None,
+    part_size: PartSize | None = None,
 ) -> BuiltBundle:
     """Build the content bundle of a lock that was made before; no tag is looked up again.
 
@@ -41,13 +43,14 @@ def rebuild_bundle(
         store: Folder of the working store; empty for the one in the user's cache.
         signing: The key that signs the bundle and its lock.
         public_key: Path of the public key that the lock is checked with; empty for EDGELIFT_PUBLIC_KEY.
+        part_size: Bytes of a part, where the bundle is written in parts; empty for one file.
     """
     check_signing(signing)
-    lock = replay_lock(lock_file, name, store, output, public_key)
+    lock = replay_lock(lock_file, name, store, output, public_key, part_size=part_size)
     log_in(as_is(lock.definition), access)
     if archive:
         check_archive(archive, access)
-    with begin_assembly(lock, name, store, output, signing) as assembly:
+    with begin_assembly(lock, name, store, output, signing, part_size=part_size) as assembly:
         pull_images(lock, access, store)
         bundle = assemble_content(assembly, as_is(lock), name, output, signing)
     return archive_bundle(bundle, as_is(lock), archive, access) if archive else bundle

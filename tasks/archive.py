@@ -13,9 +13,10 @@ from edgelift.archive.directory import DirectoryArchive
 from edgelift.archive.place import Archive
 from edgelift.bundle.file_digest import FileDigest
 from edgelift.bundle.lock import BundleLock
+from edgelift.bundle.placing import signature_path
 from edgelift.bundle.reader import BundleReader
+from edgelift.bundle.spanned import SpannedFile
 from edgelift.bundle.verify import verify_open
-from edgelift.bundle.writer import signature_path
 from edgelift.documents import read_document
 from edgelift.errors import BundleError
 from edgelift.oci.digest import Digest
@@ -56,13 +57,18 @@ def archive_bundle(
         if reader.lock != lock:
             raise BundleError(f"{path} is not the bundle that was built: another run has replaced it")
         verify_open(reader, digest=digest, progress=progress)
-        whole = digest.value()
+        whole, source, signed = digest.value(), reader.tar.source, signature_path(Path(reader.name))
     place.store(Path(bundle.lock_path), digest=lock.digest)
-    kept = place.store(path, digest=whole, progress=narrate_progress(f"archiving {bundle.name}", bundle.size))
-    for signature in map(signature_path, (Path(bundle.lock_path), path) if bundle.is_signed else ()):
+    progress, last = narrate_progress(f"archiving {bundle.name}", bundle.size), whole
+    if isinstance(source, SpannedFile):
+        for part in source.index.parts:
+            place.store(path.with_name(part.name), digest=part.digest, progress=progress)
+        last = Digest.of(source.index.to_json())  # the index: as it was when it was opened
+    kept = place.store(path, digest=last, progress=progress)
+    for signature in (signature_path(Path(bundle.lock_path)), signed) if bundle.is_signed else ():
         place.store(signature, digest=Digest.of(read_document(signature)))
-    narrate(f"archived {bundle.name}: {kept.url}, {format_size(kept.size)}, {kept.digest}")
-    return bundle.model_copy(update={"archived": kept.url, "digest": kept.digest})
+    narrate(f"archived {bundle.name}: {kept.url}, {format_size(bundle.size)}, {whole}")
+    return bundle.model_copy(update={"archived": kept.url, "digest": whole})
 
 
 def _open_archive(archive: ArchiveSettings, access: RegistryAccess) -> Archive:

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from edgelift.bundle.assembly import Assembly
 from edgelift.bundle.lock import BundleLock
+from edgelift.bundle.parts import check_part_size
 from edgelift.bundle.signed import write_signed
 from edgelift.oci.digest import Digest
 from edgelift.site import SigningSettings
@@ -19,7 +20,7 @@ from tasks.narrate import narrate, narrate_progress
 class BuiltBundle(BaseModel):
     """A finished bundle: its file and size (bytes), the lock beside it; where it is archived, and its digest then.
 
-    Where it `is_signed`, a signature stands beside both.
+    Where it `is_signed`, a signature stands beside both; where it is in `parts`, `path` is the index of their files.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -30,17 +31,29 @@ class BuiltBundle(BaseModel):
     size: int
     images: int
     is_signed: bool = False
+    parts: tuple[str, ...] = ()
     archived: str | None = None
     digest: Digest | None = None
 
 
 def begin_assembly(
-    lock: BundleLock, name: str, store: str | None, output: str, signing: SigningSettings | None = None
+    lock: BundleLock,
+    name: str,
+    store: str | None,
+    output: str,
+    signing: SigningSettings | None = None,
+    *,
+    part_size: int | None = None,
 ) -> Assembly:
-    """A context in which NAME.tar.zst grows in `output` while the content of `lock` is pulled into `store`."""
+    """A context in which NAME.tar.zst grows in `output` while the content of `lock` is pulled into `store`.
+
+    Raises `ConfigurationError` where it would have too many parts.
+    """
+    if part_size is not None:
+        check_part_size(part_size, lock.unique_size)
     progress = narrate_progress(f"assembling {name}", lock.unique_size)
     path, key = bundle_path(name, output), private_key(signing)
-    return Assembly(lock, open_store(store), path, progress=progress, key=key)
+    return Assembly(lock, open_store(store), path, progress=progress, key=key, part_size=part_size)
 
 
 @task(name="assemble", task_run_name="assemble {name}", cache_policy=NO_CACHE, persist_result=False)
@@ -55,7 +68,8 @@ def assemble_content(
     summary, is_new = assembly.finish()
     write_signed(lock_path, lock.to_json(), private_key(signing))
     verb = "assembled" if is_new else "nothing to assemble, it stands and is right:"
-    narrate(f"{verb} {summary.path}: {format_size(summary.size)}")
+    parts = f" in {len(summary.parts)} parts" if summary.parts else ""
+    narrate(f"{verb} {summary.path}: {format_size(summary.size)}{parts}")
     return BuiltBundle(
         name=name,
         path=str(summary.path),
@@ -63,6 +77,7 @@ def assemble_content(
         size=summary.size,
         images=summary.images,
         is_signed=signing is not None,
+        parts=tuple(map(str, summary.parts)),
     )
 
 

@@ -1,5 +1,7 @@
 """Plan: the definition → its lock, with every problem found before a blob moves. A retried run gets its first lock."""
 
+from pathlib import Path
+
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
@@ -8,6 +10,7 @@ from edgelift.access import find_public_key
 from edgelift.bundle.definition import BundleDefinition
 from edgelift.bundle.lock import BundleLock
 from edgelift.bundle.signed import read_signed
+from edgelift.bundle.standing import standing_place
 from edgelift.delivery.preflight import check_disk
 from edgelift.errors import PlanError
 from edgelift.plan import plan_bundle
@@ -27,10 +30,12 @@ def plan_lock(
     store: str | None,
     output: str | None,
     target: TargetSettings | None = None,
+    *,
+    part_size: int | None = None,
 ) -> BundleLock:
     """Pin every reference, or take the lock that this run made at its first attempt; then look for obstacles.
 
-    Without an `output` folder no bundle is to be made of it.
+    Without an `output` folder no bundle is to be made of it; with a `part_size` it will be in parts.
     """
     content = open_store(store)
     runs, run = RunLocks(content.root), str(flow_run.id)
@@ -39,21 +44,30 @@ def plan_lock(
         narrate(f"replaying the lock of this run's first attempt, {lock.digest[:19]}…")
     else:
         lock = _plan_anew(definition, access, content)
-        _check_obstacles(lock, access, content, output, target)
+        bundle = standing_place(bundle_path(definition.name, output), part_size) if output is not None else None
+        _check_obstacles(lock, access, content, bundle, target)
         runs.keep(run, lock)
     _narrate_totals(lock)
     return lock
 
 
 @task(name="replay lock", task_run_name="replay {lock_file}", cache_policy=NO_CACHE, persist_result=False)
-def replay_lock(lock_file: str, name: str, store: str | None, output: str, public_key: str | None = None) -> BundleLock:
+def replay_lock(
+    lock_file: str,
+    name: str,
+    store: str | None,
+    output: str,
+    public_key: str | None = None,
+    *,
+    part_size: int | None = None,
+) -> BundleLock:
     """A lock from its file; raises `PlanError` where the disk is too small for its bundle, which is called `name`.
 
     Raises `SignatureError` where a public key is configured and the lock is not signed with its private key.
     """
     key = find_public_key(optional_path(public_key))
     lock = BundleLock.from_json(read_signed(path_of(lock_file), key), lock_file)
-    shortage = check_disk(lock, open_store(store), bundle_path(name, output))
+    shortage = check_disk(lock, open_store(store), standing_place(bundle_path(name, output), part_size))
     if shortage is not None:
         raise PlanError("the disk is too small; nothing was moved", [shortage])
     _narrate_totals(lock)
@@ -71,9 +85,9 @@ def _plan_anew(definition: BundleDefinition, access: RegistryAccess, content: Lo
 
 
 def _check_obstacles(
-    lock: BundleLock, access: RegistryAccess, content: LocalStore, output: str | None, target: TargetSettings | None
+    lock: BundleLock, access: RegistryAccess, content: LocalStore, bundle: Path | None, target: TargetSettings | None
 ) -> None:
-    shortage = check_disk(lock, content, bundle_path(lock.definition.name, output)) if output is not None else None
+    shortage = check_disk(lock, content, bundle) if bundle is not None else None
     errors = [shortage] if shortage is not None else []
     if target is not None:
         errors += find_obstacles(lock, access, target)

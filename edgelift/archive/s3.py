@@ -21,11 +21,12 @@ from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import SecretStr
 
 from edgelift.archive.place import ArchivedBundle, Progress, check_digest, check_name, write_verified
+from edgelift.bundle.source import ByteSource
 from edgelift.errors import ConfigurationError, MalformedReferenceError, StoreError
 from edgelift.oci.content import CHUNK
 from edgelift.oci.digest import Digest
 from edgelift.s3 import code_of, host_of, make_client, s3_errors, status_of
-from edgelift.s3_object import S3Object
+from edgelift.s3_object import open_key
 from edgelift.store.disk import disk_errors
 
 if TYPE_CHECKING:
@@ -129,13 +130,13 @@ class S3Archive:
             size = write_verified(destination, chunks, digest=expected, source=url, progress=progress)
         return ArchivedBundle(url=url, size=size, digest=expected)
 
-    def open(self, name: str) -> S3Object:
+    def open(self, name: str) -> ByteSource:
         """Open what is kept under `name`, or at the URL that `store` gave, for reading in place: see `BundleReader.of`.
 
         Raises `StoreError` where it is not there or the server fails.
         """
         key = self._prefix + check_name(name.removeprefix(self._url(self._prefix)))
-        return S3Object(self._client, self._place, self._bucket, key)
+        return open_key(self._client, self._place, self._bucket, key)
 
     def _url(self, key: str) -> str:
         return f"s3://{self._bucket}/{key}"

@@ -39,11 +39,13 @@ class Assembly:
         *,
         progress: Progress | None = None,
         key: "PrivateKey | None" = None,
+        part_size: int | None = None,
     ) -> None:
-        """`progress` is called in another thread; with a `key` the bundle is signed."""
+        """`progress` is called in another thread; with a `key` the bundle is signed, with a `part_size` in parts."""
         self._lock = lock
         self._path = path
         self._key = key
+        self._part_size = part_size
         self._arriving = _Arriving(source, progress)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="assemble")
 
@@ -58,6 +60,7 @@ class Assembly:
             progress=arriving.count_progress,
             confirm=arriving.wait_until_ended,
             key=self._key,
+            part_size=self._part_size,
         )
         return self
 

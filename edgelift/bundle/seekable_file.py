@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from edgelift.bundle.seek_table import Frame, ReadAt, SeekTable
 from edgelift.bundle.seekable import BLOCK, RAW_HEADER, decode, frame_header, may_be_raw, raw_position
 from edgelift.bundle.source import ByteSource
+from edgelift.bundle.spanned import name_of
 from edgelift.errors import BundleError
 
 _DECODED = 8 * 2**20  # bytes of decoded frames that are kept in memory, at least one
@@ -38,6 +39,10 @@ class SeekableFile:
                 yield from self._read_frame(read_at, frame, start - frame.start, upto - frame.start)
                 start = upto
 
+    def place_of(self, start: int, stop: int) -> str:
+        """What messages call the place of the content from `start` to `stop`: the file, or the parts that hold it."""
+        return name_of(self.source, *self._stored_range(start, stop))
+
     def stored_frames(self) -> Iterator[tuple[Frame, bytes]]:
         """Every frame, and the bytes of it as they are in the file, from front to back."""
         with self.source.passage(0, self.table.stored_size) as read_at:
@@ -67,9 +72,12 @@ class SeekableFile:
     def _is_raw(self, read_at: ReadAt, frame: Frame) -> bool:
         return read_at(frame.stored_start, RAW_HEADER) == frame_header(frame.size, is_raw=True)
 
+    def _name_of(self, frame: Frame) -> str:
+        return name_of(self.source, frame.stored_start, frame.stored_start + frame.stored_size)
+
     def _content(self, read_at: ReadAt, frame: Frame) -> bytes:
         return self._decoded.get(
-            frame, lambda: decode(read_at(frame.stored_start, frame.stored_size), frame, self.name)
+            frame, lambda: decode(read_at(frame.stored_start, frame.stored_size), frame, self._name_of(frame))
         )
 
 

@@ -9,6 +9,7 @@ import typer
 
 from edgelift.access import find_public_key, open_registries
 from edgelift.bundle.lock import BundleLock
+from edgelift.bundle.part_files import find_index
 from edgelift.bundle.reader import BundleReader
 from edgelift.bundle.signed import check_lock, read_signed
 from edgelift.bundle.source import is_object
@@ -155,7 +156,7 @@ def _served(content: str | None, writable: Path | None, public_key: Path | None)
         yield DirectoryContent(writable)
         return
     key = find_public_key(public_key)
-    if content is not None and not is_object(content) and Path(content).is_dir():
+    if content is not None and not is_object(content) and Path(content).is_dir() and not find_index(Path(content)):
         if key is not None:
             raise SignatureError(f"{content} is a store, which nobody signs", hint="serve a bundle that is signed")
         yield StoreContent(LocalStore(Path(content)))

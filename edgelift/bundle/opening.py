@@ -1,0 +1,19 @@
+"""From what people name as a bundle to its bytes: a file, one in parts, or an object in S3."""
+
+from pathlib import Path
+
+from edgelift.bundle.part_files import find_index, open_parts
+from edgelift.bundle.source import ByteSource, LocalFile, is_object
+
+
+def open_source(place: Path | str) -> ByteSource:
+    """Open a path, or s3://bucket/key with the server and the keys that boto3 finds. Raises `EdgeliftError`.
+
+    A bundle in parts is named by its index, by any of its parts, or by the folder that holds them.
+    """
+    if isinstance(place, str) and is_object(place):
+        from edgelift.s3_object import open_object  # noqa: PLC0415 - loads boto3, which no file needs
+
+        return open_object(place)
+    index_file = find_index(Path(place))
+    return open_parts(index_file) if index_file is not None else LocalFile(Path(place))
