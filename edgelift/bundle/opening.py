@@ -3,7 +3,9 @@
 from pathlib import Path
 
 from edgelift.bundle.part_files import find_index, open_parts
+from edgelift.bundle.parts import index_path
 from edgelift.bundle.source import ByteSource, LocalFile, is_object
+from edgelift.errors import BundleError
 
 
 def open_source(place: Path | str) -> ByteSource:
@@ -15,5 +17,13 @@ def open_source(place: Path | str) -> ByteSource:
         from edgelift.s3_object import open_object  # noqa: PLC0415 - loads boto3, which no file needs
 
         return open_object(place)
-    index_file = find_index(Path(place))
-    return open_parts(index_file) if index_file is not None else LocalFile(Path(place))
+    path = Path(place)
+    index_file = find_index(path)
+    if index_file is not None:
+        return open_parts(index_file)
+    try:
+        return LocalFile(path)
+    except BundleError as error:
+        if not index_path(path).is_file():
+            raise
+        raise BundleError(error.message, hint=f"it is in parts: name {index_path(path)}") from None

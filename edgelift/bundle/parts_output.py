@@ -3,6 +3,7 @@
 While there is no index there is no bundle, whatever parts have their names already.
 """
 
+import glob
 import hashlib
 from collections.abc import Callable, Collection, Iterable
 from contextlib import ExitStack
@@ -98,7 +99,7 @@ def write_parts_again(
 def remove_parts(path: Path) -> None:
     """Remove the index and all parts of the bundle `path`; raises `OSError`."""
     index_path(path).unlink(missing_ok=True)  # first: what is left without it is no bundle
-    for each in path.parent.iterdir():
+    for each in path.parent.glob(f"{glob.escape(path.name)}.part-*"):
         if whole_name(each.name) == path.name and each.is_file():
             each.unlink(missing_ok=True)
 

@@ -34,7 +34,12 @@ def validate(
     registry: options.RegistryOption,
     file: Annotated[
         str | None,
-        typer.Option("--file", "-f", metavar="BUNDLE", help="Bundle that should be there: a path or s3://bucket/key."),
+        typer.Option(
+            "--file",
+            "-f",
+            metavar="BUNDLE",
+            help="Bundle that should be there: a path (of an index, too) or s3://bucket/key.",
+        ),
     ] = None,
     lock: Annotated[Path | None, typer.Option(metavar="L.json", help="Lock that should be there.")] = None,
     maps: options.Maps = [],  # noqa: B006 - typer copies it
@@ -104,7 +109,8 @@ def serve(
     content: Annotated[
         str | None,
         typer.Argument(
-            metavar="BUNDLE|STORE", help="A bundle (NAME.tar.zst or s3://bucket/key), or a store, to serve read-only."
+            metavar="BUNDLE|STORE",
+            help="A bundle (NAME.tar.zst, index of its parts, s3://bucket/key), or a store, to serve read-only.",
         ),
     ] = None,
     writable: Annotated[

@@ -9,6 +9,7 @@ from edgelift.access import find_public_key
 from edgelift.bundle.parts import check_part_size
 from edgelift.bundle.remake import remake_parts
 from edgelift.bundle.signed import check_lock
+from edgelift.bundle.source import is_object
 from edgelift.bundle.stream import open_for_lock, reassemble_bundle
 from edgelift.cli import options
 from edgelift.cli.console import say, say_json
@@ -69,6 +70,8 @@ def reassemble(
     Or, where the lock and the store are: edgelift reassemble site-7.tar.zst.parts.json --part 2 --part 3
     """
     if part:
+        if is_object(bundle):
+            raise ConfigurationError("parts are made again on a disk", hint="copy the index and the lock to a folder")
         if part_size is not None:
             raise ConfigurationError("--part makes parts of the size that the index says: leave out --part-size")
         made = remake_parts(Path(bundle), part, open_store(store), lock, find_public_key(None), folder=output)

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -16,7 +16,7 @@ import pytest
 
 from edgelift.bundle.file_digest import FileDigest
 from edgelift.bundle.part_files import bad_parts_named, open_parts
-from edgelift.bundle.parts import MOST_PARTS, check_part_size
+from edgelift.bundle.parts import MOST_PARTS, check_part_size, index_path
 from edgelift.bundle.reader import BundleReader
 from edgelift.bundle.rebuild import first_difference
 from edgelift.bundle.remake import remake_parts
@@ -28,10 +28,12 @@ from edgelift.bundle.writer import assemble_bundle
 from edgelift.errors import BundleError, ConfigurationError, IntegrityError, PartsError, StoreError
 from edgelift.oci.content import ImageContent
 from edgelift.oci.credentials import Credentials
+from edgelift.oci.descriptor import Descriptor
+from edgelift.oci.digest import Digest
 from edgelift.oci.push import KnownBlobs, push_content
 from edgelift.oci.registry import Registry
 from edgelift.transport import TransportSettings
-from tests.bundle.content import MemoryContent
+from tests.bundle.content import GZIP, MemoryContent, lock_of, noise
 from tests.bundle.crafting import DistantBytes
 from tests.bundle.parted import MIB, Parted, expected_names, flip, make_parted, names_in, two_images
 from tests.keys import KeyFiles, openssl_accepts, signing_key
@@ -377,6 +379,39 @@ def test_the_last_part_is_made_again_and_several_at_once(parted: Parted) -> None
     assert before == [each.read_bytes() for each in parted.parts]
 
 
+def test_content_that_gets_into_other_parts_is_not_read(parted: Parted, tmp_path: Path) -> None:
+    """What is compressed already has a known size: a part in the middle of a large bundle costs little more than it."""
+    content, sizes = MemoryContent(), (1_400_000, 1_300_000, 1_200_000, 1_100_000)
+    layers = [content.add(noise(size, seed=size), GZIP) for size in sizes]
+    lock, path = lock_of(content.add_image("docker.io/library/large:1", layers)), tmp_path / "large.tar.zst"
+    assemble_bundle(lock, content, path, part_size=MIB)
+    path.with_name("large.lock.json").write_bytes(lock.to_json())
+
+    read: dict[int, list[Descriptor]] = {}
+    for number in range(1, 6):
+        part = path.with_name(f"large.tar.zst.part-000{number}")
+        before, watched = part.read_bytes(), Watched(content.blobs)
+        part.unlink()
+        remake_parts(index_path(path), [number], watched, None, None)
+        read[number] = [layer for layer in layers if layer.digest in watched.read_from]
+        assert part.read_bytes() == before
+
+    assert read == {1: layers[:1], 2: layers[:2], 3: layers[1:3], 4: layers[2:4], 5: layers}
+
+
+class Watched(MemoryContent):
+    """Notes what is read."""
+
+    def __init__(self, blobs: dict[Digest, bytes]) -> None:
+        super().__init__(blobs)
+        self.read_from: list[Digest] = []
+
+    def read(self, descriptor: Descriptor) -> Iterator[bytes]:
+        """The content."""
+        self.read_from.append(descriptor.digest)
+        return super().read(descriptor)
+
+
 def test_a_part_of_a_signed_bundle_is_made_again_without_the_private_key(tmp_path: Path) -> None:
     """The signature that is in the bundle stands beside its lock."""
     signed = make_parted(tmp_path, signing_key())
@@ -469,6 +504,14 @@ def test_a_folder_with_several_bundles_in_parts_has_to_be_told_which(parted: Par
         BundleReader.open(parted.path.parent)
 
     assert "name one of them" in str(caught.value.hint)
+
+
+def test_the_name_of_the_whole_leads_to_the_index(parted: Parted) -> None:
+    """No file has it; the message says what to name instead."""
+    with pytest.raises(BundleError, match="cannot open") as caught:
+        BundleReader.open(parted.path)
+
+    assert caught.value.hint == f"it is in parts: name {parted.index_file}"
 
 
 def test_parts_without_their_index_are_put_together_by_hand(parted: Parted) -> None:
