@@ -20,6 +20,7 @@ Roots say who can fix it; each error says what was attempted, on what, what came
     │   └── SignatureError            a bundle or a lock that is not signed, or not by whom it has to be
     └── ManyError                     work on many things; every failure is named
         ├── PlanError                 what was asked for cannot be delivered; nothing has moved
+        ├── PartsError                parts of a bundle that are missing or damaged
         └── IncompleteError           some are done and stay done, these are not
 
 No error carries a credential, a token or a signed URL.
@@ -169,6 +170,21 @@ class ManyError(EdgeliftError):
 
 class PlanError(ManyError):
     """What was asked for cannot be delivered as it stands; nothing has been moved."""
+
+
+class PartsError(ManyError):
+    """A bundle in parts of which some are missing or damaged; `parts` has a document on each, for scripts."""
+
+    def __init__(
+        self,
+        message: str,
+        failures: Sequence[str],
+        *,
+        hint: str | None = None,
+        parts: Sequence[dict[str, str | int]] = (),
+    ) -> None:
+        super().__init__(message, failures, hint=hint)
+        self.parts = tuple(parts)
 
 
 class IncompleteError(ManyError):

@@ -6,11 +6,16 @@ beyond its end, and holds no more in memory than what is asked for at once.
 
 import logging
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Self
 
+from edgelift.bundle.parts import INDEX_LIMIT, INDEX_SUFFIX, BundlePart, PartsIndex, whole_name
 from edgelift.bundle.seek_table import ReadAt
-from edgelift.errors import ConfigurationError, StoreError
+from edgelift.bundle.source import ByteSource
+from edgelift.bundle.spanned import SpannedFile
+from edgelift.errors import BundleError, ConfigurationError, StoreError
 from edgelift.oci.content import CHUNK
 from edgelift.s3 import get_if_there, host_of, make_client, s3_errors
 
@@ -23,12 +28,15 @@ _TAIL = 64 * 2**10  # bytes; most bundles have their seek table in it
 _PIECE = 128 * 2**10  # bytes that are waited for at once
 _NEAR = 64 * 2**10  # bytes that are sooner received and dropped than left out by another request
 _RIGHTS = "allow s3:GetObject on this bucket for these keys"
+_OPENING = 8  # parts at once
 _ATTEMPTS = 6  # in a row without one new piece
 _log = logging.getLogger(__name__)
 
 
-def open_object(url: str) -> "S3Object":
+def open_object(url: str) -> ByteSource:
     """What is at s3://bucket/key, with the server and the keys that boto3 finds: AWS_* variables, profile, role.
+
+    The index or a part of a bundle in parts stands for all of it.
 
     Raises `ConfigurationError` where these cannot be used, or the URL is none, and `StoreError` where the server fails.
     """
@@ -44,7 +52,37 @@ def open_object(url: str) -> "S3Object":
         insecure=False,
         connections=_CONNECTIONS,
     )
-    return S3Object.find(client, host_of(client.meta.endpoint_url), bucket, key)
+    return open_key(client, host_of(client.meta.endpoint_url), bucket, key)
+
+
+def open_key(client: "S3Client", server: str, bucket: str, key: str) -> ByteSource:
+    """As `open_object`, with a client of one's own; `server` is what messages call the other side."""
+    whole = whole_name(key)
+    if whole is None:
+        return S3Object.find(client, server, bucket, key)
+    folder, _, name = whole.rpartition("/")
+    index_object = S3Object.find(client, server, bucket, f"{whole}{INDEX_SUFFIX}")
+    content = index_object.read_at(0, min(index_object.size, INDEX_LIMIT + 1))
+    index = PartsIndex.from_json(content, index_object.name)
+    if index.name != name:
+        raise BundleError(
+            f"{index_object.name} is the index of a bundle with another name, {index.name}",
+            hint="keep index and parts under the names that they were made with",
+        )
+
+    def open_part(part: BundlePart) -> S3Object:
+        place = f"{folder}/{part.name}" if folder else part.name
+        found = S3Object.find(client, server, bucket, place, tail=_TAIL if part is index.parts[-1] else 1)
+        if found.size != part.size:
+            raise BundleError(
+                f"{found.name} is damaged: it has {found.size:,} bytes; it has to have {part.size:,} and {part.digest}",
+                hint="archive that part again",
+            )
+        return found
+
+    with ThreadPoolExecutor(_OPENING, thread_name_prefix="s3-open") as pool:
+        parts = list(pool.map(open_part, index.parts))
+    return SpannedFile(f"s3://{bucket}/{whole}", index, parts, partial(index_object.read_other, whole))
 
 
 class S3Object:
@@ -64,18 +102,18 @@ class S3Object:
         self._tail = b""
 
     @classmethod
-    def find(cls, client: "S3Client", server: str, bucket: str, key: str) -> Self:
-        """Read the object's end, and with it which one it is.
+    def find(cls, client: "S3Client", server: str, bucket: str, key: str, *, tail: int = _TAIL) -> Self:
+        """Read the object's last `tail` bytes, and with them which one it is.
 
         Raises `StoreError` where it is not there, may not be read, or is empty.
         """
         with s3_errors(f"read s3://{bucket}/{key}", server, _RIGHTS):
-            answer = client.get_object(Bucket=bucket, Key=key, Range=f"bytes=-{_TAIL}")
+            answer = client.get_object(Bucket=bucket, Key=key, Range=f"bytes=-{tail}")
         _, _, whole = answer.get("ContentRange", "").rpartition("/")
         size = int(whole) if whole.isdecimal() else answer["ContentLength"]
         found = cls(client, server, bucket, key, size=size, etag=answer["ETag"])
         with closing(answer["Body"]) as body:
-            if answer["ContentLength"] > _TAIL:
+            if answer["ContentLength"] > tail:
                 raise found._not_what_was_asked_for()
             with suppress(StoreError), found.errors():  # what breaks off is asked for again when it is needed
                 found._tail = body.read()
@@ -119,8 +157,12 @@ class S3Object:
 
     def read_beside(self, suffix: str, limit: int) -> bytes | None:
         """The beginning of the object of this one's name and `suffix`; raises `StoreError` where the server fails."""
+        return self.read_other(self._key, suffix, limit)
+
+    def read_other(self, key: str, suffix: str, limit: int) -> bytes | None:
+        """The beginning of the object at `key` and `suffix` in the same bucket; None where there is none."""
         with self.errors():
-            place = {"Bucket": self._bucket, "Key": f"{self._key}{suffix}"}
+            place = {"Bucket": self._bucket, "Key": f"{key}{suffix}"}
             answer = get_if_there(self._client, **place, Range=f"bytes=0-{limit - 1}")
             if answer is None:
                 return None

@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from edgelift.bundle.definition import COMPRESSION_LEVEL, Architecture, BundleName, CompressionLevel
+from edgelift.bundle.parts import PartSize
 from edgelift.errors import ConfigurationError
 from edgelift.explain import explain, load_yaml
 from edgelift.oci.ecr import parse_ecr_host
@@ -163,6 +164,9 @@ class EdgeSite(_Settings):
         description="Path of the public key (PEM) that the bundle is checked with before it is pushed; "
         "empty for EDGELIFT_PUBLIC_KEY.",
     )
+    part_size: PartSize | None = Field(
+        None, description="Bytes of a part, where the bundle is written in parts; empty for one file."
+    )
     direct: bool = Field(
         False, description="Copy from registry to registry, without a bundle and without blobs on the worker's disk."
     )
@@ -171,9 +175,11 @@ class EdgeSite(_Settings):
     description: Annotated[str, Field(max_length=500)] = Field("", description="A line for the operators.")
 
     @model_validator(mode="after")
-    def _has_a_bundle_to_archive(self) -> Self:
+    def _has_a_bundle_to_keep(self) -> Self:
         if self.direct and self.archive is not None:
             raise ValueError("direct copies make no bundle that could be archived: leave out direct or archive")
+        if self.direct and self.part_size is not None:
+            raise ValueError("direct copies make no bundle that could be in parts: leave out direct or part_size")
         return self
 
     @model_validator(mode="after")

@@ -4,6 +4,7 @@ from prefect import flow
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from edgelift.bundle.definition import BundleName
+from edgelift.bundle.parts import PartSize
 from edgelift.site import DEFAULT_ACCESS, ArchiveSettings, ContentSource, RegistryAccess, SigningSettings
 from tasks.archive import archive_bundle, check_archive, prune_archived
 from tasks.as_is import as_is
@@ -31,6 +32,7 @@ def build_bundle(
     signing: SigningSettings | None = None,
     base: str | None = None,
     existing_bundles: tuple[str, ...] = (),
+    part_size: PartSize | None = None,
 ) -> BuiltBundle:
     """Build one content bundle for cluster profiles.
 
@@ -44,14 +46,15 @@ def build_bundle(
         signing: The key that signs the bundle and its lock.
         base: What the site has already: path of a receipt, a lock or a bundle, or s3://bucket/key. It is left out.
         existing_bundles: Paths of bundles, or folders of them, that blobs are taken from instead of a registry.
+        part_size: Bytes of a part, where the bundle is written in parts; empty for one file.
     """
     check_signing(signing)
     definition = resolve_source(name, source, access)
     log_in(as_is(definition), access)
     if archive:
         check_archive(archive, access)
-    lock = plan_lock(as_is(definition), access, store, output, base=base)
-    with begin_assembly(lock, name, store, output, signing, archive=archive) as assembly:
+    lock = plan_lock(as_is(definition), access, store, output, base=base, part_size=part_size)
+    with begin_assembly(lock, name, store, output, signing, archive=archive, part_size=part_size) as assembly:
         pulled = pull_images(lock, access, store, existing_bundles)
         bundle = assemble_content(assembly, as_is(lock), name, output, signing, pulled=pulled)
     if archive:

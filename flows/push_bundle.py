@@ -31,7 +31,7 @@ def push_bundle(
     """Push one content bundle to a registry, then prove what arrived.
 
     Args:
-        bundle: Path of the bundle, NAME.tar.zst, or s3://bucket/key.
+        bundle: Path of the bundle, NAME.tar.zst or the index of its parts, or s3://bucket/key.
         target: The registry that it is pushed to.
         output: Folder of the worker that the receipt and the site-side settings are written to.
         access: How to get into the registry.

@@ -4,6 +4,7 @@ from prefect import flow
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from edgelift.bundle.definition import BundleName
+from edgelift.bundle.parts import PartSize
 from edgelift.site import DEFAULT_ACCESS, ArchiveSettings, RegistryAccess, SigningSettings
 from tasks.archive import archive_bundle, check_archive, prune_archived
 from tasks.as_is import as_is
@@ -30,6 +31,7 @@ def rebuild_bundle(
     signing: SigningSettings | None = None,
     public_key: str | None = None,
     existing_bundles: tuple[str, ...] = (),
+    part_size: PartSize | None = None,
 ) -> BuiltBundle:
     """Build the content bundle of a lock that was made before; no tag is looked up again.
 
@@ -43,13 +45,14 @@ def rebuild_bundle(
         signing: The key that signs the bundle and its lock.
         public_key: Path of the public key that the lock is checked with; empty for EDGELIFT_PUBLIC_KEY.
         existing_bundles: Paths of bundles, or folders of them, that blobs are taken from instead of a registry.
+        part_size: Bytes of a part, where the bundle is written in parts; empty for one file.
     """
     check_signing(signing)
-    lock = replay_lock(lock_file, name, store, output, public_key)
+    lock = replay_lock(lock_file, name, store, output, public_key, part_size=part_size)
     log_in(as_is(lock.definition), access)
     if archive:
         check_archive(archive, access)
-    with begin_assembly(lock, name, store, output, signing, archive=archive) as assembly:
+    with begin_assembly(lock, name, store, output, signing, archive=archive, part_size=part_size) as assembly:
         pulled = pull_images(lock, access, store, existing_bundles)
         bundle = assemble_content(assembly, as_is(lock), name, output, signing, pulled=pulled)
     if archive:

@@ -36,11 +36,14 @@ def sync_site(site: EdgeSite, output: str = "~/edgelift/sites", store: str | Non
     log_in(as_is(definition), site.access, site.target)
     if site.archive:
         check_archive(site.archive, site.access)
-    lock = plan_lock(as_is(definition), site.access, store, None if site.direct else output, site.target)
+    folder = None if site.direct else output
+    lock = plan_lock(as_is(definition), site.access, store, folder, site.target, part_size=site.part_size)
     if site.direct:
         content = keep_lock(as_is(lock), site.name, store, output, site.signing)
     else:
-        with begin_assembly(lock, site.name, store, output, site.signing, archive=site.archive) as assembly:
+        with begin_assembly(
+            lock, site.name, store, output, site.signing, archive=site.archive, part_size=site.part_size
+        ) as assembly:
             pull_images(lock, site.access, store)
             bundle = assemble_content(assembly, as_is(lock), site.name, output, site.signing)
         if site.archive:

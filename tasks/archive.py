@@ -17,9 +17,10 @@ from edgelift.archive.retention import plan_pruning, prune_archive
 from edgelift.archive.survey import survey_archive
 from edgelift.bundle.file_digest import FileDigest
 from edgelift.bundle.lock import BundleLock
+from edgelift.bundle.placing import SIGNATURE_SUFFIX, signature_path
 from edgelift.bundle.reader import BundleReader
+from edgelift.bundle.spanned import SpannedFile
 from edgelift.bundle.verify import verify_open
-from edgelift.bundle.writer import SIGNATURE_SUFFIX, signature_path
 from edgelift.documents import read_document
 from edgelift.errors import BundleError, EdgeliftError
 from edgelift.oci.digest import Digest
@@ -64,17 +65,21 @@ def archive_bundle(
             raise BundleError(f"{path} is not the bundle that was built: another run has replaced it")
         if bundle.digest is None:
             verify_open(reader, digest=digest, progress=progress)
-        whole = bundle.digest or digest.value()
-    stem = _stem(bundle, lock, archive)
+        whole, source, signed = bundle.digest or digest.value(), reader.tar.source, signature_path(Path(reader.name))
+    index = source.index if isinstance(source, SpannedFile) else None
+    stem = bundle.name if index is not None else _stem(bundle, lock, archive)  # parts have the names in their index
     lock_path, lock_name, name = Path(bundle.lock_path), f"{stem}.lock.json", f"{stem}.tar.zst"
     place.store(lock_path, digest=lock.digest, name=lock_name)
-    progress = narrate_progress(f"archiving {bundle.name}", bundle.size)
-    kept = place.store(path, digest=whole, name=name, progress=progress)
-    for file, called in ((lock_path, lock_name), (path, name)) if bundle.is_signed else ():
-        signature = signature_path(file)
-        place.store(signature, digest=Digest.of(read_document(signature)), name=f"{called}{SIGNATURE_SUFFIX}")
-    narrate(f"archived {bundle.name}: {kept.url}, {format_size(kept.size)}, {kept.digest}")
-    return bundle.model_copy(update={"archived": kept.url, "digest": kept.digest})
+    progress, last, last_name = narrate_progress(f"archiving {bundle.name}", bundle.size), whole, name
+    if index is not None:
+        for part in index.parts:
+            place.store(path.with_name(part.name), digest=part.digest, name=part.name, progress=progress)
+        last, last_name = Digest.of(index.to_json()), path.name  # as it was when it was opened
+    kept = place.store(path, digest=last, name=last_name, progress=progress)
+    for file, called in ((signature_path(lock_path), lock_name), (signed, name)) if bundle.is_signed else ():
+        place.store(file, digest=Digest.of(read_document(file)), name=f"{called}{SIGNATURE_SUFFIX}")
+    narrate(f"archived {bundle.name}: {kept.url}, {format_size(bundle.size)}, {whole}")
+    return bundle.model_copy(update={"archived": kept.url, "digest": whole})
 
 
 @task(name="prune archive", task_run_name="prune archive", cache_policy=NO_CACHE, persist_result=False)

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from edgelift.bundle.assembly import Assembly
 from edgelift.bundle.lock import BundleLock
+from edgelift.bundle.parts import check_part_size
 from edgelift.bundle.signed import write_signed
 from edgelift.oci.digest import Digest
 from edgelift.oci.transfer import Transfer
@@ -24,7 +25,8 @@ class BuiltBundle(BaseModel):
 
     `digest` is that of a file that was verified to the last byte in this run.
 
-    Where it `is_signed`, a signature stands beside both. `transfer` says what was pulled for it, and from where.
+    Where it `is_signed`, a signature stands beside both; where it is in `parts`, `path` is the index of their files.
+    `transfer` says what was pulled for it, and from where.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -36,6 +38,7 @@ class BuiltBundle(BaseModel):
     images: int
     is_signed: bool = False
     transfer: Transfer = _NOTHING
+    parts: tuple[str, ...] = ()
     archived: str | None = None
     digest: Digest | None = None
 
@@ -48,15 +51,24 @@ def begin_assembly(
     signing: SigningSettings | None = None,
     *,
     archive: ArchiveSettings | None = None,
+    part_size: int | None = None,
 ) -> Assembly:
     """A context in which NAME.tar.zst grows in `output` while the content of `lock` is pulled into `store`.
 
-    Of one that stands there, and is to go into an `archive`, the digest is found while it is verified.
+    Of one that stands there, and is to go into an `archive`, the digest is found while it is verified. Raises
+    `ConfigurationError` where it would have too many parts.
     """
-    progress = narrate_progress(f"assembling {name}", lock.carried_size)
-    path, key = bundle_path(name, output), private_key(signing)
-    wants_digest = archive is not None
-    return Assembly(lock, open_store(store), path, progress=progress, key=key, wants_digest=wants_digest)
+    if part_size is not None:
+        check_part_size(part_size, lock.carried_size)
+    return Assembly(
+        lock,
+        open_store(store),
+        bundle_path(name, output),
+        progress=narrate_progress(f"assembling {name}", lock.carried_size),
+        key=private_key(signing),
+        wants_digest=archive is not None,
+        part_size=part_size,
+    )
 
 
 @task(name="assemble", task_run_name="assemble {name}", cache_policy=NO_CACHE, persist_result=False)
@@ -77,7 +89,8 @@ def assemble_content(
     summary, is_new = assembly.finish()
     write_signed(lock_path, lock.to_json(), private_key(signing))
     verb = "assembled" if is_new else "nothing to assemble, it stands and is right:"
-    narrate(f"{verb} {summary.path}: {format_size(summary.size)}")
+    parts = f" in {len(summary.parts)} parts" if summary.parts else ""
+    narrate(f"{verb} {summary.path}: {format_size(summary.size)}{parts}")
     return BuiltBundle(
         name=name,
         path=str(summary.path),
@@ -87,6 +100,7 @@ def assemble_content(
         is_signed=signing is not None,
         digest=summary.digest,
         transfer=pulled,
+        parts=tuple(map(str, summary.parts)),
     )
 
 

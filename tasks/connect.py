@@ -11,6 +11,7 @@ from blocks.registry import load_registries
 from blocks.signing import SigningKey
 from edgelift.access import Connections, default_store, find_public_key, read_private_key
 from edgelift.bundle.existing import open_bundles
+from edgelift.bundle.part_files import find_index
 from edgelift.bundle.reader import BundleReader
 from edgelift.bundle.signature import PrivateKey
 from edgelift.bundle.signed import check_bundle
@@ -57,8 +58,8 @@ def open_bundle(bundle: str, public_key: str | None = None, archive_block: str |
 
 
 def open_content(place: str, public_key: str | None = None, archive_block: str | None = None) -> ContentReader:
-    """What to push from: a store where `place` is a folder, else a bundle (see `open_bundle`)."""
-    if archive_block is None and not is_object(place) and path_of(place).is_dir():
+    """What to push from: a store where `place` is a folder without a bundle in parts, else one (see `open_bundle`)."""
+    if archive_block is None and not is_object(place) and path_of(place).is_dir() and not find_index(path_of(place)):
         return open_store(place)
     return open_bundle(place, public_key, archive_block)
 

@@ -1,5 +1,7 @@
 """Plan: the definition → its lock, with every problem found before a blob moves. A retried run gets its first lock."""
 
+from pathlib import Path
+
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
@@ -9,6 +11,7 @@ from edgelift.bundle.definition import BundleDefinition
 from edgelift.bundle.lock import BundleLock
 from edgelift.bundle.signed import read_signed
 from edgelift.bundle.source import is_object
+from edgelift.bundle.standing import standing_place
 from edgelift.delivery.base import Base, leave_out, read_base
 from edgelift.delivery.preflight import check_disk
 from edgelift.errors import PlanError
@@ -31,10 +34,12 @@ def plan_lock(
     target: TargetSettings | None = None,
     *,
     base: str | None = None,
+    part_size: int | None = None,
 ) -> BundleLock:
     """Pin every reference, or take the lock that this run made at its first attempt; then look for obstacles.
 
-    Without an `output` folder no bundle is to be made of it. What a site has from the `base` is left out.
+    Without an `output` folder no bundle is to be made of it; with a `part_size` it will be in parts. What a site has
+    from the `base` is left out.
     """
     content = open_store(store)
     runs, run = RunLocks(content.root), str(flow_run.id)
@@ -46,7 +51,8 @@ def plan_lock(
         lock = _plan_anew(definition, access, content)
         if found is not None:
             lock = leave_out(lock, found)
-        _check_obstacles(lock, access, content, output, target)
+        bundle = standing_place(bundle_path(definition.name, output), part_size) if output is not None else None
+        _check_obstacles(lock, access, content, bundle, target)
         runs.keep(run, lock)
     if base is not None and lock.base is None:
         narrate(f"{base} has brought none of these blobs: all of them are carried", warn=True)
@@ -55,14 +61,22 @@ def plan_lock(
 
 
 @task(name="replay lock", task_run_name="replay {lock_file}", cache_policy=NO_CACHE, persist_result=False)
-def replay_lock(lock_file: str, name: str, store: str | None, output: str, public_key: str | None = None) -> BundleLock:
+def replay_lock(
+    lock_file: str,
+    name: str,
+    store: str | None,
+    output: str,
+    public_key: str | None = None,
+    *,
+    part_size: int | None = None,
+) -> BundleLock:
     """A lock from its file; raises `PlanError` where the disk is too small for its bundle, which is called `name`.
 
     Raises `SignatureError` where a public key is configured and the lock is not signed with its private key.
     """
     key = find_public_key(optional_path(public_key))
     lock = BundleLock.from_json(read_signed(path_of(lock_file), key), lock_file)
-    shortage = check_disk(lock, open_store(store), bundle_path(name, output))
+    shortage = check_disk(lock, open_store(store), standing_place(bundle_path(name, output), part_size))
     if shortage is not None:
         raise PlanError("the disk is too small; nothing was moved", [shortage])
     _narrate_totals(lock)
@@ -84,9 +98,9 @@ def _plan_anew(definition: BundleDefinition, access: RegistryAccess, content: Lo
 
 
 def _check_obstacles(
-    lock: BundleLock, access: RegistryAccess, content: LocalStore, output: str | None, target: TargetSettings | None
+    lock: BundleLock, access: RegistryAccess, content: LocalStore, bundle: Path | None, target: TargetSettings | None
 ) -> None:
-    shortage = check_disk(lock, content, bundle_path(lock.definition.name, output)) if output is not None else None
+    shortage = check_disk(lock, content, bundle) if bundle is not None else None
     errors = [shortage] if shortage is not None else []
     if target is not None:
         errors += find_obstacles(lock, access, target)

@@ -14,8 +14,8 @@ from typing import BinaryIO, NamedTuple, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
+from edgelift.bundle.placing import SIGNATURE_SUFFIX
 from edgelift.bundle.source import ByteSource
-from edgelift.bundle.writer import SIGNATURE_SUFFIX
 from edgelift.errors import ConfigurationError, IntegrityError
 from edgelift.oci.digest import Digest
 from edgelift.store.disk import disk_errors, sync_folder

@@ -10,10 +10,10 @@ from edgelift.archive.s3 import S3Archive
 from edgelift.bundle.container import SIGNATURE_SIZES
 from edgelift.bundle.file_digest import FileDigest
 from edgelift.bundle.lock import BundleLock
+from edgelift.bundle.placing import SIGNATURE_SUFFIX, signature_path
 from edgelift.bundle.reader import BundleReader
 from edgelift.bundle.signed import check_lock, read_bundle_signature
 from edgelift.bundle.verify import verify_open
-from edgelift.bundle.writer import SIGNATURE_SUFFIX, signature_path
 from edgelift.documents import read_document, remove_document, write_document
 from edgelift.errors import BundleError, IntegrityError, StoreError
 from edgelift.oci.digest import Digest

@@ -17,11 +17,12 @@ from pydantic import SecretStr
 from edgelift.archive.landing import write_continued
 from edgelift.archive.place import ArchivedBundle, KeptFile, Leftover, Progress, check_name, is_ours
 from edgelift.archive.s3_upload import BegunUpload, SourceFile, Uploader
+from edgelift.bundle.source import ByteSource
 from edgelift.errors import ConfigurationError, IntegrityError, MalformedReferenceError, StoreError
 from edgelift.oci.digest import Digest
 from edgelift.s3 import host_of, make_client, s3_errors, status_of
 from edgelift.s3_checksum import Crc32, ServerChecksum, crc32_of
-from edgelift.s3_object import S3Object
+from edgelift.s3_object import S3Object, open_key
 from edgelift.store.disk import disk_errors
 
 if TYPE_CHECKING:
@@ -134,13 +135,13 @@ class S3Archive:
         )
         return ArchivedBundle(url=url, size=source.size, digest=found)
 
-    def open(self, name: str) -> S3Object:
+    def open(self, name: str) -> ByteSource:
         """Open what is kept under `name`, or at the URL that `store` gave, for reading in place: see `BundleReader.of`.
 
         Raises `StoreError` where it is not there or the server fails.
         """
         key = self._prefix + check_name(name.removeprefix(self._url(self._prefix)))
-        return S3Object.find(self._client, self._place, self._bucket, key)
+        return open_key(self._client, self._place, self._bucket, key)
 
     def url(self, name: str) -> str:
         """See `BrowsableArchive.url`."""

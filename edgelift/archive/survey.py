@@ -11,9 +11,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from edgelift.archive.place import BUNDLE, BrowsableArchive, KeptFile, Leftover, names_beside
+from edgelift.bundle.placing import SIGNATURE_SUFFIX
 from edgelift.bundle.reader import BundleReader
 from edgelift.bundle.signed import check_lock
-from edgelift.bundle.writer import SIGNATURE_SUFFIX
 from edgelift.errors import EdgeliftError, SignatureError, StoreError
 
 if TYPE_CHECKING:

@@ -40,12 +40,14 @@ class Assembly:
         progress: Progress | None = None,
         key: "PrivateKey | None" = None,
         wants_digest: bool = False,
+        part_size: int | None = None,
     ) -> None:
-        """`progress` is called in another thread; `key` and `wants_digest` are those of `ensure_bundle`."""
+        """`progress` is called in another thread; the other options are those of `ensure_bundle`."""
         self._lock = lock
         self._path = path
         self._key = key
         self._wants_digest = wants_digest
+        self._part_size = part_size
         self._arriving = _Arriving(source, progress)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="assemble")
 
@@ -61,6 +63,7 @@ class Assembly:
             confirm=arriving.wait_until_ended,
             key=self._key,
             wants_digest=self._wants_digest,
+            part_size=self._part_size,
         )
         return self
 

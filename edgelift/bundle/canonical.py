@@ -7,7 +7,7 @@ compressed; the header of such a frame may not.
 
 import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import takewhile
 from typing import NamedTuple
@@ -24,12 +24,12 @@ _AHEAD = 3  # frames that are read and checked while those before them are hashe
 
 
 class FrameCheck:
-    """One passage through all frames of `file`; every byte of it goes to `digest` as well, if there is one."""
+    """One passage through all frames of `file`; every byte of it goes to each of `digests` as well."""
 
-    def __init__(self, file: SeekableFile, container: Container, digest: FileDigest | None) -> None:
+    def __init__(self, file: SeekableFile, container: Container, digests: Sequence[FileDigest] = ()) -> None:
         self._file = file
         self._container = container
-        self._digest = digest
+        self._digests = digests
         self._closing = Closing()
         self._end = 0
         self._oddity: str | None = None
@@ -91,8 +91,8 @@ class FrameCheck:
             raise IntegrityError(f"{error.message}; it holds {self._place(frame)}", hint=error.hint) from None
 
     def _pass_on(self, stored: bytes) -> None:
-        if self._digest is not None:
-            self._digest.update([stored])
+        for digest in self._digests:
+            digest.update([stored])
 
     def _place(self, frame: Frame) -> str:
         return next((each.name for each in self._container.members if each.end > frame.start), "the end of the tar")

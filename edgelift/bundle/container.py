@@ -67,7 +67,7 @@ class Blob(Member):
     @property
     def is_raw(self) -> bool:
         """Whether it goes into frames of raw blocks: its media type says that it is compressed already."""
-        return _COMPRESSED_TYPE.search(self.descriptor.media_type) is not None
+        return is_raw(self.descriptor)
 
 
 @dataclass(frozen=True)
@@ -142,6 +142,11 @@ def documents_of(lock: BundleLock, signature: bytes | None = None) -> dict[str, 
     contents = (_layout(), _index(lock), lock.definition.to_yaml().encode(), lock.to_json())
     documents = dict(zip(DOCUMENTS, contents, strict=True))
     return documents if signature is None else {**documents, LOCK_SIGNATURE: signature}
+
+
+def is_raw(descriptor: Descriptor) -> bool:
+    """Whether content of that media type is compressed already."""
+    return _COMPRESSED_TYPE.search(descriptor.media_type) is not None
 
 
 def blob_name(descriptor: Descriptor) -> str:

@@ -1,4 +1,4 @@
-"""The sha256 of a whole file while it passes by, worked out in a thread of its own beside the caller's work."""
+"""The sha256 of a file, or of its parts, as it passes by: worked out in a thread of its own beside other work."""
 
 import hashlib
 from collections.abc import Sequence
@@ -42,3 +42,29 @@ class FileDigest:
     def _hash(self, part: Sequence[bytes | memoryview]) -> None:
         for piece in part:
             self._hasher.update(piece)
+
+
+class PartDigests(FileDigest):
+    """As `FileDigest`, but of each part of `part_size` bytes."""
+
+    def __init__(self, part_size: int) -> None:
+        super().__init__()
+        self._part_size = part_size
+        self._room = part_size  # bytes that the current part still takes
+        self._values: list[Digest] = []
+
+    def values(self) -> list[Digest]:
+        """The digests of all parts, the last of which may be smaller; nothing comes after this."""
+        last = [self.value()] if self._room < self._part_size else []
+        return [*self._values, *last]
+
+    def _hash(self, part: Sequence[bytes | memoryview]) -> None:
+        for chunk in part:
+            rest = memoryview(chunk)
+            while rest:
+                piece, rest = rest[: self._room], rest[self._room :]
+                self._hasher.update(piece)
+                self._room -= len(piece)
+                if not self._room:
+                    self._values.append(Digest(f"sha256:{self._hasher.hexdigest()}"))
+                    self._hasher, self._room = hashlib.sha256(), self._part_size

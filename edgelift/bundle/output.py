@@ -9,7 +9,7 @@ import fcntl
 import hashlib
 import mmap
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Self
@@ -23,10 +23,10 @@ _DIRECT: int = getattr(os, "O_DIRECT", 0)  # Linux
 class OutputFile:
     """The open, empty file `file`, written from its start to its end. For one thread."""
 
-    def __init__(self, file: int, hasher: "hashlib._Hash | None" = None) -> None:
-        """`hasher` gets all that is written, on its way and in its order."""
+    def __init__(self, file: int, hashers: "Sequence[hashlib._Hash]" = ()) -> None:
+        """Each of `hashers` gets all that is written, on its way and in its order."""
         self._file = file
-        self._hasher = hasher
+        self._hashers = hashers
         self._is_direct = _set_direct(file, wanted=True)
         self._writing = ThreadPoolExecutor(1, thread_name_prefix="file-write")
         self._buffers = [mmap.mmap(-1, BUFFER) for _ in range(_BUFFERS)]  # page-aligned, as unbuffered writes demand
@@ -70,8 +70,8 @@ class OutputFile:
         _settle(self._pending[self._current])
 
     def _write(self, span: memoryview) -> None:
-        if self._hasher is not None:
-            self._hasher.update(span)
+        for hasher in self._hashers:
+            hasher.update(span)
         while span:
             if self._is_direct and len(span) % _BLOCK:
                 self._is_direct = _set_direct(self._file, wanted=False)  # the end of the file, or a write cut short

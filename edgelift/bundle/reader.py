@@ -17,10 +17,11 @@ from edgelift.bundle.container import Blob, Container
 from edgelift.bundle.definition import BundleDefinition
 from edgelift.bundle.diagnosis import explain_missing_table
 from edgelift.bundle.front import NOT_OURS, Front, check_header, compare_header, read_front
+from edgelift.bundle.opening import open_source
 from edgelift.bundle.seek_table import SeekTable
 from edgelift.bundle.seekable import BLOCK
 from edgelift.bundle.seekable_file import SeekableFile
-from edgelift.bundle.source import ByteSource, open_source
+from edgelift.bundle.source import ByteSource
 from edgelift.errors import BundleError, IntegrityError
 from edgelift.oci.content import CHUNK, ReadSome
 from edgelift.oci.descriptor import Descriptor
@@ -157,8 +158,9 @@ class BundleReader:
                 yield chunk
         if hasher.hexdigest() != blob.descriptor.digest.hex:
             raise IntegrityError(
-                f"{self.name} is damaged: the content of {blob.name} is not what its name says",
-                hint="`edgelift verify` checks the whole file; copy or assemble the bundle again",
+                f"{self.tar.place_of(blob.offset, blob.end)} is damaged: the content of {blob.name} is not what its "
+                "name says",
+                hint="`edgelift verify` checks all of it; copy or assemble the bundle again",
             )
         if chunk:
             yield chunk

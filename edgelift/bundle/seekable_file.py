@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from edgelift.bundle.seek_table import Frame, ReadAt, SeekTable
 from edgelift.bundle.seekable import BLOCK, RAW_HEADER, decode, frame_header, may_be_raw, raw_position
 from edgelift.bundle.source import ByteSource
+from edgelift.bundle.spanned import name_of
 from edgelift.errors import BundleError
 from edgelift.oci.content import ReadSome
 
@@ -49,6 +50,10 @@ class SeekableFile:
         with self.source.passage(*self._stored_range(start, stop)) as read_at:
             yield _Passage(self.table, read_at, self._content).read
 
+    def place_of(self, start: int, stop: int) -> str:
+        """What messages call the place of the content from `start` to `stop`: the file, or the parts that hold it."""
+        return name_of(self.source, *self._stored_range(start, stop))
+
     def stored_frames(self) -> Iterator[tuple[Frame, bytes]]:
         """Every frame, and the bytes of it as they are in the file, from front to back."""
         with self.source.passage(0, self.table.stored_size) as read_at:
@@ -70,9 +75,12 @@ class SeekableFile:
         if content is None:
             stored = read_at(frame.stored_start, frame.stored_size)
             with self._turn:
-                content = self._decoded.get(frame) or decode(stored, frame, self.name)
+                content = self._decoded.get(frame) or decode(stored, frame, self._name_of(frame))
                 self._decoded.put(frame, content)
         return content
+
+    def _name_of(self, frame: Frame) -> str:
+        return name_of(self.source, frame.stored_start, frame.stored_start + frame.stored_size)
 
 
 class _Passage:

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgelift.bundle.container import SIGNATURE_SIZES
+from edgelift.bundle.placing import SIGNATURE_SUFFIX, signature_path
 from edgelift.bundle.reader import BundleReader
 from edgelift.bundle.stream import BundleStream
-from edgelift.bundle.writer import SIGNATURE_SUFFIX, Progress, signature_path
+from edgelift.bundle.writer import Progress
 from edgelift.documents import read_beginning, read_document, remove_document, write_document
 from edgelift.errors import SignatureError
 from edgelift.oci.digest import Digest

@@ -1,4 +1,7 @@
-"""Where the bytes of a bundle come from: the port, and the file on a disk. `edgelift.s3_object` is the other one."""
+"""Where the bytes of a bundle come from: the port, and the file on a disk.
+
+Others are `edgelift.s3_object` and `bundle.spanned`; `bundle.opening` chooses.
+"""
 
 import os
 import stat
@@ -44,15 +47,6 @@ class ByteSource(Protocol):
 def is_object(place: str) -> bool:
     """Whether `place` is the URL of an object in S3, and not a path."""
     return place.startswith(_S3)
-
-
-def open_source(place: Path | str) -> ByteSource:
-    """Open a path, or s3://bucket/key with the server and the keys that boto3 finds. Raises `EdgeliftError`."""
-    if isinstance(place, str) and is_object(place):
-        from edgelift.s3_object import open_object  # noqa: PLC0415 - loads boto3, which no file needs
-
-        return open_object(place)
-    return LocalFile(Path(place))
 
 
 class LocalFile:

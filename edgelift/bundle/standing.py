@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 from edgelift.bundle.file_digest import FileDigest
 from edgelift.bundle.lock import BundleLock
+from edgelift.bundle.parts import index_path
 from edgelift.bundle.reader import BundleReader
 from edgelift.bundle.signed import ensure_signature
+from edgelift.bundle.spanned import SpannedFile
 from edgelift.bundle.verify import verify_open
 from edgelift.bundle.writer import BundleSummary, Progress, assemble_bundle
 from edgelift.errors import EdgeliftError
@@ -27,8 +29,11 @@ def ensure_bundle(
     confirm: Callable[[], None] | None = None,
     key: "PrivateKey | None" = None,
     wants_digest: bool = False,
+    part_size: int | None = None,
 ) -> tuple[BundleSummary, bool]:
-    """See that the bundle of `lock` is at `path`; gives its summary, and whether it had to be written.
+    """See that the bundle of `lock` is at `path`, in parts where there is a `part_size`.
+
+    Gives its summary, and whether it had to be written.
 
     One that stands there is verified to the last byte, and left alone where it is right; with a `key` its signature is
     seen to, and with `wants_digest` its summary has the digest of what was verified. What was verified in vain is not
@@ -38,13 +43,16 @@ def ensure_bundle(
     signature = key.sign(lock.digest) if key is not None else None
     with FileDigest() as digest:
         wanted = digest if key is not None or wants_digest else None
-        standing = find_bundle(lock, path, signature=signature, digest=wanted, progress=verified.count)
+        standing = find_bundle(
+            lock, path, signature=signature, digest=wanted, progress=verified.count, part_size=part_size
+        )
         if standing is not None:
             if key is not None:
                 ensure_signature(path, digest.value(), key)
             return replace(standing, digest=digest.value() if wants_digest else None), False
     meter = _Meter(progress, verified.total)
-    return assemble_bundle(lock, source, path, progress=meter.count, confirm=confirm, key=key), True
+    summary = assemble_bundle(lock, source, path, progress=meter.count, confirm=confirm, key=key, part_size=part_size)
+    return summary, True
 
 
 def find_bundle(
@@ -54,20 +62,31 @@ def find_bundle(
     signature: bytes | None = None,
     digest: FileDigest | None = None,
     progress: Progress | None = None,
+    part_size: int | None = None,
 ) -> BundleSummary | None:
     """The bundle at `path`, if it is that of `lock` with this `signature`, and every byte of it is right; else None.
 
-    `digest` gets all bytes of the file on the way.
+    With a `part_size` it has to be in such parts. `digest` gets all bytes of the file on the way.
     """
+    place = standing_place(path, part_size)
     try:
-        with BundleReader.open(path) as bundle:
+        with BundleReader.open(place) as bundle:
+            index = bundle.tar.source.index if isinstance(bundle.tar.source, SpannedFile) else None
+            if index is not None and index.part_size != part_size:
+                return None
             if bundle.lock != lock or bundle.lock_signature != signature:
                 return None
             blobs = len(bundle.container.blobs)
             found = verify_open(bundle, digest=digest, progress=progress)
     except EdgeliftError:
         return None
-    return BundleSummary(path, found.file_size, len(lock.images), blobs, found.content_size)
+    parts = tuple(path.with_name(part.name) for part in index.parts) if index is not None else ()
+    return BundleSummary(place, found.file_size, len(lock.images), blobs, found.content_size, parts=parts)
+
+
+def standing_place(path: Path, part_size: int | None) -> Path:
+    """Where the bundle `path` is opened: itself, or its index where it is in parts of `part_size` bytes."""
+    return path if part_size is None else index_path(path)
 
 
 def has_bundle(lock: BundleLock, path: Path) -> bool:

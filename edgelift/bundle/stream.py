@@ -14,9 +14,10 @@ from typing import Self
 from edgelift.bundle.container import END_OF_TAR, LOCK_LIMIT, Blob
 from edgelift.bundle.file_digest import FileDigest
 from edgelift.bundle.front import NOT_OURS, compare_header, read_front
+from edgelift.bundle.opening import open_source
 from edgelift.bundle.reader import BundleReader
 from edgelift.bundle.seekable import decode_all
-from edgelift.bundle.source import ByteSource, open_source
+from edgelift.bundle.source import ByteSource
 from edgelift.bundle.writer import BundleSummary, assemble_bundle
 from edgelift.errors import BundleError, IntegrityError, UnseekableError
 from edgelift.oci.descriptor import Descriptor
@@ -34,15 +35,17 @@ def open_for_lock(place: Path | str) -> "BundleReader | BundleStream":
         return BundleStream.open(place)
 
 
-def reassemble_bundle(stream: "BundleStream", path: Path) -> BundleSummary:
+def reassemble_bundle(stream: "BundleStream", path: Path, *, part_size: int | None = None) -> BundleSummary:
     """Write the bundle that edgelift made at first to `path`, from what another tool has made of it.
 
-    It is that one to the byte, where zstd is of the same version. Nothing of `stream` may have been read but its lock,
-    which the caller may have checked: no other file is opened. Raises what reading and `assemble_bundle` raise, and
-    leaves `path` as it was then.
+    It is that one to the byte, where zstd is of the same version, and in parts where there is a `part_size`. Nothing of
+    `stream` may have been read but its lock, which the caller may have checked: no other file is opened. Raises what
+    reading and `assemble_bundle` raise, and leaves `path` as it was then.
     """
     signature = stream.lock_signature
-    return assemble_bundle(stream.lock, stream, path, confirm=stream.expect_end, lock_signature=signature)
+    return assemble_bundle(
+        stream.lock, stream, path, confirm=stream.expect_end, lock_signature=signature, part_size=part_size
+    )
 
 
 class TarStream:

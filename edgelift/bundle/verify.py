@@ -4,7 +4,7 @@
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -12,12 +12,14 @@ from typing import NamedTuple
 
 from edgelift.bundle.canonical import FrameCheck
 from edgelift.bundle.container import END_OF_TAR, Blob, Member, Span, documents_of
-from edgelift.bundle.file_digest import FileDigest
+from edgelift.bundle.file_digest import FileDigest, PartDigests
 from edgelift.bundle.front import Front
 from edgelift.bundle.lock import BundleLock, LockedImage
+from edgelift.bundle.parts import PartsIndex
 from edgelift.bundle.reader import BundleReader
 from edgelift.bundle.seek_table import Frame
 from edgelift.bundle.seekable import may_be_raw
+from edgelift.bundle.spanned import SpannedFile
 from edgelift.bundle.stream import BundleStream, TarStream
 from edgelift.bundle.writer import Progress
 from edgelift.errors import BundleError, EdgeliftError, IntegrityError, UnseekableError
@@ -64,13 +66,35 @@ def verify_bundle(
 def verify_open(
     bundle: BundleReader, *, digest: FileDigest | None = None, progress: Progress | None = None
 ) -> Verification:
-    """As `verify_bundle`, of the file that `bundle` has open, whatever has its name by now."""
-    frames = FrameCheck(bundle.tar, bundle.container, digest)
+    """As `verify_bundle`, of the file that `bundle` has open, whatever has its name by now.
+
+    Where that is in parts, what their index says is checked as well.
+    """
+    source = bundle.tar.source
+    if not isinstance(source, SpannedFile):
+        return _verify_all(bundle, [digest] if digest is not None else [], progress)
+    with FileDigest() as own, PartDigests(source.index.part_size) as parts:
+        whole = digest or own
+        outcome = _verify_all(bundle, [whole, parts], progress)
+        _check_index(source.index, whole.value(), parts.values())
+    return outcome
+
+
+def _verify_all(bundle: BundleReader, digests: Sequence[FileDigest], progress: Progress | None) -> Verification:
+    frames = FrameCheck(bundle.tar, bundle.container, digests)
     needs = _check_members(bundle.front, TarStream(bundle.name, frames.contents()), progress)
     frames.finish(bundle.size)
     _check_images(bundle.name, bundle.lock, needs)
     container = bundle.container
     return Verification(len(container.members), container.content_size, bundle.size, len(bundle.tar.table))
+
+
+def _check_index(index: PartsIndex, whole: Digest, parts: Sequence[Digest]) -> None:
+    if (index.digest, [part.digest for part in index.parts]) != (whole, list(parts)):
+        raise BundleError(
+            f"the index of the parts of {index.name} is not right, but the parts are: it has other digests",
+            hint="get the index again from where the bundle was built",
+        )
 
 
 def verify_structure(bundle: BundleReader) -> Verification:

@@ -7,7 +7,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from edgelift.cli import archive, build, content, delivery, difference, run, store
+from edgelift.cli import archive, build, content, delivery, difference, parts, run, store
 from edgelift.cli.console import forgive_log, say, say_error
 from edgelift.cli.interruption import INTERRUPTED, TERMINATED, end_in_time, say_interrupted
 from edgelift.cli.leaving import leave
@@ -35,7 +35,7 @@ app.command("validate")(delivery.validate)
 app.command("inspect")(content.inspect)
 app.command("verify")(content.verify)
 app.command("diff")(difference.diff)
-app.command("reassemble")(content.reassemble)
+app.command("reassemble")(parts.reassemble)
 app.command("serve")(delivery.serve)
 app.command("list")(archive.list_bundles)
 app.command("restore")(archive.restore)

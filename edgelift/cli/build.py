@@ -7,11 +7,12 @@ import typer
 
 from edgelift.access import find_public_key
 from edgelift.bundle.definition import COMPRESSION_LEVEL
+from edgelift.bundle.part_files import bad_parts_named
 from edgelift.bundle.reader import BundleReader
 from edgelift.bundle.rebuild import first_difference
 from edgelift.bundle.signed import check_lock
 from edgelift.bundle.verify import verify_open
-from edgelift.cli import options, reuse, signing
+from edgelift.cli import options, parts, reuse, signing
 from edgelift.cli.console import say, say_json, set_verbosity
 from edgelift.cli.planning import check_locally
 from edgelift.cli.prefect_api import running_api
@@ -50,6 +51,7 @@ def build(
         Path,
         typer.Option("--output", "-o", metavar="DIR", help="Folder of the bundle.", rich_help_panel=options.OUTPUT),
     ] = Path("output/content-bundle"),
+    part_size: parts.PartSizeOption = None,
     archive_directory: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Keep the bundle in this folder, too.", rich_help_panel=options.OUTPUT),
@@ -90,6 +92,8 @@ def build(
 
     Example: edgelift build --profile-file infra.json --profile-file addon.json --name site-7
 
+    With --part-size 3GB it is in parts, of which `edgelift reassemble` makes a lost one again.
+
     Or, of one that stands: edgelift build --check output/content-bundle/site-7.tar.zst
     """
     set_verbosity(verbose=verbose, quiet=quiet)
@@ -114,6 +118,7 @@ def build(
     if name is None:
         raise ConfigurationError("the bundle has no name", hint="give it one with --name")
     check_name(name)
+    size = parts.part_size_of(part_size)
     archive = _archive(archive_directory, archive_block, archive_artifact)
     source = _source_or_lock(
         lock,
@@ -149,12 +154,13 @@ def build(
                 signs,
                 options.text_of(public_key),
                 existing,
+                size,
             )
         else:
             from flows.build_bundle import build_bundle  # noqa: PLC0415 - loads Prefect
 
             bundle = build_bundle(
-                name, source, str(output), access, archive, options.text_of(store), signs, base, existing
+                name, source, str(output), access, archive, options.text_of(store), signs, base, existing, size
             )
     if as_json:
         say_json(bundle.model_dump(mode="json"))
@@ -166,7 +172,8 @@ def _check_rebuilt(bundle: Path, public_key: Path | None, *, as_json: bool) -> N
     """Say whether `bundle` is what its lock gives here and now; raises `BundleError` where it is not."""
     with BundleReader.open(bundle) as reader:
         check_lock(reader, find_public_key(public_key))
-        size = verify_open(reader).file_size
+        with bad_parts_named(str(bundle)):
+            size = verify_open(reader).file_size
         differs_at = first_difference(reader)
     if differs_at is not None:
         raise BundleError(

@@ -9,16 +9,17 @@ import typer
 from edgelift.access import find_public_key
 from edgelift.bundle.definition import COMPRESSION_LEVEL
 from edgelift.bundle.file_digest import FileDigest
+from edgelift.bundle.part_files import bad_parts_named, parts_of
 from edgelift.bundle.reader import BundleReader
 from edgelift.bundle.signed import check_lock, read_bundle_signature
-from edgelift.bundle.stream import BundleStream, open_for_lock, reassemble_bundle
+from edgelift.bundle.stream import open_for_lock
 from edgelift.bundle.summary import summarise
 from edgelift.bundle.verify import verify_bundle, verify_open, verify_structure
 from edgelift.cli import options, reuse, signing
 from edgelift.cli.console import say, say_json, say_table, set_verbosity, tell
 from edgelift.cli.planning import plan_delivery
 from edgelift.define import read_exported
-from edgelift.errors import ProfileError, UnseekableError
+from edgelift.errors import PartsError, ProfileError, UnseekableError
 from edgelift.palette.resolve import resolve_profiles
 from edgelift.sizes import format_size
 
@@ -162,11 +163,24 @@ def verify(
     public_key: signing.PublicKeyFile = None,
     as_json: options.Json = False,
 ) -> None:
-    """Read a whole bundle and check every byte of it: container, lock, manifests, blobs; with a key its signatures."""
+    """Read a whole bundle and check every byte of it: container, lock, manifests, blobs; with a key its signatures.
+
+    Of a bundle in parts, all that are missing or damaged are named.
+    """
     key = find_public_key(public_key)
-    if quick:
-        _verify_structure(bundle, key, as_json=as_json)
-        return
+    try:
+        if quick:
+            _verify_structure(bundle, key, as_json=as_json)
+            return
+        with bad_parts_named(bundle):
+            _verify_all(bundle, key, as_json=as_json)
+    except PartsError as error:
+        if as_json:
+            say_json({"file": bundle, "verdict": "parts are not right", "parts": error.parts})
+        raise
+
+
+def _verify_all(bundle: str, key: "PublicKey | None", *, as_json: bool) -> None:
     try:
         with BundleReader.open(bundle) as reader, FileDigest() as digest:
             check_lock(reader, key)
@@ -180,6 +194,8 @@ def verify(
         verify_bundle(bundle)  # raises what is to be said of it once all of it has been read
         raise
     told = {"digest": digest.value(), "size": outcome.file_size, "signature": signature, "base": summary["base"]}
+    parts = parts_of(reader.tar.source)
+    told |= {"parts": len(parts)} if parts else {}
     if as_json:
         say_json({"file": bundle, "verdict": "ok", **told})
         return
@@ -204,20 +220,6 @@ def _signature(*, is_there: bool, is_checked: bool) -> str:
     if is_checked:
         return "ok"
     return "not checked" if is_there else "none"
-
-
-def reassemble(
-    bundle: options.Bundle,
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="NEW.tar.zst", help="Write the bundle here.")],
-) -> None:
-    """Make a bundle that another tool has compressed again what it was: with a seek table, and its own digest.
-
-    Example: edgelift reassemble recompressed.tar.zst --output site-7.tar.zst
-    """
-    with BundleStream.open(bundle) as stream:
-        check_lock(stream, find_public_key(None))
-        summary = reassemble_bundle(stream, output)
-    say(f"{summary.path}: {summary.images} images, {format_size(summary.size)}")
 
 
 def _print_resolution(document: dict[str, Any]) -> None:

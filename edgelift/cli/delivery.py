@@ -9,6 +9,7 @@ import typer
 
 from edgelift.access import find_public_key, open_registries
 from edgelift.bundle.lock import BundleLock
+from edgelift.bundle.part_files import find_index
 from edgelift.bundle.reader import BundleReader
 from edgelift.bundle.signed import check_lock, read_signed
 from edgelift.bundle.source import is_object
@@ -33,7 +34,12 @@ def validate(
     registry: options.RegistryOption,
     file: Annotated[
         str | None,
-        typer.Option("--file", "-f", metavar="BUNDLE", help="Bundle that should be there: a path or s3://bucket/key."),
+        typer.Option(
+            "--file",
+            "-f",
+            metavar="BUNDLE",
+            help="Bundle that should be there: a path (of an index, too) or s3://bucket/key.",
+        ),
     ] = None,
     lock: Annotated[Path | None, typer.Option(metavar="L.json", help="Lock that should be there.")] = None,
     maps: options.Maps = [],  # noqa: B006 - typer copies it
@@ -103,7 +109,8 @@ def serve(
     content: Annotated[
         str | None,
         typer.Argument(
-            metavar="BUNDLE|STORE", help="A bundle (NAME.tar.zst or s3://bucket/key), or a store, to serve read-only."
+            metavar="BUNDLE|STORE",
+            help="A bundle (NAME.tar.zst, index of its parts, s3://bucket/key), or a store, to serve read-only.",
         ),
     ] = None,
     writable: Annotated[
@@ -155,7 +162,7 @@ def _served(content: str | None, writable: Path | None, public_key: Path | None)
         yield DirectoryContent(writable)
         return
     key = find_public_key(public_key)
-    if content is not None and not is_object(content) and Path(content).is_dir():
+    if content is not None and not is_object(content) and Path(content).is_dir() and not find_index(Path(content)):
         if key is not None:
             raise SignatureError(f"{content} is a store, which nobody signs", hint="serve a bundle that is signed")
         yield StoreContent(LocalStore(Path(content)))

@@ -8,6 +8,7 @@ import typer
 from edgelift.access import find_public_key
 from edgelift.bundle.diff import ImageChange, LockDiff, compare_locks
 from edgelift.bundle.lock import BundleLock
+from edgelift.bundle.part_files import find_index
 from edgelift.bundle.signed import check_lock, read_signed
 from edgelift.bundle.stream import open_for_lock
 from edgelift.cli import options
@@ -34,7 +35,7 @@ def diff(
 def _lock_of(path: Path) -> BundleLock:
     """The lock in the file at `path`, which is one or holds one; signed, where a public key is configured."""
     key = find_public_key(None)
-    if path.suffix == ".json":
+    if path.suffix == ".json" and find_index(path) is None:
         return BundleLock.from_json(read_signed(path, key), str(path))
     with open_for_lock(path) as opened:
         check_lock(opened, key)

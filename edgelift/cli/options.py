@@ -17,7 +17,13 @@ TARGET = "Where to"
 ACCESS = "How to get in"
 OUTPUT = "Output"
 
-Bundle = Annotated[str, typer.Argument(metavar="BUNDLE", help="A content bundle: NAME.tar.zst or s3://bucket/key.")]
+Bundle = Annotated[
+    str,
+    typer.Argument(
+        metavar="BUNDLE",
+        help="A content bundle: NAME.tar.zst, NAME.tar.zst.parts.json or its folder, or s3://bucket/key.",
+    ),
+]
 ProfileFiles = Annotated[
     list[Path],
     typer.Option(

@@ -24,7 +24,7 @@ def parse_size(text: str, option: str) -> int:
 
 
 def _parse(text: str, units: dict[str, int], option: str, hint: str) -> float:
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)", text.strip(), re.ASCII)
+    found = re.fullmatch(r"(\d{1,15}(?:\.\d{1,15})?)\s*([A-Za-z]*)", text.strip(), re.ASCII)
     if found is None or found[2].lower() not in units:
         raise ConfigurationError(f"{option}: {text!r} cannot be read", hint=hint)
     return float(found[1]) * units[found[2].lower()]

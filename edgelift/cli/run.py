@@ -21,7 +21,12 @@ from edgelift.site import EdgeSite, RegistryAccess, TargetSettings
 def push(
     file: Annotated[
         str,
-        typer.Option("--file", "-f", metavar="BUNDLE", help="The bundle to push: NAME.tar.zst or s3://bucket/key."),
+        typer.Option(
+            "--file",
+            "-f",
+            metavar="BUNDLE",
+            help="The bundle to push: NAME.tar.zst, the index of its parts or s3://bucket/key.",
+        ),
     ],
     registry: options.RegistryOption,
     maps: options.Maps = [],  # noqa: B006 - typer copies it

@@ -34,7 +34,7 @@ app = typer.Typer(no_args_is_help=True, help="Look after the working store: what
 @app.command("stat")
 def stat(store: options.Store = None, as_json: options.Json = False) -> None:
     """Tell how much the store holds and how old that is. Reads no content."""
-    document = survey_store(_open(store))
+    document = survey_store(open_store(store))
     if as_json:
         say_json(document)
         return
@@ -92,7 +92,7 @@ def fsck(
         aws=aws,
         parallel=parallel,
     )
-    content = _open(store)
+    content = open_store(store)
     with _sources(repair_from, access if repair else None) as sources:
         outcome = check_store(content, sources=sources, progress=_tell_progress(quiet))
     if as_json:
@@ -136,7 +136,7 @@ def gc(
         max_size=parse_size(max_size, "--max-size") if max_size is not None else None,
         keep=tuple(BundleLock.from_json(read_signed(path, find_public_key(None)), str(path)) for path in keep_lock),
     )
-    content = _open(store)
+    content = open_store(store)
     with content.alone(wait) if delete else nullcontext():
         sweep = plan_sweep(content, rules, time.time())
         if delete:
@@ -150,7 +150,7 @@ def gc(
         tell(f"warning: {excess} more than --max-size remain: locks need them, or they are younger than --grace")
 
 
-def _open(store: Path | None) -> LocalStore:
+def open_store(store: Path | None) -> LocalStore:
     """The store, which is not made here."""
     folder = store or default_store()
     if not (folder / "blobs").is_dir():

@@ -9,12 +9,13 @@ import pytest
 
 from edgelift.bundle.container import LOCK, LOCK_SIGNATURE, tar_header
 from edgelift.bundle.file_digest import FileDigest
+from edgelift.bundle.placing import signature_path
 from edgelift.bundle.reader import BundleReader
 from edgelift.bundle.signature import PrivateKey, PublicKey
 from edgelift.bundle.signed import check_bundle, check_lock, read_signed, write_signed
 from edgelift.bundle.standing import ensure_bundle
 from edgelift.bundle.verify import verify_bundle
-from edgelift.bundle.writer import assemble_bundle, signature_path
+from edgelift.bundle.writer import assemble_bundle
 from edgelift.documents import write_document
 from edgelift.errors import BundleError, ConfigurationError, IntegrityError, SignatureError, StoreError
 from edgelift.oci.digest import Digest

@@ -13,9 +13,10 @@ from pathlib import Path
 import httpx
 import pytest
 
+from edgelift.bundle.placing import signature_path
 from edgelift.bundle.reader import BundleReader
 from edgelift.bundle.signed import write_signed
-from edgelift.bundle.writer import assemble_bundle, signature_path
+from edgelift.bundle.writer import assemble_bundle
 from edgelift.demo.content import make_image
 from tests.cli.commands import EDGELIFT, CommandLine, Outcome, files_below, make_bundle, read_lock, references
 from tests.keys import PASSPHRASE, KeyFiles, encrypt, openssl_accepts, signing_key

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from blocks import SigningKey
-from edgelift.bundle.writer import signature_path
+from edgelift.bundle.placing import signature_path
 from edgelift.errors import ConfigurationError, SignatureError
 from edgelift.site import ArchiveSettings, EdgeSite, RegistryAccess, SigningSettings, TargetSettings
 from flows.push_bundle import push_bundle
