@@ -206,7 +206,9 @@ def reassemble(
 
     Example: edgelift reassemble recompressed.tar.zst --output site-7.tar.zst
     """
-    with BundleStream.open(bundle) as stream:
+    with open_for_lock(bundle) as opened:
+        # The same open file, whatever has its name by now: what is checked is what is written.
+        stream = opened if isinstance(opened, BundleStream) else BundleStream(opened.tar.source)
         check_lock(stream, find_public_key(None))
         summary = reassemble_bundle(stream, output)
     say(f"{summary.path}: {summary.images} images, {format_size(summary.size)}")
