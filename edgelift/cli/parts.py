@@ -10,7 +10,7 @@ from edgelift.bundle.parts import check_part_size
 from edgelift.bundle.remake import remake_parts
 from edgelift.bundle.signed import check_lock
 from edgelift.bundle.source import is_object
-from edgelift.bundle.stream import BundleStream, reassemble_bundle
+from edgelift.bundle.stream import BundleStream, open_for_lock, reassemble_bundle
 from edgelift.cli import options
 from edgelift.cli.console import say, say_json
 from edgelift.cli.quantities import parse_size
@@ -87,7 +87,9 @@ def reassemble(
     if lock is not None or store is not None:
         raise ConfigurationError("--lock and --store are for parts: say which with --part")
     size = part_size_of(part_size)
-    with BundleStream.open(bundle) as stream:
+    with open_for_lock(bundle) as opened:
+        # The same open file, whatever has its name by now: what is checked is what is written.
+        stream = opened if isinstance(opened, BundleStream) else BundleStream(opened.tar.source)
         check_lock(stream, find_public_key(None))
         summary = reassemble_bundle(stream, output, part_size=size)
     if as_json:

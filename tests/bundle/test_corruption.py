@@ -47,11 +47,10 @@ OURS = KEY.public_key
 
 @pytest.fixture(scope="module")
 def subject(tmp_path_factory: pytest.TempPathFactory) -> Subject:
-    """Three images in 180 KiB, signed: layers of every kind and one of two blocks, an index, a digest in sha512."""
+    """Two images in 180 KiB, signed: layers of every kind, one of two blocks and an empty one, an index, a sha512."""
     lock, content = mixed_content()
-    lock = lock_of(
-        *lock.images[1:4:2], content.add_image("docker.io/library/big:1", [content.add(noise(140_000), GZIP)])
-    )
+    layers = [content.add(noise(140_000), GZIP), *lock.images[1].blobs[2:]]
+    lock = lock_of(lock.images[3], content.add_image("docker.io/library/big:1", layers))
     path = tmp_path_factory.mktemp("subject") / "site.tar.zst"
     assemble_bundle(lock, content, path, key=KEY)
     return Subject(path.read_bytes(), lock, content, KEY.sign(lock.digest))
@@ -169,7 +168,14 @@ FOR_ALL_TO_SEE = (
     *(damage.swap_members, damage.swap_contents, damage.swap_frames, damage.cut_otherwise, damage.contradict),
 )
 FOR_THE_KEY_TO_SEE = (damage.forge, damage.compress_otherwise)
-EACH = 16  # of nineteen kinds, so that there are more than three hundred
+OFTEN_READ = (
+    *(damage.flip, damage.flip_closing, damage.zero_out, damage.change_tar, damage.change_padding),
+    *(damage.swap_contents, damage.cut_otherwise, damage.compress_otherwise),
+)
+FEW, MANY = (
+    12,
+    19,
+)  # of the eight kinds that can often be opened all the same, which costs more, and of the eleven others
 
 
 @pytest.mark.parametrize("change", [*FOR_ALL_TO_SEE, *FOR_THE_KEY_TO_SEE], ids=lambda change: change.__name__)
@@ -180,7 +186,7 @@ def test_a_changed_bundle_is_refused_and_nothing_wrong_is_given(
     path = tmp_path / "site.tar.zst"
     path.with_name("site.tar.zst.sig").write_bytes(KEY.sign(Digest.of(subject.file)))
     key = OURS if change in (*FOR_THE_KEY_TO_SEE, damage.contradict) else None
-    for seed in range(EACH):
+    for seed in range(FEW if change in OFTEN_READ else MANY):
         changed = change(subject, random.Random(f"{change.__name__} {seed}"))
         assert changed != subject.file
         path.write_bytes(changed)
@@ -202,7 +208,7 @@ def test_the_bundle_itself_is_whole_for_all(subject: Subject, consumers: Consume
     verify(path, OURS)
     given = consumers.use(path, OURS)
 
-    wanted = {"read": 2 * len(subject.content.blobs), "pushed": len(images), "reassembled": 1}
+    wanted = {"read": 2 * len(subject.container.blobs), "pushed": len(images), "reassembled": 1}
     assert given == {**wanted, "served": addresses + ranges}
 
 

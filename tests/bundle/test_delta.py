@@ -80,7 +80,8 @@ def test_the_same_lock_gives_the_same_delta(delta: Delta, tmp_path: Path) -> Non
     again, reassembled = tmp_path / "again.tar.zst", tmp_path / "reassembled.tar.zst"
     with BundleReader.open(delta.path) as bundle:
         assemble_bundle(BundleLock.from_json(delta.lock.to_json()), bundle, again)
-    reassemble_bundle(delta.path, reassembled)
+    with BundleStream.open(delta.path) as stream:
+        reassemble_bundle(stream, reassembled)
 
     assert again.read_bytes() == reassembled.read_bytes() == delta.path.read_bytes()
     assert not ensure_bundle(delta.lock, delta.content, delta.path)[1]

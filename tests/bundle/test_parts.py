@@ -22,7 +22,7 @@ from edgelift.bundle.rebuild import first_difference
 from edgelift.bundle.remake import remake_parts
 from edgelift.bundle.spanned import SpannedFile
 from edgelift.bundle.standing import ensure_bundle
-from edgelift.bundle.stream import reassemble_bundle
+from edgelift.bundle.stream import BundleStream, reassemble_bundle
 from edgelift.bundle.verify import verify_bundle, verify_open
 from edgelift.bundle.writer import assemble_bundle
 from edgelift.errors import BundleError, ConfigurationError, IntegrityError, PartsError, StoreError
@@ -270,9 +270,9 @@ def test_it_is_read_by_its_index_a_part_or_its_folder(parted: Parted, named: str
             for blob in (*image.manifests, *image.blobs):
                 assert b"".join(bundle.read(blob)) == parted.content.blobs[blob.digest]
         verify_open(bundle, digest=digest)
+        assert first_difference(bundle) is None
 
     assert digest.value() == parted.index.digest
-    assert first_difference(place) is None
 
 
 def test_any_bytes_are_those_of_the_whole(parted: Parted) -> None:
@@ -327,8 +327,10 @@ class _Tag:
 def test_parts_are_made_of_any_bundle_and_one_file_of_parts(parted: Parted, tmp_path: Path) -> None:
     """What lies in one form is brought into the other, checked on the way."""
     one, again = tmp_path / "x" / "site.tar.zst", tmp_path / "y" / "site.tar.zst"
-    reassemble_bundle(parted.index_file, one)
-    summary = reassemble_bundle(one, again, part_size=MIB)
+    with BundleStream.open(parted.index_file) as stream:
+        reassemble_bundle(stream, one)
+    with BundleStream.open(one) as stream:
+        summary = reassemble_bundle(stream, again, part_size=MIB)
 
     assert one.read_bytes() == parted.whole
     assert summary.path.read_bytes() == parted.index_file.read_bytes()
