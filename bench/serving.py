@@ -94,7 +94,8 @@ def to_markdown(figures: Figures, size: int, rounds: int) -> str:
         "",
         f"Made by `python -m bench.serving`; do not edit. {_LAYERS} blobs of {size} MiB of each kind, in the page "
         f"cache; medians of {rounds} rounds in turn, with the least and the greatest. Client and servers share the "
-        "machine's processors. `serve` hashes every blob before its last bytes leave, the registry does not.",
+        "machine's processors. `serve` has hashed every blob in a round before and checks it by a checksum; "
+        "the registry checks nothing.",
         "",
         f"| blobs | readers | {' | '.join(f'{server}, MiB/s' for server in SERVERS)} | ratio | at least {BOUND} |",
         "|---|---|---|---|---|---|",

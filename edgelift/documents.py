@@ -36,6 +36,12 @@ def read_beginning(path: Path, limit: int) -> bytes | None:
         raise ConfigurationError(f"cannot read {path}: {error.strerror}") from None
 
 
+def state_of(file: int) -> tuple[int, int, int]:
+    """Which file the open `file` is, and when it changed last (ns): no program can set that moment."""
+    found = os.fstat(file)
+    return found.st_dev, found.st_ino, found.st_ctime_ns
+
+
 def remove_document(path: Path) -> None:
     """Remove the file at `path`, where there is one; raises `StoreError` where it cannot be removed."""
     try:

@@ -98,6 +98,10 @@ class BundleReader:
         """Bytes `start` to `stop` (exclusive), for one that goes forward; raises `BundleError` outside of it."""
         return self._passage(self._blob_with(descriptor, start, stop), start, stop)
 
+    def state(self, descriptor: Descriptor) -> object:  # noqa: ARG002 - all is in one file
+        """What is another as soon as the file may have changed; None where that cannot be told."""
+        return self._source.state()
+
     def file_digest(self, *, progress: Callable[[int], None] | None = None) -> Digest:
         """The sha256 of the whole file; `progress` takes the bytes that have just been hashed."""
         hasher = hashlib.sha256()
@@ -171,7 +175,7 @@ class BundleReader:
             while start < stop:
                 chunk = read(start, min(stop - start, BLOCK))
                 start += len(chunk)
-                yield chunk
+                yield bytes(chunk)
 
     @contextmanager
     def _passage(self, blob: Blob, start: int, stop: int) -> Iterator[ReadSome]:

@@ -95,7 +95,7 @@ def decode(stored: bytes, frame: Frame, name: str) -> bytes:
     """
     try:
         if stored[: len(MAGIC)] == MAGIC and zstandard.get_frame_parameters(stored).content_size == frame.size:
-            content = zstandard.ZstdDecompressor().decompress(stored, allow_extra_data=False)
+            content = _decompressors.own.decompress(stored, allow_extra_data=False)
             if len(content) == frame.size:
                 return content
     except zstandard.ZstdError:
@@ -227,6 +227,16 @@ class _Compressors(threading.local):
 
 
 _compressors = _Compressors()
+
+
+class _Decompressors(threading.local):
+    """One a thread: to make one takes as long as to decode a small frame."""
+
+    def __init__(self) -> None:
+        self.own = zstandard.ZstdDecompressor()
+
+
+_decompressors = _Decompressors()
 
 
 def _compress(content: bytearray, level: int) -> _Compressed:

@@ -11,7 +11,7 @@ from edgelift.bundle.seekable import BLOCK, RAW_HEADER, decode, frame_header, ma
 from edgelift.bundle.source import ByteSource
 from edgelift.bundle.spanned import name_of
 from edgelift.errors import BundleError
-from edgelift.oci.content import ReadSome
+from edgelift.oci.content import Bytes, ReadSome
 
 _DECODED = 8 * 2**20  # bytes of decoded frames that are kept in memory, at least one
 
@@ -37,7 +37,7 @@ class SeekableFile:
             while start < stop:
                 chunk = read(start, min(stop - start, BLOCK))
                 start += len(chunk)
-                yield chunk
+                yield bytes(chunk)
 
     @contextmanager
     def passage(self, start: int, stop: int) -> Iterator[ReadSome]:
@@ -93,7 +93,7 @@ class _Passage:
         self._frame = Frame(0, 0, 0, 0)
         self._is_raw = False
 
-    def read(self, offset: int, limit: int) -> bytes:
+    def read(self, offset: int, limit: int) -> Bytes:
         """Some of the content from `offset` on, at most `limit` bytes and nothing that another frame or block has."""
         if not self._frame.start <= offset < self._frame.stop:
             self._enter(self._table.find(offset))
@@ -102,7 +102,7 @@ class _Passage:
         if self._is_raw:
             length = min(length, BLOCK - within % BLOCK)
             return self._read_at(frame.stored_start + raw_position(within), length)
-        return self._content(self._read_at, frame)[within : within + length]
+        return memoryview(self._content(self._read_at, frame))[within : within + length]
 
     def _enter(self, frame: Frame) -> None:
         self._frame = frame

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from edgelift.bundle.seek_table import ReadAt
-from edgelift.documents import read_beginning
+from edgelift.documents import read_beginning, state_of
 from edgelift.errors import BundleError
 
 _S3 = "s3://"
@@ -36,6 +36,9 @@ class ByteSource(Protocol):
 
     def passage(self, start: int, stop: int) -> AbstractContextManager[ReadAt]:
         """As `read_at`, for one thread that goes forward from `start` to `stop`, which is read ahead."""
+
+    def state(self) -> object:
+        """Something that is another as soon as the bytes may have changed; None where that cannot be told."""
 
     def read_beside(self, suffix: str, limit: int) -> bytes | None:
         """Up to `limit` bytes of the file of this one's name and `suffix`; None where there is none."""
@@ -83,6 +86,10 @@ class LocalFile:
     def passage(self, start: int, stop: int) -> AbstractContextManager[ReadAt]:  # noqa: ARG002 - the system reads ahead
         """`read_at`."""
         return nullcontext(self.read_at)
+
+    def state(self) -> object:
+        """The moment of the file's last change, which no program can set; see `documents.state_of`."""
+        return state_of(self._number)
 
     def read_beside(self, suffix: str, limit: int) -> bytes | None:
         """The beginning of the file of this one's name and `suffix`; see `documents.read_beginning`."""

@@ -9,7 +9,8 @@ from edgelift.errors import EdgeliftError, RegistryError
 from edgelift.oci.descriptor import Descriptor
 
 CHUNK = 2**20  # bytes; with smaller ones threads spend more time on each other, with larger ones nothing is gained
-ReadSome = Callable[[int, int], bytes]  # offset and limit → the bytes from there on: at least one, at most so many
+Bytes = bytes | memoryview
+ReadSome = Callable[[int, int], Bytes]  # offset and limit → the bytes from there on: at least one, at most so many
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,9 @@ class PassageReader(RangeReader, Protocol):
 
         What was read last may be read once more. Raises `EdgeliftError` where nothing can be read.
         """
+
+    def state(self, descriptor: Descriptor) -> object:
+        """Something that is another as soon as the content may have changed; None where that cannot be told."""
 
 
 class BufferReader(Protocol):

@@ -15,6 +15,8 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
+from edgelift.oci.content import Bytes
+
 _KEY = "edgelift.connection"
 
 
@@ -55,7 +57,7 @@ class Connection(H11Protocol):
         """Whether `write` can be used: over TLS only the transport can."""
         return self._file >= 0
 
-    def write(self, data: bytes) -> int:
+    def write(self, data: Bytes) -> int:
         """Send as much of `data` as there is room for, from any thread; raises `ConnectionLost`."""
         with self._lock:
             if self._file < 0:

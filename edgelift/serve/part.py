@@ -2,24 +2,26 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from edgelift.errors import IntegrityError
-from edgelift.oci.content import ReadSome
-from edgelift.oci.digest import Digest
+from edgelift.oci.content import Bytes, ReadSome
 
-Take = Callable[[bytes], int]  # takes as much of some bytes as it has room for; gives how many these were
+Take = Callable[[Bytes], int]  # takes as much of some bytes as it has room for; gives how many these were
 
 _PIECE = 256 * 1024  # bytes
 _TURN = 8 * 2**20  # bytes after which others get the thread
 _REST = 4096  # bytes that are kept for one who has no room, and the last ones, which leave once all is seen to be right
 
 
-class Check(NamedTuple):
-    """The digest that a blob must have, and what says why where it does not have it (raises `EdgeliftError`)."""
+class Check(Protocol):
+    """What a blob has to be put through, from its first byte to its last."""
 
-    digest: Digest
-    explain: Callable[[], object]
+    def update(self, piece: Bytes, /) -> None:
+        """Go on with `piece`."""
+
+    def finish(self) -> None:
+        """See that all of it was right; raises `EdgeliftError` where it was not."""
 
 
 class Poured(NamedTuple):
@@ -32,8 +34,8 @@ class Poured(NamedTuple):
 class BlobPart:
     """Bytes `start` to `stop` of what `passage` gives, for one thread at a time.
 
-    With a `check` the passage begins at the blob's first byte and `stop` is its end: the digest is taken of what was
-    given, and the last bytes are given only if it is right. What a client has no room for is dropped and read again, so
+    With a `check` the passage begins at the blob's first byte and `stop` is its end: it sees what was given, and the
+    last bytes are given only if all is right. What a client has no room for is dropped and read again, so
     that those who wait cost next to no memory.
     """
 
@@ -44,12 +46,11 @@ class BlobPart:
         self._start = start
         self._stop = stop
         self._check = check
-        self._hasher = check.digest.hasher() if check else None
         self._position = 0 if check else start
         self._opened = ExitStack()
         self._read: ReadSome | None = None
 
-    def __iter__(self) -> Iterator[bytes]:
+    def __iter__(self) -> Iterator[Bytes]:
         """All of it, in pieces."""
         with self._opened:
             while piece := self._peek():
@@ -59,12 +60,12 @@ class BlobPart:
     def pour(self, take: Take) -> Poured:
         """Give pieces to `take`, until it has no room for more, or for as many bytes as one turn has.
 
-        Raises `IntegrityError` where the content is not what its digest says, and what `take` raises.
+        Raises what `take` and the check raise, and `IntegrityError` where the content ends early.
         """
         poured = 0
         while poured < _TURN and (piece := self._peek()):
             taken = take(piece)
-            rest = piece[taken : taken + _REST]
+            rest = bytes(piece[taken : taken + _REST])
             self._advance(memoryview(piece)[: taken + len(rest)])
             poured += taken
             if rest:
@@ -80,7 +81,7 @@ class BlobPart:
         """Let go of what it is read from."""
         self._opened.close()
 
-    def _peek(self) -> bytes:
+    def _peek(self) -> Bytes:
         """The next bytes; empty at the end."""
         while self._position < self._start:
             self._advance(self._look(min(_PIECE, self._start - self._position)))
@@ -91,10 +92,12 @@ class BlobPart:
             return self._look(min(_PIECE, left))
         piece = self._look(min(_PIECE, left - _REST) if left > _REST else left)
         if len(piece) == left:
-            self._check_end(piece, self._check)
+            self._check.update(piece)
+            self._check.finish()
+            self._check = None
         return piece
 
-    def _look(self, limit: int) -> bytes:
+    def _look(self, limit: int) -> Bytes:
         if self._read is None:
             self._read = self._opened.enter_context(self._passage)
         piece = self._read(self._position, limit)
@@ -102,17 +105,7 @@ class BlobPart:
             raise IntegrityError(f"a blob ended after {self._position:,} of {self._stop:,} bytes")
         return piece
 
-    def _advance(self, piece: bytes | memoryview) -> None:
+    def _advance(self, piece: Bytes) -> None:
         self._position += len(piece)
-        if self._hasher is not None:
-            self._hasher.update(piece)
-
-    def _check_end(self, last: bytes, check: Check) -> None:
-        """See that the digest is right with the `last` bytes; raises `IntegrityError`."""
-        if self._hasher is None:
-            return
-        self._hasher.update(last)
-        if self._hasher.hexdigest() != check.digest.hex:
-            check.explain()
-            raise IntegrityError(f"the content of {check.digest} changed while it was read")
-        self._hasher = None
+        if self._check is not None:
+            self._check.update(piece)

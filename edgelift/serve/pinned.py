@@ -5,10 +5,8 @@ underscore, as it does at a target registry. Blobs can be read only through the 
 """
 
 import re
-from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Protocol
 
 from edgelift.bundle.lock import BundleLock
@@ -19,7 +17,8 @@ from edgelift.oci.digest import Digest
 from edgelift.oci.manifest import INDEX_TYPES, MANIFEST_LIMIT, MANIFEST_TYPES, is_foreign, parse_manifest
 from edgelift.oci.reference import ImageReference
 from edgelift.serve.content import Served, select_referrers
-from edgelift.serve.part import BlobPart, Check
+from edgelift.serve.part import BlobPart
+from edgelift.serve.proof import Proofs
 
 
 class LockedReader(PassageReader, Protocol):
@@ -51,6 +50,7 @@ class PinnedContent:
         """Where the content `is_signed`, no blob's last byte leaves before its digest is right, ranges included."""
         self._reader = reader
         self._is_signed = is_signed
+        self._proofs = Proofs(reader, always_hash=is_signed)
         self._repositories: dict[str, _Repository] = {}
 
     def add(
@@ -93,13 +93,8 @@ class PinnedContent:
         """Bytes `start` to `stop` (exclusive); a whole blob is checked against its digest before its last byte."""
         blob = self._repositories[repository].blobs[digest]
         if stop == blob.size and (start == 0 or self._is_signed):
-            check = Check(digest, partial(self._read_again, blob))
-            return BlobPart(self._reader.passage(blob, 0, stop), start, stop, check)
+            return BlobPart(self._reader.passage(blob, 0, stop), start, stop, self._proofs.check(blob))
         return BlobPart(self._reader.passage(blob, start, stop), start, stop)
-
-    def _read_again(self, blob: Descriptor) -> None:
-        """Let the reader itself find what is wrong, say so, and put it out of the way where it can."""
-        deque(self._reader.read(blob), maxlen=0)
 
 
 class BundleContent(PinnedContent):

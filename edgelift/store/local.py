@@ -18,6 +18,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 from pathlib import Path
 from typing import TypeVar
 
+from edgelift.documents import state_of
 from edgelift.errors import IntegrityError, StoreError
 from edgelift.oci.content import CHUNK, ReadSome
 from edgelift.oci.descriptor import Descriptor
@@ -94,6 +95,11 @@ class LocalStore:
                 return os.pread(file, limit, offset)
 
         return nullcontext(read)
+
+    def state(self, descriptor: Descriptor) -> object:
+        """Which file the content is in, and when that changed last."""
+        with self._opened(descriptor) as file:
+            return state_of(file)
 
     @contextmanager
     def ingest(self, descriptor: Descriptor) -> Iterator[Partial | None]:

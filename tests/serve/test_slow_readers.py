@@ -19,7 +19,6 @@ from edgelift.demo.content import SampleLayer, make_image
 from edgelift.demo.servers import fill_registry
 from edgelift.serve.directory import DirectoryContent
 from tests.bundle.content import GZIP, LAYER, MemoryContent, lock_of, noise
-from tests.serve.conftest import store_images
 
 READERS = 1000
 ALLOWED = 64 * 2**20  # bytes over the idle process, for all of them together
@@ -121,11 +120,6 @@ def _compressed(folder: Path) -> tuple[list[str], str]:
     return _bundle(folder, LAYER, noise(SIZE // 2).hex().encode())
 
 
-def _store(folder: Path) -> tuple[list[str], str]:
-    store_images(folder, IMAGE)
-    return [str(folder)], f"/v2/quay.example_5001/team/app/blobs/{LAYER_OF_IMAGE.digest}"
-
-
 def _writable(folder: Path) -> tuple[list[str], str]:
     fill_registry(DirectoryContent(folder), [IMAGE])
     return ["--writable", str(folder)], f"/v2/team/app/blobs/{LAYER_OF_IMAGE.digest}"
@@ -134,7 +128,6 @@ def _writable(folder: Path) -> tuple[list[str], str]:
 CONTENT = {
     "raw frames of a bundle": _raw,
     "compressed frames of a bundle": _compressed,
-    "store": _store,
     "directory that takes pushes": _writable,
 }
 
