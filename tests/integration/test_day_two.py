@@ -193,6 +193,6 @@ def requests_of(registry: RunningRegistry) -> list[dict[str, str]]:
     found = []
     for line in registry.log.read_text().splitlines():
         entry = json.loads(line) if line.startswith("{") else {}
-        if entry.get("msg") == "response completed":
+        if entry.get("msg", "").startswith("response completed"):  # or "… with error"
             found.append({"method": entry["http.request.method"], "uri": entry["http.request.uri"]})
     return found
