@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from edgelift.bundle.part_files import find_index, open_parts
+from edgelift.bundle.part_files import find_index, is_in_parts, open_parts
 from edgelift.bundle.parts import index_path
 from edgelift.bundle.source import ByteSource, LocalFile, is_object
 from edgelift.errors import BundleError
@@ -24,6 +24,6 @@ def open_source(place: Path | str) -> ByteSource:
     try:
         return LocalFile(path)
     except BundleError as error:
-        if not index_path(path).is_file():
+        if not is_in_parts(path):
             raise
         raise BundleError(error.message, hint=f"it is in parts: name {index_path(path)}") from None

@@ -1,7 +1,7 @@
 """The files of a bundle in parts: found, opened together, and looked at one by one where something is wrong."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,13 +42,26 @@ def find_index(place: Path) -> Path | None:
 
     Raises `BundleError` for a folder that holds several.
     """
-    if place.is_dir():
+    if _is_there(place.is_dir):
         found = sorted(each for each in place.glob(f"*{INDEX_SUFFIX}") if not each.name.startswith("."))
         if len(found) > 1:
             raise BundleError(f"{place} holds several bundles in parts", hint=f"name one of them: {found[0]}")
         return found[0] if found else None
     whole = whole_name(place.name)
     return index_path(place.with_name(whole)) if whole else None
+
+
+def is_in_parts(path: Path) -> bool:
+    """Whether an index stands beside `path`, which need not be there."""
+    return bool(path.name) and _is_there(index_path(path).is_file)
+
+
+def _is_there(asked: Callable[[], bool]) -> bool:
+    """What the disk says; no, where it cannot be asked: who opens it then will say why."""
+    try:
+        return asked()
+    except OSError:
+        return False
 
 
 def parts_of(source: ByteSource) -> tuple[BundlePart, ...]:
@@ -131,7 +144,8 @@ def _open(index_file: Path, number: int, part: BundlePart) -> LocalFile | BadPar
     try:
         file = LocalFile(path)
     except BundleError as error:
-        return BadPart(number, part, "unreadable", error.message) if path.exists() else BadPart(number, part, "missing")
+        is_unreadable = _is_there(path.exists)
+        return BadPart(number, part, "unreadable", error.message) if is_unreadable else BadPart(number, part, "missing")
     if file.size != part.size:
         file.close()
         return BadPart(number, part, "damaged", f"it has {file.size:,} bytes")
