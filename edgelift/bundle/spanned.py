@@ -41,6 +41,11 @@ class SpannedFile:
         """Exactly `length` bytes from `offset` on; raises `EdgeliftError` where they cannot be read."""
         return self._join(offset, length, lambda number: self._sources[number].read_at)
 
+    def state(self) -> object:
+        """What every part says of itself; None where one cannot be known by it."""
+        states = tuple(source.state() for source in self._sources)
+        return None if None in states else states
+
     @contextmanager
     def passage(self, start: int, stop: int) -> Iterator[ReadAt]:
         """As `read_at`, for one thread that goes forward from `start` to `stop`: a passage through each part."""
