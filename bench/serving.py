@@ -6,6 +6,7 @@ ones. Figures and the bound go into bench/serving.md.
 """
 
 import argparse
+import os
 import re
 import shutil
 import subprocess
@@ -56,10 +57,11 @@ def main() -> None:
     options = parser.parse_args()
     if not shutil.which("docker-registry"):
         sys.exit("not on the PATH: docker-registry (Debian package docker-registry)")
+    load = os.getloadavg()[0]
     (ROOT / "output").mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="serving-", dir=ROOT / "output") as folder:
         figures = measure(Path(folder), options.size, options.rounds)
-    text = to_markdown(figures, options.size, options.rounds)
+    text = to_markdown(figures, options.size, options.rounds, load)
     options.output.write_text(text)
     sys.stdout.write(f"{text}written to {options.output}\n")
     if not all(ratio(each).median >= BOUND for each in figures.values()):
@@ -87,15 +89,15 @@ def ratio(rates: Mapping[str, Sequence[float]]) -> Spread:
     return Spread.of([mine / other for mine, other in zip(ours, theirs, strict=True)])
 
 
-def to_markdown(figures: Figures, size: int, rounds: int) -> str:
-    """The results as a document."""
+def to_markdown(figures: Figures, size: int, rounds: int, load: float) -> str:
+    """The results as a document; `load` is what the machine had to do besides."""
     lines = [
         "# `edgelift serve` beside `docker-registry`",
         "",
         f"Made by `python -m bench.serving`; do not edit. {_LAYERS} blobs of {size} MiB of each kind, in the page "
         f"cache; medians of {rounds} rounds in turn, with the least and the greatest. Client and servers share the "
         "machine's processors. `serve` has hashed every blob in a round before and checks it by a checksum; "
-        "the registry checks nothing.",
+        f"the registry checks nothing. {os.cpu_count()} processors, load average before: {load:.1f}.",
         "",
         f"| blobs | readers | {' | '.join(f'{server}, MiB/s' for server in SERVERS)} | ratio | at least {BOUND} |",
         "|---|---|---|---|---|---|",
