@@ -3,15 +3,14 @@
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from pydantic import SecretStr
 
 from edgelift.addresses import DEFAULT_PORTS, is_listed, split_host
-from edgelift.documents import read_document
 from edgelift.errors import ConfigurationError
 from edgelift.oci.auth_ecr import EcrLogin
 from edgelift.oci.credentials import Credentials
@@ -23,9 +22,6 @@ from edgelift.palette.api import parse_endpoint
 from edgelift.palette.client import PaletteClient
 from edgelift.site import DEFAULT_ACCESS, RegistryAccess
 from edgelift.transport import TransportSettings
-
-if TYPE_CHECKING:
-    from edgelift.bundle.signature import PrivateKey, PublicKey
 
 PALETTE_ENDPOINT = "https://api.spectrocloud.com"
 
@@ -159,33 +155,6 @@ def palette_from_environment(project: str | None, access: RegistryAccess = DEFAU
     )
 
 
-def find_public_key(path: Path | None) -> "PublicKey | None":
-    """The public key at `path`, else at EDGELIFT_PUBLIC_KEY; None where none is configured.
-
-    Raises `ConfigurationError`, also where that is no key: what cannot be checked is not let through.
-    """
-    configured = path or os.environ.get("EDGELIFT_PUBLIC_KEY")
-    if not configured:
-        return None
-    from edgelift.bundle.signature import PublicKey  # noqa: PLC0415 - a tenth of a second, only where there is a key
-
-    return PublicKey.from_pem(read_document(Path(configured)), str(configured))
-
-
-@cache  # a pipe gives its content only once
-def read_private_key(path: Path, passphrase_file: Path | None = None) -> "PrivateKey":
-    """The private key at `path`, with the passphrase of `passphrase_file`, else of EDGELIFT_SIGNING_PASSPHRASE.
-
-    Raises `ConfigurationError`.
-    """
-    from edgelift.bundle.signature import PrivateKey  # noqa: PLC0415 - as above
-
-    passphrase = os.environ.get("EDGELIFT_SIGNING_PASSPHRASE")
-    if passphrase_file is not None:
-        passphrase = _text_of(passphrase_file).rstrip("\r\n")
-    return PrivateKey.from_pem(SecretStr(_text_of(path)), SecretStr(passphrase or ""), str(path))
-
-
 def cache_folder() -> Path:
     """Where edgelift keeps what can be made again: `$XDG_CACHE_HOME/edgelift`."""
     return Path(os.environ.get("XDG_CACHE_HOME") or _home() / ".cache") / "edgelift"
@@ -194,10 +163,6 @@ def cache_folder() -> Path:
 def default_store() -> Path:
     """The working store where none is named."""
     return cache_folder() / "store"
-
-
-def _text_of(path: Path) -> str:
-    return read_document(path).decode(errors="replace")
 
 
 def _docker_config() -> Path:

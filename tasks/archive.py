@@ -9,7 +9,6 @@ from prefect.tasks import exponential_backoff
 
 from blocks.archive import BundleArchive
 from blocks.load import load_block
-from edgelift.access import find_public_key
 from edgelift.archive.artifact import ArtifactArchive
 from edgelift.archive.directory import DirectoryArchive
 from edgelift.archive.place import Archive
@@ -23,6 +22,7 @@ from edgelift.bundle.spanned import SpannedFile
 from edgelift.bundle.verify import verify_open
 from edgelift.documents import read_document
 from edgelift.errors import BundleError, EdgeliftError
+from edgelift.keys import find_public_key
 from edgelift.oci.digest import Digest
 from edgelift.site import ArchiveSettings, RegistryAccess
 from edgelift.sizes import format_size

@@ -9,7 +9,7 @@ from blocks.archive import BundleArchive
 from blocks.load import load_block
 from blocks.registry import load_registries
 from blocks.signing import SigningKey
-from edgelift.access import Connections, default_store, find_public_key, read_private_key
+from edgelift.access import Connections, default_store
 from edgelift.bundle.existing import open_bundles
 from edgelift.bundle.part_files import find_index
 from edgelift.bundle.reader import BundleReader
@@ -17,6 +17,7 @@ from edgelift.bundle.signature import PrivateKey
 from edgelift.bundle.signed import check_bundle
 from edgelift.bundle.source import is_object
 from edgelift.delivery.target import Target
+from edgelift.keys import find_public_key, read_private_key
 from edgelift.oci.content import ContentReader
 from edgelift.oci.push import KnownBlobs
 from edgelift.site import RegistryAccess, SigningSettings, TargetSettings

@@ -6,7 +6,6 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 
-from edgelift.access import find_public_key
 from edgelift.bundle.definition import BundleDefinition
 from edgelift.bundle.lock import BundleLock
 from edgelift.bundle.signed import read_signed
@@ -15,6 +14,7 @@ from edgelift.bundle.standing import standing_place
 from edgelift.delivery.base import Base, leave_out, read_base
 from edgelift.delivery.preflight import check_disk
 from edgelift.errors import PlanError
+from edgelift.keys import find_public_key
 from edgelift.plan import plan_bundle
 from edgelift.site import RegistryAccess, TargetSettings
 from edgelift.sizes import format_size

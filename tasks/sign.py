@@ -1,7 +1,7 @@
 """Sign: which key signs, seen to be fit before anything is moved. The key leaves neither its file nor its block."""
 
-from edgelift.access import find_public_key
 from edgelift.errors import ConfigurationError
+from edgelift.keys import find_public_key
 from edgelift.site import SigningSettings
 from tasks.connect import optional_path, private_key
 

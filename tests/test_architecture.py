@@ -85,7 +85,7 @@ OUTSIDE_WORLD = {
 }
 
 # Where the environment is read; everything else takes arguments.
-READS_ENVIRONMENT = ("edgelift.access", "edgelift.cli")
+READS_ENVIRONMENT = ("edgelift.access", "edgelift.keys", "edgelift.cli")
 
 # What the commands that move nothing must not wait for.
 SLOW_TO_LOAD = {"boto3", "botocore", "jsonschema", "oras", "prefect", "requests", "starlette", "uvicorn"}

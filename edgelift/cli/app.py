@@ -7,7 +7,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from edgelift.cli import archive, build, content, delivery, difference, parts, run, store
+from edgelift.cli.commands import Commands
 from edgelift.cli.console import forgive_log, say, say_error
 from edgelift.cli.interruption import INTERRUPTED, TERMINATED, end_in_time, say_interrupted
 from edgelift.cli.leaving import leave
@@ -19,6 +19,7 @@ Exit codes: 0 done, every reference right · 1 error, nothing to build on · 2 u
 """
 
 app = typer.Typer(
+    cls=Commands,
     name="edgelift",
     epilog=EPILOG,
     no_args_is_help=True,
@@ -26,23 +27,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("images")(content.images)
-app.command("plan")(content.plan)
-app.command("build")(build.build)
-app.command("push")(run.push)
-app.command("sync")(run.sync)
-app.command("validate")(delivery.validate)
-app.command("inspect")(content.inspect)
-app.command("verify")(content.verify)
-app.command("diff")(difference.diff)
-app.command("reassemble")(parts.reassemble)
-app.command("serve")(delivery.serve)
-app.command("list")(archive.list_bundles)
-app.command("restore")(archive.restore)
-app.command("prune")(archive.prune)
-app.add_typer(store.app, name="store")
-app.command("demo")(run.demo)
-app.command("up")(run.up)
 
 
 def _print_version(wanted: bool) -> None:

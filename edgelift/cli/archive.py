@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgelift.access import find_public_key
 from edgelift.archive.directory import DirectoryArchive
 from edgelift.archive.place import BrowsableArchive
 from edgelift.archive.retention import Pruned, Pruning, Retention, plan_pruning, prune_archive
@@ -17,6 +16,7 @@ from edgelift.cli import options, signing
 from edgelift.cli.console import say, say_json, say_table, set_verbosity, tell
 from edgelift.cli.quantities import parse_age
 from edgelift.errors import ConfigurationError, IncompleteError
+from edgelift.keys import find_public_key
 from edgelift.progress import Pace
 from edgelift.sizes import format_size
 

@@ -5,7 +5,6 @@ from typing import Annotated, Literal
 
 import typer
 
-from edgelift.access import find_public_key
 from edgelift.bundle.definition import COMPRESSION_LEVEL
 from edgelift.bundle.part_files import bad_parts_named
 from edgelift.bundle.reader import BundleReader
@@ -18,6 +17,7 @@ from edgelift.cli.planning import check_locally
 from edgelift.cli.prefect_api import running_api
 from edgelift.define import check_name
 from edgelift.errors import BundleError, ConfigurationError
+from edgelift.keys import find_public_key
 from edgelift.site import ArchiveSettings, ContentSource
 
 

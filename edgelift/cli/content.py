@@ -1,4 +1,4 @@
-"""Commands about content: what profiles declare, what it resolves to, what is in a bundle."""
+"""Commands about content: what profiles declare, and what it resolves to."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,25 +6,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgelift.access import find_public_key
 from edgelift.bundle.definition import COMPRESSION_LEVEL
-from edgelift.bundle.file_digest import FileDigest
-from edgelift.bundle.part_files import bad_parts_named, parts_of
-from edgelift.bundle.reader import BundleReader
-from edgelift.bundle.signed import check_lock, read_bundle_signature
-from edgelift.bundle.stream import open_for_lock
-from edgelift.bundle.summary import summarise
-from edgelift.bundle.verify import verify_bundle, verify_open, verify_structure
-from edgelift.cli import options, reuse, signing
+from edgelift.cli import options, reuse
 from edgelift.cli.console import say, say_json, say_table, set_verbosity, tell
+from edgelift.cli.lock import show_lock
 from edgelift.cli.planning import plan_delivery
 from edgelift.define import read_exported
-from edgelift.errors import PartsError, ProfileError, UnseekableError
+from edgelift.errors import ProfileError
 from edgelift.palette.resolve import resolve_profiles
-from edgelift.sizes import format_size
 
 if TYPE_CHECKING:
-    from edgelift.bundle.signature import PublicKey
+    pass
 
 
 def images(
@@ -129,97 +121,10 @@ def plan(
     if as_json:
         say_json(outcome.document())
     else:
-        _print_lock(outcome.document())
+        show_lock(outcome.document())
     outcome.raise_for_errors()
     if output is not None and not quiet:
         tell(f"lock: {output}")
-
-
-def inspect(bundle: options.Bundle, public_key: signing.PublicKeyFile = None, as_json: options.Json = False) -> None:
-    """Show what a bundle holds, without unpacking it."""
-    key = find_public_key(public_key)
-    with open_for_lock(bundle) as opened:
-        check_lock(opened, key)
-        is_seekable = isinstance(opened, BundleReader)
-        signature = _signature(is_there=opened.lock_signature is not None, is_checked=key is not None)
-        told = {"file_size": opened.size, "seekable": is_seekable, "signature": signature}
-        document = {"file": bundle, **told, **summarise(opened.lock)}
-    if not is_seekable:
-        tell(f"warning: {bundle} has no seek table, so it cannot be pushed or served: see edgelift reassemble --help")
-    if as_json:
-        say_json(document)
-        return
-    _print_lock(document)
-    for profile in document["profiles"]:
-        say(f"profile {profile['name']} {profile['version']} ({profile['type']}, {profile['packs']} packs)")
-    say(f"signature of the lock: {signature}")
-
-
-def verify(
-    bundle: options.Bundle,
-    quick: Annotated[
-        bool, typer.Option("--quick", help="Look at lock, headers, seek table and the lock's signature; at no content.")
-    ] = False,
-    public_key: signing.PublicKeyFile = None,
-    as_json: options.Json = False,
-) -> None:
-    """Read a whole bundle and check every byte of it: container, lock, manifests, blobs; with a key its signatures.
-
-    Of a bundle in parts, all that are missing or damaged are named.
-    """
-    key = find_public_key(public_key)
-    try:
-        if quick:
-            _verify_structure(bundle, key, as_json=as_json)
-            return
-        with bad_parts_named(bundle):
-            _verify_all(bundle, key, as_json=as_json)
-    except PartsError as error:
-        if as_json:
-            say_json({"file": bundle, "verdict": "parts are not right", "parts": error.parts})
-        raise
-
-
-def _verify_all(bundle: str, key: "PublicKey | None", *, as_json: bool) -> None:
-    try:
-        with BundleReader.open(bundle) as reader, FileDigest() as digest:
-            check_lock(reader, key)
-            detached = read_bundle_signature(reader) if key is not None else b""
-            outcome = verify_open(reader, digest=digest)
-            if key is not None:
-                key.check(detached, digest.value(), bundle)
-            signature = _signature(is_there=reader.lock_signature is not None, is_checked=key is not None)
-            summary = summarise(reader.lock)
-    except UnseekableError:
-        verify_bundle(bundle)  # raises what is to be said of it once all of it has been read
-        raise
-    told = {"digest": digest.value(), "size": outcome.file_size, "signature": signature, "base": summary["base"]}
-    parts = parts_of(reader.tar.source)
-    told |= {"parts": len(parts)} if parts else {}
-    if as_json:
-        say_json({"file": bundle, "verdict": "ok", **told})
-        return
-    say(f"{bundle}: ok, {outcome.members} members, {format_size(outcome.file_size)}, {digest.value()}")
-    _print_base(summary["base"], summary["totals"]["carried_bytes"])
-    say(f"signature: {signature}")
-
-
-def _verify_structure(bundle: str, key: "PublicKey | None", *, as_json: bool) -> None:
-    with BundleReader.open(bundle) as reader:
-        check_lock(reader, key)
-        outcome = verify_structure(reader)
-        signature = _signature(is_there=reader.lock_signature is not None, is_checked=key is not None)
-    if as_json:
-        say_json({"file": bundle, "verdict": "structure ok", "size": outcome.file_size, "signature": signature})
-        return
-    say(f"{bundle}: structure ok, {outcome.members} members, {format_size(outcome.file_size)}; content not looked at")
-    say(f"signature of the lock: {signature}")
-
-
-def _signature(*, is_there: bool, is_checked: bool) -> str:
-    if is_checked:
-        return "ok"
-    return "not checked" if is_there else "none"
 
 
 def _print_resolution(document: dict[str, Any]) -> None:
@@ -240,23 +145,3 @@ def _with_origins(entries: list[dict[str, Any]], key: str) -> Iterator[tuple[str
         for position, origin in enumerate(entry["origins"]):
             asked = " > ".join(part for part in origin.values() if part)
             yield (entry[key] if position == 0 else "", asked)
-
-
-def _print_lock(document: dict[str, Any]) -> None:
-    rows = [
-        (image["reference"], image["digest"][:19], format_size(image["size"]), str(image["manifests"]))
-        for image in document["images"]
-    ]
-    say_table(("IMAGE", "DIGEST", "SIZE", "MANIFESTS"), rows)
-    totals = document["totals"]
-    size = format_size(totals["unique_bytes"])
-    say(f"{totals['images']} images, {totals['unique_blobs']} unique blobs, {size} unique")
-    _print_base(document["base"], totals["carried_bytes"])
-
-
-def _print_base(base: dict[str, Any] | None, carried: int) -> None:
-    """Of a delta, what it goes on top of and how much of its images is there; of another bundle nothing."""
-    if base is not None:
-        say(f"delta of {base['name']}, lock {base['lock']}")
-        left_out = f"{base['left_out_blobs']} blobs, {format_size(base['left_out_bytes'])}"
-        say(f"left out, since the site has them from there: {left_out}; carried: {format_size(carried)}")

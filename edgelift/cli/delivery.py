@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgelift.access import find_public_key, open_registries
+from edgelift.access import open_registries
 from edgelift.bundle.lock import BundleLock
 from edgelift.bundle.part_files import find_index
 from edgelift.bundle.reader import BundleReader
@@ -22,6 +22,7 @@ from edgelift.delivery.target import Target
 from edgelift.delivery.validate import validate_lock
 from edgelift.documents import write_document
 from edgelift.errors import ConfigurationError, SignatureError
+from edgelift.keys import find_public_key
 from edgelift.progress import Pace
 from edgelift.store.local import LocalStore
 

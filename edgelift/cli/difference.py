@@ -5,7 +5,6 @@ from typing import Annotated, Any
 
 import typer
 
-from edgelift.access import find_public_key
 from edgelift.bundle.diff import ImageChange, LockDiff, compare_locks
 from edgelift.bundle.lock import BundleLock
 from edgelift.bundle.part_files import find_index
@@ -13,6 +12,7 @@ from edgelift.bundle.signed import check_lock, read_signed
 from edgelift.bundle.stream import open_for_lock
 from edgelift.cli import options
 from edgelift.cli.console import say, say_json, say_table
+from edgelift.keys import find_public_key
 from edgelift.sizes import format_size
 
 

@@ -9,7 +9,6 @@ import typer
 from edgelift.delivery.target import Target
 from edgelift.errors import ConfigurationError
 from edgelift.oci.ecr import parse_ecr_host
-from edgelift.oci.mirrors import Mirrors
 from edgelift.site import ContentSource, OnConflict, RegistryAccess, TargetSettings
 
 SOURCE = "What to carry"
@@ -252,6 +251,8 @@ def access_of(
             raise ConfigurationError(f"{option}: there is no file {path}")
     if cert_dir is not None and not cert_dir.is_dir():
         raise ConfigurationError(f"--cert-dir: there is no folder {cert_dir}")
+    from edgelift.oci.mirrors import Mirrors  # noqa: PLC0415 - loads the HTTP client, which not all commands need
+
     Mirrors.parse(mirrors, rewrites)
     return RegistryAccess(
         credentials_file=str(cred_file.absolute()) if cred_file else None,

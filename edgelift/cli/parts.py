@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from edgelift.access import find_public_key
 from edgelift.bundle.parts import check_part_size
 from edgelift.bundle.remake import remake_parts
 from edgelift.bundle.signed import check_lock
@@ -16,6 +15,7 @@ from edgelift.cli.console import say, say_json
 from edgelift.cli.quantities import parse_size
 from edgelift.cli.store import open_store
 from edgelift.errors import ConfigurationError
+from edgelift.keys import find_public_key
 from edgelift.sizes import format_size
 
 PartSizeOption = Annotated[

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgelift.access import default_store, find_public_key, open_registries, palette_from_environment
+from edgelift.access import default_store, open_registries, palette_from_environment
 from edgelift.bundle.lock import BundleLock
 from edgelift.bundle.reader import BundleReader
 from edgelift.bundle.signed import check_bundle, read_signed
@@ -15,6 +15,7 @@ from edgelift.delivery.preflight import check_delivery, check_disk
 from edgelift.delivery.target import Target
 from edgelift.documents import write_document
 from edgelift.errors import ConfigurationError, IncompleteError, PlanError
+from edgelift.keys import find_public_key
 from edgelift.oci.reference import ImageReference
 from edgelift.plan import plan_bundle
 from edgelift.site import ContentSource, RegistryAccess, TargetSettings

@@ -5,11 +5,12 @@ from typing import Annotated
 
 import typer
 
-from edgelift.access import default_store, find_public_key
+from edgelift.access import default_store
 from edgelift.bundle.source import is_object
 from edgelift.cli.options import ACCESS, SOURCE
 from edgelift.delivery.base import read_base
 from edgelift.errors import ConfigurationError
+from edgelift.keys import find_public_key
 
 Base = Annotated[
     str | None,

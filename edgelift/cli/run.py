@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from edgelift.access import find_public_key
 from edgelift.bundle.reader import BundleReader
 from edgelift.bundle.signed import read_bundle_signature
 from edgelift.cli import options, signing
@@ -15,6 +14,7 @@ from edgelift.cli.prefect_api import running_api, start_server
 from edgelift.cli.receipt import show_delivery
 from edgelift.documents import read_document
 from edgelift.errors import ConfigurationError, PlanError
+from edgelift.keys import find_public_key
 from edgelift.site import EdgeSite, RegistryAccess, TargetSettings
 
 

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from edgelift.access import read_private_key
 from edgelift.errors import ConfigurationError
+from edgelift.keys import read_private_key
 from edgelift.site import SigningSettings
 
 SIGNATURES = "Signatures"

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from edgelift.access import default_store, find_public_key, open_registries
+from edgelift.access import default_store, open_registries
 from edgelift.bundle.lock import BundleLock
 from edgelift.bundle.reader import BundleReader
 from edgelift.bundle.signed import check_lock, read_signed
@@ -17,6 +17,7 @@ from edgelift.cli import options
 from edgelift.cli.console import say, say_json, say_table, set_verbosity, tell
 from edgelift.cli.quantities import parse_age, parse_size
 from edgelift.errors import ConfigurationError, IncompleteError
+from edgelift.keys import find_public_key
 from edgelift.progress import Pace
 from edgelift.site import RegistryAccess
 from edgelift.sizes import format_size
@@ -28,7 +29,11 @@ from edgelift.store.sweep import Rules, Sweep, plan_sweep, sweep_store
 
 GRACE = "7d"
 
-app = typer.Typer(no_args_is_help=True, help="Look after the working store: what it holds, is it right, what may go.")
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    help="Look after the working store: what it holds, is it right, what may go.",
+)
 
 
 @app.command("stat")

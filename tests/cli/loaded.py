@@ -21,6 +21,10 @@ _PROJECT = Path(__file__).parents[2]
 # First what has the last word when a process ends, then what single commands load later.
 _PROGRAM = """\
 from edgelift.cli import main
+from importlib import import_module
+from edgelift.cli.commands import COMMANDS
+for place in COMMANDS.values():
+    import_module("edgelift.cli." + place.partition(".")[0])
 import edgelift.bundle.signature, edgelift.s3_object
 import edgelift.serve.access, edgelift.serve.pinned, edgelift.serve.server
 from tests.cli.loaded import serve
