@@ -14,6 +14,7 @@ from edgelift.bundle.part_files import find_index, read_index
 from edgelift.bundle.parts import PartsIndex
 from edgelift.bundle.parts_output import write_parts_again
 from edgelift.bundle.placing import signature_path
+from edgelift.bundle.seek_table import closing_size
 from edgelift.bundle.seekable import Part
 from edgelift.bundle.signed import read_signed
 from edgelift.bundle.writer import lay_out_bundle
@@ -57,11 +58,12 @@ def remake_parts(
     signature = read_beginning(signature_path(lock_file), SIGNATURE_SIZES.stop)
     needed = _Needed(source, index, numbers)
     try:
-        _, chunks = lay_out_bundle(lock, needed, lock_signature=signature)
+        container, chunks = lay_out_bundle(lock, needed, lock_signature=signature)
     except StoreError as error:
         name = index.name.removesuffix(_BUNDLE)
         again = f"edgelift build --name {name} --lock {lock_file} --part-size {index.part_size}"
         raise StoreError(error.message, hint=f"pull them, and write all parts: {again}") from None
+    needed.expect_closing(index.size - closing_size(sum(1 for _ in container.frames())))
     return write_parts_again((folder or index_file.parent) / index.name, index, set(numbers), needed.count(chunks))
 
 
@@ -75,7 +77,11 @@ class _Needed:
         self._source = source
         self._position = 0  # of the bundle, in bytes: all that has been taken so far
         self._spans = [((number - 1) * index.part_size, number * index.part_size) for number in numbers]
-        self._is_all_needed = len(index.parts) in numbers  # the table at the end has the checksums of everything
+        self._is_all_needed = False
+
+    def expect_closing(self, start: int) -> None:
+        """What closes the bundle begins at `start`; it has the checksums of everything."""
+        self._is_all_needed = any(start < end for _, end in self._spans)
 
     def count(self, chunks: Iterable[Part]) -> Iterator[Part]:
         """The bundle that comes of it, as it is taken."""

@@ -137,6 +137,11 @@ class Closing:
         return seal + _seek_table(self._entries + _ENTRY.pack(len(seal), 0, _EMPTY))
 
 
+def closing_size(frames: int) -> int:
+    """The bytes of what closes a file of so many frames."""
+    return len(Closing().to_bytes()) + frames * _ENTRY.size
+
+
 def _seek_table(entries: bytes | bytearray) -> bytes:
     header = _HEADER.pack(TABLE_MAGIC, len(entries) + _FOOTER.size)
     return header + entries + _FOOTER.pack(len(entries) // _ENTRY.size, _WITH_CHECKSUMS, _FOOTER_MAGIC)

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING
 from edgelift.bundle.file_digest import FileDigest
 from edgelift.bundle.lock import BundleLock
 from edgelift.bundle.parts import index_path
+from edgelift.bundle.parts_output import remove_parts
+from edgelift.bundle.placing import writing
 from edgelift.bundle.reader import BundleReader
 from edgelift.bundle.signed import ensure_signature
 from edgelift.bundle.spanned import SpannedFile
 from edgelift.bundle.verify import verify_open
 from edgelift.bundle.writer import BundleSummary, Progress, assemble_bundle
+from edgelift.documents import read_document
 from edgelift.errors import EdgeliftError
 from edgelift.oci.content import BufferReader
 
@@ -47,12 +50,22 @@ def ensure_bundle(
             lock, path, signature=signature, digest=wanted, progress=verified.count, part_size=part_size
         )
         if standing is not None:
+            _remove_other_form(path, part_size)
             if key is not None:
                 ensure_signature(path, digest.value(), key)
             return replace(standing, digest=digest.value() if wants_digest else None), False
     meter = _Meter(progress, verified.total)
     summary = assemble_bundle(lock, source, path, progress=meter.count, confirm=confirm, key=key, part_size=part_size)
     return summary, True
+
+
+def _remove_other_form(path: Path, part_size: int | None) -> None:
+    """A name stands for one bundle, in one file or in parts: a run that was killed in between may have left both."""
+    with writing(path, 0):
+        if part_size is None:
+            remove_parts(path)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def find_bundle(
@@ -72,7 +85,7 @@ def find_bundle(
     try:
         with BundleReader.open(place) as bundle:
             index = bundle.tar.source.index if isinstance(bundle.tar.source, SpannedFile) else None
-            if index is not None and index.part_size != part_size:
+            if index is not None and (index.part_size != part_size or read_document(place) != index.to_json()):
                 return None
             if bundle.lock != lock or bundle.lock_signature != signature:
                 return None

@@ -209,6 +209,28 @@ def test_a_run_that_is_killed_leaves_no_index_and_the_next_one_completes(
 # What stands
 
 
+def test_the_other_form_that_a_killed_run_left_goes(parted: Parted) -> None:
+    """Where both stand, the one that is wanted is found right, and is then the only one."""
+    parted.path.write_bytes(parted.whole)
+
+    assert not ensure_bundle(parted.lock, parted.content, parted.path, part_size=MIB)[1]
+    assert names_in(parted.path.parent) == expected_names()
+
+    parted.path.write_bytes(parted.whole)
+
+    assert not ensure_bundle(parted.lock, parted.content, parted.path)[1]
+    assert names_in(parted.path.parent) == ["site.lock.json", "site.tar.zst"]
+
+
+def test_an_index_that_was_written_otherwise_is_written_anew(parted: Parted) -> None:
+    """It says the same, but an archive would have another file than was built."""
+    right = parted.index_file.read_bytes()
+    parted.index_file.write_bytes(json.dumps(json.loads(right)).encode())
+
+    assert ensure_bundle(parted.lock, parted.content, parted.path, part_size=MIB)[1]
+    assert parted.index_file.read_bytes() == right
+
+
 def test_parts_that_stand_and_are_right_are_left_alone(parted: Parted) -> None:
     """The same lock and size: nothing is written, and the summary is the one of the first time."""
     before = [each.stat().st_ino for each in parted.parts]
@@ -364,6 +386,19 @@ def test_one_lost_and_one_damaged_are_both_named_and_made_again_alone(parted: Pa
     verify(parted.index_file)
     assert before == {each: each.read_bytes() for each in parted.parts}
     assert names_in(parted.path.parent) == expected_names()
+
+
+def test_a_part_with_the_beginning_of_the_seek_table_is_made_again(parted: Parted) -> None:
+    """The table has checksums of everything, also where only its end is in the last part."""
+    part_size = (len(parted.whole) - 31) // 3
+    index_file = assemble_bundle(parted.lock, parted.content, parted.path, part_size=part_size).path
+    before = parted.part(3).read_bytes()
+    assert parted.part(4).stat().st_size < 40
+    parted.part(3).unlink()
+
+    assert remake_parts(index_file, [3], parted.content, None, None) == (parted.part(3),)
+
+    assert parted.part(3).read_bytes() == before
 
 
 def verify(place: Path) -> None:
