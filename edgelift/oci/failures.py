@@ -130,6 +130,8 @@ def _explain_cause(host: str, cause: BaseException) -> _Explanation | None:
     match cause:
         case ssl.SSLCertVerificationError():
             return _explain_certificate(host, cause)
+        case ssl.SSLEOFError() | ssl.SSLZeroReturnError():  # which of the two depends on how soon the end is seen
+            return "TLS broke (it hung up)", None, False
         case ssl.SSLError():
             return _explain_tls(host, cause.reason or type(cause).__name__)
         case socket.gaierror():

@@ -131,6 +131,6 @@ def test_a_handshake_that_breaks_is_told_with_what_tls_says() -> None:
         told = fail_at(server.port)
 
     assert (told.message, told.retryable) == (
-        "registry.example: cannot log in: TLS broke (unexpected eof while reading)",
+        "registry.example: cannot log in: TLS broke (it hung up)",
         True,
     )
