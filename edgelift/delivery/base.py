@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from edgelift.bundle.lock import BundleLock, LeftOut, LockBase, LockedImage
+from edgelift.bundle.part_files import find_index
 from edgelift.bundle.signed import check_lock, read_signed
 from edgelift.bundle.source import is_object
 from edgelift.bundle.stream import open_for_lock
@@ -47,17 +48,17 @@ class FoundBase:
 
 
 def read_base(place: str, store: Path, key: "PublicKey | None" = None) -> Base:
-    """The base at `place`: a bundle (a path or s3://bucket/key), a lock, or a receipt (.json).
+    """The base at `place`: a bundle (a path, that of its index of parts too, or s3://bucket/key), a lock, or a receipt.
 
     Of a receipt only what is `ok` counts. It names its lock by digest, which is looked for beside it, and among those
     of the runs in the folder `store`. With a `key`, locks have to be signed. Raises `ConfigurationError`,
     `BundleError`, `SignatureError`.
     """
-    if is_object(place) or Path(place).suffix != ".json":
+    path = Path(place)
+    if is_object(place) or path.suffix != ".json" or find_index(path) is not None:
         with open_for_lock(place) as opened:
             check_lock(opened, key)
             return Base(opened.lock, opened.lock.images)
-    path = Path(place)
     document = read_document(path)
     if not _is_receipt(document):
         lock = _parse_lock(path, key)

@@ -26,6 +26,7 @@ from edgelift.oci.transfer import Transfer
 from edgelift.store.local import LocalStore
 from edgelift.store.runs import RunLocks
 from edgelift.transport import TransportSettings
+from tests.bundle.parted import make_parted
 from tests.images import rename_image
 from tests.keys import signing_key
 from tests.oci.clocks import Hands
@@ -123,6 +124,14 @@ def test_a_lock_or_a_bundle_is_a_base_as_a_whole(tmp_path: Path) -> None:
     bundle = write_bundle(tmp_path / "site.tar.zst", lock, OLD, OTHER)
 
     assert read_base(str(path), tmp_path) == read_base(str(bundle), tmp_path) == Base(lock, lock.images)
+
+
+def test_a_bundle_in_parts_is_a_base_by_its_index(tmp_path: Path) -> None:
+    """Its index ends in .json as a lock does, and is none: the lock is read from the parts, as with any other name."""
+    parted = make_parted(tmp_path)
+
+    for place in (parted.index_file, parted.part(1), parted.path.parent):
+        assert read_base(str(place), tmp_path) == Base(parted.lock, parted.lock.images)
 
 
 def test_of_a_receipt_only_what_is_ok_counts(tmp_path: Path) -> None:
