@@ -327,6 +327,21 @@ def test_where_nothing_is_mounted_it_is_read_at_the_target(sim: RegistrySimulato
     assert found[0].digest == OTHER.root.digest
 
 
+def test_what_a_repository_turns_out_to_miss_comes_from_the_base(sim: RegistrySimulator, tmp_path: Path) -> None:
+    """A repository that says it has a blob, and refuses the manifest then, does not hide where the base has put it."""
+    deliver(sim, OLD)
+    bundle = write_bundle(tmp_path / "delta.tar.zst", delta_of([OLD], OTHER), OTHER)
+    layer, there = next(blob for blob in OTHER.blobs if blob.digest == LAYER), f"edge/{HOST}/team/other"
+    sim.fail("POST", "mount=", status=403, times=None)
+    sim.reply("HEAD", f"{there}/blobs/{LAYER}", headers={"Content-Length": str(layer.size)}, times=None)
+
+    push(sim, bundle)
+
+    served = b"".join(client(sim).read_blob(there, layer).chunks)
+    assert served == OTHER.contents[LAYER]
+    assert sim.count("PUT", f"{there}/manifests/", 400) == 1
+
+
 def test_what_the_target_loses_on_the_way_is_told(sim: RegistrySimulator, tmp_path: Path) -> None:
     """The delta cannot bring it back: the error names the base."""
     deliver(sim, OLD)
