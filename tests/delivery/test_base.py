@@ -11,7 +11,7 @@ from edgelift.bundle.lock import BundleLock, LeftOut, LockedImage
 from edgelift.bundle.reader import BundleReader
 from edgelift.bundle.signed import write_signed
 from edgelift.bundle.writer import assemble_bundle
-from edgelift.delivery.base import Base, find_base, leave_out, read_base
+from edgelift.delivery.base import Base, check_output, find_base, leave_out, read_base
 from edgelift.delivery.delta import complete_content
 from edgelift.delivery.preflight import check_delivery
 from edgelift.delivery.receipt import DeliveryReceipt, Proof, Verdict
@@ -234,6 +234,23 @@ def test_a_delta_is_a_base_like_any_other() -> None:
     assert found.left_out == {LAYER}
     assert found.base is not None
     assert found.base.lock == second.digest
+
+
+def test_a_delta_does_not_replace_its_base(tmp_path: Path) -> None:
+    """Whole or in parts, the base that stands where the delta is to go stays; another bundle may be replaced."""
+    parted = make_parted(tmp_path)
+    delta = leave_out(
+        parted.lock.model_copy(update={"images": parted.lock.images[:1]}), read_base(str(parted.path.parent), tmp_path)
+    )
+    other = write_bundle(tmp_path / "other.tar.zst", lock_of(OLD), OLD)
+
+    for path in (parted.path, tmp_path / "one-piece" / "site.tar.zst"):
+        with pytest.raises(ConfigurationError, match="is the base of this delta") as caught:
+            check_output(delta, path)
+        assert "--name" in str(caught.value)
+    for path in (other, tmp_path / "nothing.tar.zst"):
+        check_output(delta, path)
+    check_output(parted.lock, parted.path)
 
 
 # Whether it is there
