@@ -11,7 +11,7 @@ from edgelift.bundle.lock import BundleLock
 from edgelift.bundle.signed import read_signed
 from edgelift.bundle.source import is_object
 from edgelift.bundle.standing import standing_place
-from edgelift.delivery.base import Base, leave_out, read_base
+from edgelift.delivery.base import Base, check_output, leave_out, read_base
 from edgelift.delivery.preflight import check_disk
 from edgelift.errors import PlanError
 from edgelift.keys import find_public_key
@@ -39,7 +39,7 @@ def plan_lock(
     """Pin every reference, or take the lock that this run made at its first attempt; then look for obstacles.
 
     Without an `output` folder no bundle is to be made of it; with a `part_size` it will be in parts. What a site has
-    from the `base` is left out.
+    from the `base` is left out; raises `ConfigurationError` where the bundle would replace that one.
     """
     content = open_store(store)
     runs, run = RunLocks(content.root), str(flow_run.id)
@@ -51,6 +51,8 @@ def plan_lock(
         lock = _plan_anew(definition, access, content)
         if found is not None:
             lock = leave_out(lock, found)
+        if output is not None:
+            check_output(lock, bundle_path(definition.name, output))
         bundle = standing_place(bundle_path(definition.name, output), part_size) if output is not None else None
         _check_obstacles(lock, access, content, bundle, target)
         runs.keep(run, lock)
@@ -72,10 +74,12 @@ def replay_lock(
 ) -> BundleLock:
     """A lock from its file; raises `PlanError` where the disk is too small for its bundle, which is called `name`.
 
-    Raises `SignatureError` where a public key is configured and the lock is not signed with its private key.
+    Raises `SignatureError` where a public key is configured and the lock is not signed with its private key, and
+    `ConfigurationError` where the bundle would replace the one that it is a delta of.
     """
     key = find_public_key(optional_path(public_key))
     lock = BundleLock.from_json(read_signed(path_of(lock_file), key), lock_file)
+    check_output(lock, bundle_path(name, output))
     shortage = check_disk(lock, open_store(store), standing_place(bundle_path(name, output), part_size))
     if shortage is not None:
         raise PlanError("the disk is too small; nothing was moved", [shortage])

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+from edgelift.bundle.parts import INDEX_SUFFIX
 from edgelift.bundle.reader import BundleReader
 from edgelift.errors import BundleError, EdgeliftError
 
@@ -13,7 +14,7 @@ _log = logging.getLogger(__name__)
 
 
 def open_bundles(places: Sequence[Path]) -> tuple[BundleReader, ...]:
-    """The bundles at `places`, each a bundle or a folder of them.
+    """The bundles at `places`, each a bundle or a folder of them; those in parts are found by their indexes.
 
     Raises what `BundleReader.open` does for a file that is named, and `BundleError` for a folder without any; what else
     lies in a folder is passed over with a warning.
@@ -29,7 +30,7 @@ def _open(place: Path) -> Iterator[BundleReader]:
         yield BundleReader.open(place)
         return
     count = 0
-    for path in sorted(place.glob(BUNDLES)):
+    for path in sorted([*place.glob(BUNDLES), *place.glob(BUNDLES + INDEX_SUFFIX)]):
         try:
             bundle = BundleReader.open(path)
         except EdgeliftError as error:

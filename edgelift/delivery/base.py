@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from edgelift.bundle.lock import BundleLock, LeftOut, LockBase, LockedImage
+from edgelift.bundle.part_files import find_index
+from edgelift.bundle.parts import index_path
 from edgelift.bundle.signed import check_lock, read_signed
 from edgelift.bundle.source import is_object
 from edgelift.bundle.stream import open_for_lock
 from edgelift.delivery.receipt import DeliveryReceipt
 from edgelift.delivery.target import Target
 from edgelift.documents import read_document
-from edgelift.errors import BundleError, ConfigurationError, MalformedReferenceError, RegistryError
+from edgelift.errors import BundleError, ConfigurationError, EdgeliftError, MalformedReferenceError, RegistryError
 from edgelift.oci.descriptor import Descriptor
 from edgelift.oci.digest import Digest
 from edgelift.oci.reference import ImageReference
@@ -47,17 +49,17 @@ class FoundBase:
 
 
 def read_base(place: str, store: Path, key: "PublicKey | None" = None) -> Base:
-    """The base at `place`: a bundle (a path or s3://bucket/key), a lock, or a receipt (.json).
+    """The base at `place`: a bundle (a path, that of its index of parts too, or s3://bucket/key), a lock, or a receipt.
 
     Of a receipt only what is `ok` counts. It names its lock by digest, which is looked for beside it, and among those
     of the runs in the folder `store`. With a `key`, locks have to be signed. Raises `ConfigurationError`,
     `BundleError`, `SignatureError`.
     """
-    if is_object(place) or Path(place).suffix != ".json":
+    path = Path(place)
+    if is_object(place) or path.suffix != ".json" or find_index(path) is not None:
         with open_for_lock(place) as opened:
             check_lock(opened, key)
             return Base(opened.lock, opened.lock.images)
-    path = Path(place)
     document = read_document(path)
     if not _is_receipt(document):
         lock = _parse_lock(path, key)
@@ -84,6 +86,18 @@ def leave_out(lock: BundleLock, base: Base) -> BundleLock:
     listed = tuple(LeftOut(name=name, blobs=tuple(left_out[name])) for name in sorted(left_out))
     parent = LockBase(name=base.lock.definition.name, lock=base.lock.digest, left_out=listed)
     return BundleLock(definition=lock.definition, images=lock.images, base=parent)
+
+
+def check_output(lock: BundleLock, path: Path) -> None:
+    """Raises `ConfigurationError` where the base of `lock` stands at `path`, whole or in parts; it would be lost."""
+    if lock.base is None:
+        return
+    for place in (path, index_path(path)):
+        if _lock_digest(place) == lock.base.lock:
+            raise ConfigurationError(
+                f"{place} is the base of this delta, and would be replaced by it",
+                hint="give the delta another name (--name), or another folder (--output)",
+            )
 
 
 def find_base(lock: BundleLock, target: Target, registry: Registry) -> FoundBase:
@@ -160,6 +174,15 @@ def _named_blobs(images: Sequence[LockedImage]) -> Iterator[tuple[str, Descripto
 def _listed(missing: Sequence[_Wanted]) -> str:
     named = ", ".join(f"{each.blob.digest} of {each.name}" for each in missing[:_NAMED])
     return named + (f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else "")
+
+
+def _lock_digest(place: Path) -> Digest | None:
+    """The digest of the lock of the bundle at `place`; None where there is none that can be read."""
+    try:
+        with open_for_lock(place) as opened:
+            return opened.lock.digest
+    except EdgeliftError:
+        return None
 
 
 def _is_receipt(document: bytes) -> bool:

@@ -179,7 +179,8 @@ class _Push:
                 mount_from=None if force or home == self._repository else home,
                 force=force,
             )
-            self._known.add(descriptor.digest, self._repository)
+            if home is None or outcome == "uploaded":  # a registry's "it is here" may be wrong: what is known stays
+                self._known.add(descriptor.digest, self._repository)
         if outcome == "uploaded":
             return Transfer(moved=1, moved_bytes=descriptor.size)
         return Transfer(mounted=1) if outcome == "mounted" else Transfer(present=1)

@@ -8,6 +8,7 @@ import pytest
 from edgelift.bundle.existing import open_bundles
 from edgelift.errors import BundleError
 from tests.bundle.conftest import Assembled
+from tests.bundle.parted import make_parted
 
 
 def test_files_and_folders_are_opened(mixed: Assembled, large: Assembled) -> None:
@@ -17,6 +18,20 @@ def test_files_and_folders_are_opened(mixed: Assembled, large: Assembled) -> Non
     assert [bundle.name for bundle in opened] == [str(mixed.path), str(large.path)]
     for bundle in opened:
         bundle.close()
+
+
+def test_bundles_in_parts_are_found_in_a_folder(tmp_path: Path) -> None:
+    """Each is one bundle, by its index, and gives all blobs it has; those beside it count as well."""
+    parted = make_parted(tmp_path)
+    whole = parted.path.with_name("other.tar.zst")
+    whole.write_bytes(parted.whole)
+    opened = open_bundles([parted.path.parent])
+
+    assert len(opened) == 2
+    for bundle in opened:
+        with bundle:
+            assert bundle.lock == parted.lock
+            assert all(bundle.exists(blob) for blob in parted.lock.unique_blobs())
 
 
 def test_what_is_none_in_a_folder_is_passed_over(mixed: Assembled, caplog: pytest.LogCaptureFixture) -> None:

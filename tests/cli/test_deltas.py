@@ -6,11 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from edgelift.bundle.definition import BundleDefinition, RequestedImage
 from edgelift.bundle.lock import BundleLock
 from edgelift.bundle.reader import BundleReader
 from edgelift.bundle.writer import assemble_bundle
 from edgelift.delivery.base import Base, leave_out
 from edgelift.demo.content import SampleLayer, make_image
+from edgelift.errors import ConfigurationError
+from edgelift.site import RegistryAccess
+from tasks.plan import plan_lock, replay_lock
 from tests.cli.commands import CommandLine, make_bundle, read_lock, references
 from tests.simulators.registry import RegistrySimulator
 
@@ -88,6 +92,21 @@ def test_where_nothing_is_common_all_is_carried(command_line: CommandLine, given
 
     assert (outcome.code, outcome.document["base"]) == (0, None)
     assert "has brought none of these blobs" in outcome.err
+
+
+def test_a_build_does_not_replace_its_base(given: Given, tmp_path: Path) -> None:
+    """Planned anew or from its lock, a delta under the name of its base is refused, and the base stays as it is."""
+    folder, lock_file, before = str(given.before.parent), tmp_path / "delta.lock.json", given.before.read_bytes()
+    with BundleReader.open(given.delta) as delta:
+        lock_file.write_bytes(delta.lock.to_json())
+    image = RequestedImage(reference=references(given.sim.host, NEW)[0])
+    definition, store = BundleDefinition(name="before", images=(image,)), str(tmp_path / "store")
+
+    with pytest.raises(ConfigurationError, match="is the base of this delta"):
+        plan_lock.fn(definition, RegistryAccess(), store, folder, base=str(given.base))
+    with pytest.raises(ConfigurationError, match="is the base of this delta"):
+        replay_lock.fn(str(lock_file), "before", store, folder)
+    assert given.before.read_bytes() == before
 
 
 def test_what_is_told_of_a_delta(command_line: CommandLine, given: Given) -> None:

@@ -11,7 +11,7 @@ from edgelift.bundle.lock import BundleLock, LeftOut, LockedImage
 from edgelift.bundle.reader import BundleReader
 from edgelift.bundle.signed import write_signed
 from edgelift.bundle.writer import assemble_bundle
-from edgelift.delivery.base import Base, find_base, leave_out, read_base
+from edgelift.delivery.base import Base, check_output, find_base, leave_out, read_base
 from edgelift.delivery.delta import complete_content
 from edgelift.delivery.preflight import check_delivery
 from edgelift.delivery.receipt import DeliveryReceipt, Proof, Verdict
@@ -26,6 +26,7 @@ from edgelift.oci.transfer import Transfer
 from edgelift.store.local import LocalStore
 from edgelift.store.runs import RunLocks
 from edgelift.transport import TransportSettings
+from tests.bundle.parted import make_parted
 from tests.images import rename_image
 from tests.keys import signing_key
 from tests.oci.clocks import Hands
@@ -123,6 +124,14 @@ def test_a_lock_or_a_bundle_is_a_base_as_a_whole(tmp_path: Path) -> None:
     bundle = write_bundle(tmp_path / "site.tar.zst", lock, OLD, OTHER)
 
     assert read_base(str(path), tmp_path) == read_base(str(bundle), tmp_path) == Base(lock, lock.images)
+
+
+def test_a_bundle_in_parts_is_a_base_by_its_index(tmp_path: Path) -> None:
+    """Its index ends in .json as a lock does, and is none: the lock is read from the parts, as with any other name."""
+    parted = make_parted(tmp_path)
+
+    for place in (parted.index_file, parted.part(1), parted.path.parent):
+        assert read_base(str(place), tmp_path) == Base(parted.lock, parted.lock.images)
 
 
 def test_of_a_receipt_only_what_is_ok_counts(tmp_path: Path) -> None:
@@ -227,6 +236,23 @@ def test_a_delta_is_a_base_like_any_other() -> None:
     assert found.base.lock == second.digest
 
 
+def test_a_delta_does_not_replace_its_base(tmp_path: Path) -> None:
+    """Whole or in parts, the base that stands where the delta is to go stays; another bundle may be replaced."""
+    parted = make_parted(tmp_path)
+    delta = leave_out(
+        parted.lock.model_copy(update={"images": parted.lock.images[:1]}), read_base(str(parted.path.parent), tmp_path)
+    )
+    other = write_bundle(tmp_path / "other.tar.zst", lock_of(OLD), OLD)
+
+    for path in (parted.path, tmp_path / "one-piece" / "site.tar.zst"):
+        with pytest.raises(ConfigurationError, match="is the base of this delta") as caught:
+            check_output(delta, path)
+        assert "--name" in str(caught.value)
+    for path in (other, tmp_path / "nothing.tar.zst"):
+        check_output(delta, path)
+    check_output(parted.lock, parted.path)
+
+
 # Whether it is there
 
 
@@ -316,6 +342,21 @@ def test_where_nothing_is_mounted_it_is_read_at_the_target(sim: RegistrySimulato
     found = sim.content.resolve(f"edge/{HOST}/team/other", OTHER.tag)
     assert found is not None
     assert found[0].digest == OTHER.root.digest
+
+
+def test_what_a_repository_turns_out_to_miss_comes_from_the_base(sim: RegistrySimulator, tmp_path: Path) -> None:
+    """A repository that says it has a blob, and refuses the manifest then, does not hide where the base has put it."""
+    deliver(sim, OLD)
+    bundle = write_bundle(tmp_path / "delta.tar.zst", delta_of([OLD], OTHER), OTHER)
+    layer, there = next(blob for blob in OTHER.blobs if blob.digest == LAYER), f"edge/{HOST}/team/other"
+    sim.fail("POST", "mount=", status=403, times=None)
+    sim.reply("HEAD", f"{there}/blobs/{LAYER}", headers={"Content-Length": str(layer.size)}, times=None)
+
+    push(sim, bundle)
+
+    served = b"".join(client(sim).read_blob(there, layer).chunks)
+    assert served == OTHER.contents[LAYER]
+    assert sim.count("PUT", f"{there}/manifests/", 400) == 1
 
 
 def test_what_the_target_loses_on_the_way_is_told(sim: RegistrySimulator, tmp_path: Path) -> None:
