@@ -67,14 +67,15 @@ def archive_bundle(
             verify_open(reader, digest=digest, progress=progress)
         whole, source, signed = bundle.digest or digest.value(), reader.tar.source, signature_path(Path(reader.name))
     index = source.index if isinstance(source, SpannedFile) else None
-    stem = bundle.name if index is not None else _stem(bundle, lock, archive)  # parts have the names in their index
+    folder = _folder(bundle, lock, archive) if index is not None else ""
+    stem = f"{folder}{bundle.name}" if index is not None else _stem(bundle, lock, archive)
     lock_path, lock_name, name = Path(bundle.lock_path), f"{stem}.lock.json", f"{stem}.tar.zst"
     place.store(lock_path, digest=lock.digest, name=lock_name)
     progress, last, last_name = narrate_progress(f"archiving {bundle.name}", bundle.size), whole, name
     if index is not None:
         for part in index.parts:
-            place.store(path.with_name(part.name), digest=part.digest, name=part.name, progress=progress)
-        last, last_name = Digest.of(index.to_json()), path.name  # as it was when it was opened
+            place.store(path.with_name(part.name), digest=part.digest, name=f"{folder}{part.name}", progress=progress)
+        last, last_name = Digest.of(index.to_json()), f"{folder}{path.name}"  # as it was when it was opened
     kept = place.store(path, digest=last, name=last_name, progress=progress)
     for file, called in ((signature_path(lock_path), lock_name), (signed, name)) if bundle.is_signed else ():
         place.store(file, digest=Digest.of(read_document(file)), name=f"{called}{SIGNATURE_SUFFIX}")
@@ -109,6 +110,14 @@ def _stem(bundle: BuiltBundle, lock: BundleLock, archive: ArchiveSettings) -> st
     """What the names of the archived files begin with: where several bundles are kept, each lock has its own."""
     block = load_block(BundleArchive, archive.block) if archive.block is not None else None
     return bundle.name if block is None or block.retention() is None else f"{bundle.name}-{lock.digest.hex[:_MARK]}"
+
+
+def _folder(bundle: BuiltBundle, lock: BundleLock, archive: ArchiveSettings) -> str:
+    """Where the parts of a bundle lie: they have the names that are in their index, so each lock has its folder.
+
+    A registry has no folders; there the parts of another lock take the tags of those before.
+    """
+    return "" if archive.artifact is not None else f"{bundle.name}-{lock.digest.hex[:_MARK]}/"
 
 
 def _open_archive(archive: ArchiveSettings, access: RegistryAccess) -> Archive:

@@ -23,7 +23,7 @@ from edgelift.store.disk import disk_errors, sync_folder
 Progress = Callable[[int], None]  # takes the bytes that have just been done; called from several threads
 BUNDLE, LOCK = ".tar.zst", ".lock.json"  # how the names of bundles and of their locks end
 CHECKSUMS = ("sha256", "sha512")
-_OURS = re.compile(r"\.(?:tar\.zst|lock\.json)(?:\.sig)?(?:\.sha(?:256|512))?$")
+_OURS = re.compile(r"\.(?:tar\.zst(?:\.part-\d{4}|\.parts\.json)?|lock\.json)(?:\.sig)?(?:\.sha(?:256|512))?$")
 _NAME_LIMIT = 900  # bytes of UTF-8; S3 keys end at 1024, and a prefix goes before
 
 

@@ -61,9 +61,14 @@ class Pruned:
 
 
 def plan_pruning(survey: Survey, rules: Retention, now: datetime, *, spare: Set[str] = frozenset()) -> Pruning:
-    """What `rules` let go of at the time `now`; bundles whose URL is in `spare` stay, and count."""
+    """What `rules` let go of at the time `now`; bundles whose URL is in `spare` stay, and count.
+
+    What a bundle that stays goes on top of stays as well: a delta is worth nothing without its base.
+    """
     trusted = (each for each in survey.bundles if each.signature != "refused")
     going = [each for each in _beyond(trusted, rules, now) if each.url not in spare]
+    while bases := {each.base for each in survey.bundles if each not in going} & {each.lock for each in going}:
+        going = [each for each in going if each.lock not in bases]
     names = {each.file.name for each in going}
     return Pruning(
         bundles=tuple(going),

@@ -11,10 +11,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from edgelift.archive.place import BUNDLE, BrowsableArchive, KeptFile, Leftover, names_beside
+from edgelift.bundle.parts import INDEX_SUFFIX
 from edgelift.bundle.placing import SIGNATURE_SUFFIX
 from edgelift.bundle.reader import BundleReader
 from edgelift.bundle.signed import check_lock
 from edgelift.errors import EdgeliftError, SignatureError, StoreError
+from edgelift.oci.digest import Digest
 
 if TYPE_CHECKING:
     from edgelift.bundle.signature import PublicKey
@@ -27,7 +29,8 @@ _PARALLEL = 8
 class FoundBundle:
     """A bundle, and the files `beside` that go with it.
 
-    `bundle` is its name in the definition, `content_size` the bytes of its content, each blob counted once.
+    `bundle` is its name in the definition, `content_size` the bytes of what it carries, each blob counted once. `lock`
+    is the digest of its lock, and `base` that of what it goes on top of, where it is a delta.
     `signature` is that of the lock; `is_signed` says whether one of the whole file stands beside it.
     """
 
@@ -37,6 +40,8 @@ class FoundBundle:
     architecture: str | None
     images: int
     content_size: int
+    lock: Digest
+    base: Digest | None
     signature: Signature
     beside: tuple[KeptFile, ...]
 
@@ -96,7 +101,7 @@ def survey_archive(archive: BrowsableArchive, key: "PublicKey | None" = None) ->
         unreadable=tuple(each for each in found if isinstance(each, Unreadable)),
         others=tuple(file for name, file in files.items() if name not in known),
         leftovers=leftovers,
-        warnings=warnings,
+        warnings=(*warnings, *(_in_parts(archive.url(name)) for name in files if name.endswith(INDEX_SUFFIX))),
     )
 
 
@@ -113,7 +118,9 @@ def _look(
                 bundle=definition.name,
                 architecture=definition.architecture,
                 images=len(bundle.lock.images),
-                content_size=bundle.lock.unique_size,
+                content_size=bundle.lock.carried_size,
+                lock=bundle.lock.digest,
+                base=bundle.lock.base.lock if bundle.lock.base is not None else None,
                 signature=_signature(bundle, key),
                 beside=_beside(files, file.name),
             )
@@ -132,6 +139,8 @@ def _signature(bundle: BundleReader, key: "PublicKey | None") -> Signature:
 
 
 def _beside(files: Mapping[str, KeptFile], bundle: str) -> tuple[KeptFile, ...]:
+    if f"{bundle}{INDEX_SUFFIX}" in files:  # lock and signatures may be those of the bundle in parts by that name
+        return ()
     return tuple(files[name] for name in names_beside(bundle) if name in files)
 
 
@@ -141,6 +150,10 @@ def _leftovers(archive: BrowsableArchive) -> tuple[tuple[Leftover, ...], tuple[s
         return tuple(archive.leftovers()), ()
     except StoreError as error:
         return (), (str(error),)
+
+
+def _in_parts(url: str) -> str:
+    return f"{url} is a bundle in parts: it is not looked into here, and stays; `edgelift inspect` reads it"
 
 
 def _in_order(bundles: Iterable[FoundBundle]) -> list[FoundBundle]:

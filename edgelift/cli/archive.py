@@ -11,6 +11,7 @@ from edgelift.archive.directory import DirectoryArchive
 from edgelift.archive.place import BrowsableArchive
 from edgelift.archive.retention import Pruned, Pruning, Retention, plan_pruning, prune_archive
 from edgelift.archive.survey import FoundBundle, Survey, survey_archive
+from edgelift.bundle.parts import whole_name
 from edgelift.bundle.source import is_object
 from edgelift.cli import options, signing
 from edgelift.cli.console import say, say_json, say_table, set_verbosity, tell
@@ -65,6 +66,11 @@ def restore(
     url, _, name = bundle.rpartition("/")
     if not is_object(bundle) or not name:
         raise ConfigurationError(f"{bundle[:200]!r} does not name an object", hint="write it as s3://bucket/key")
+    if whole_name(name) is not None:
+        raise ConfigurationError(
+            f"{bundle} is a bundle in parts, and restore brings back one file",
+            hint="copy its folder with a tool for S3, or read it where it lies: edgelift push --file takes its index",
+        )
     key = find_public_key(public_key)
     restored = restore_bundle(
         _bucket(url),
@@ -172,7 +178,7 @@ def _row(found: FoundBundle) -> tuple[str, ...]:
     return (
         _moment(found.file.modified),
         format_size(found.file.size),
-        found.bundle,
+        found.bundle if found.base is None else f"{found.bundle} (delta)",
         str(found.images),
         format_size(found.content_size),
         found.architecture or "all",
@@ -220,7 +226,9 @@ def _bundle_document(found: FoundBundle) -> dict[str, Any]:
         "date": found.file.modified.isoformat(timespec="seconds"),
         "size": found.file.size,
         "images": found.images,
-        "unique_bytes": found.content_size,
+        "carried_bytes": found.content_size,
+        "lock": found.lock,
+        "base": found.base,
         "architecture": found.architecture,
         "signature": found.signature,
         "signed_file": found.is_signed,

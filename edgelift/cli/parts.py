@@ -24,7 +24,7 @@ PartSizeOption = Annotated[
         "--part-size",
         metavar="SIZE",
         help="Write the bundle in parts of this size, for smaller media (4GB for FAT32): NAME.tar.zst.part-0001 … and "
-        "NAME.tar.zst.parts.json, which every command takes for the bundle.",
+        "NAME.tar.zst.parts.json, which stands for the bundle.",
         rich_help_panel=options.OUTPUT,
     ),
 ]

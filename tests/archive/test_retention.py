@@ -10,6 +10,7 @@ from edgelift.archive.directory import DirectoryArchive
 from edgelift.archive.place import KeptFile, Leftover
 from edgelift.archive.retention import Pruned, Retention, plan_pruning, prune_archive
 from edgelift.archive.survey import FoundBundle, Signature, Survey, survey_archive
+from edgelift.oci.digest import Digest
 from tests.archive.buckets import Bucket, digest_of
 from tests.archive.bundles import files_of, make_bundle
 from tests.archive.faulty_s3 import Fault, FaultyS3
@@ -19,11 +20,14 @@ NOW = datetime(2026, 1, 31, tzinfo=UTC)
 KEY = signing_key()
 
 
-def bundle(name: str, age: float, file: str | None = None, signature: Signature = "none") -> FoundBundle:
-    """The bundle `name`, `age` days old."""
+def bundle(
+    name: str, age: float, file: str | None = None, signature: Signature = "none", base: FoundBundle | None = None
+) -> FoundBundle:
+    """The bundle `name`, `age` days old; a delta where it has a `base`."""
     file = file or f"{name}-{age}.tar.zst"
     kept = KeptFile(file, 100, NOW - timedelta(days=age), "1")
-    return FoundBundle(kept, f"s3://b/{file}", name, None, 1, 90, signature, ())
+    lock = Digest.of(file.encode())
+    return FoundBundle(kept, f"s3://b/{file}", name, None, 1, 90, lock, base.lock if base else None, signature, ())
 
 
 def survey_of(*bundles: FoundBundle, leftovers: tuple[Leftover, ...] = ()) -> Survey:
@@ -64,6 +68,19 @@ def test_the_newest_of_each_name_stays() -> None:
     pruning = plan_pruning(survey_of(*bundles), Retention(keep=1, older_than=timedelta(days=1)), NOW)
 
     assert [each.file.name for each in pruning.bundles] == ["a-500.tar.zst", "site-2/800.tar.zst"]
+
+
+def test_the_base_of_a_delta_that_stays_stays() -> None:
+    """And the base of that base; what nothing that stays goes on top of goes."""
+    first, lone = bundle("a", 90), bundle("a", 80)
+    second = bundle("a", 40, base=first)
+    delta = bundle("b", 1, base=second)
+    old_delta = bundle("a", 60, base=lone)
+
+    survey = survey_of(bundle("a", 2), second, old_delta, lone, first, delta)
+    pruning = plan_pruning(survey, Retention(keep=1), NOW)
+
+    assert pruning.bundles == (old_delta, lone)
 
 
 def test_what_is_refused_neither_goes_nor_counts() -> None:
@@ -127,6 +144,20 @@ def test_a_bundle_goes_with_what_belongs_to_it(bucket: Bucket, tmp_path: Path) -
         bucket.state()[0]
     )
     assert {archive.url(name) for name in numbered(0, 1)} == set(pruned.deleted)
+
+
+def test_what_may_belong_to_a_bundle_in_parts_stays(bucket: Bucket, tmp_path: Path) -> None:
+    """By that name there is one in parts, too: lock and signatures may be those of the parts, which are told of."""
+    archive = bucket.archive()
+    fill(archive, tmp_path, 2)
+    index = "0.tar.zst.parts.json"
+    bucket.server.client().put_object(Bucket=bucket.name, Key=index, Body=b"{}")
+
+    warnings = survey_archive(archive).warnings
+    prune(archive)
+
+    assert [index in warning for warning in warnings] == [True]
+    assert set(bucket.state()[0]) == numbered(0, 1) - {"0.tar.zst"} | {index}
 
 
 def test_a_directory_is_pruned_alike(tmp_path: Path) -> None:

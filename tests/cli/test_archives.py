@@ -71,7 +71,7 @@ def test_a_directory_is_listed_alike(command_line: CommandLine, tmp_path: Path) 
     outcome = command_line.run("list", "shelf", "--json")
 
     (found,) = outcome.document["bundles"]
-    assert (found["name"], found["images"], found["unique_bytes"], found["architecture"], found["signature"]) == (
+    assert (found["name"], found["images"], found["carried_bytes"], found["architecture"], found["signature"]) == (
         ("harbour", 1, lock.unique_size, "amd64", "none")
     )
 
@@ -80,6 +80,7 @@ BAD = {
     "list of no directory": (["list", "nowhere"], 1, "nowhere is not a directory"),
     "list of no bucket": (["list", "s3://"], 2, "does not name a bucket"),
     "restore of a path": (["restore", "site.tar.zst"], 2, "write it as s3://bucket/key"),
+    "restore of parts": (["restore", "s3://bucket/a/site.tar.zst.parts.json"], 2, "copy its folder with a tool for S3"),
     "restore of a bucket": (["restore", "s3://bucket/"], 2, "write it as s3://bucket/key"),
     "prune by no age": (["prune", "s3://bucket", "--older-than", "soon"], 2, "--older-than: 'soon' cannot be read"),
 }

@@ -1,6 +1,7 @@
 """Bundles in parts on the command line: built, named in every way, lost and made again."""
 
 import json
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,11 +130,14 @@ def test_it_is_built_pushed_and_rebuilt_in_parts(media: Media, api: str, command
     assert [Path(each).name for each in document["parts"]] == names
     content = b"".join(Path(each).read_bytes() for each in document["parts"])
     assert (document["size"], document["digest"]) == (len(content), Digest.of(content))
-    assert document["archived"].endswith("/kept/site.tar.zst.parts.json")
+    folder = f"site-{Digest.of(Path(document['lock_path']).read_bytes()).hex[:12]}"  # the next lock has another
+    assert document["archived"].endswith(f"/kept/{folder}/site.tar.zst.parts.json")
     kept = [*names, "site.lock.json", "site.tar.zst.parts.json"]
     assert files_below(command_line.folder / "out") == sorted(kept)
-    assert files_below(command_line.folder / "kept") == sorted(name + end for name in kept for end in ("", ".sha256"))
-    assert verify_bundle(command_line.folder / "kept").file_size == document["size"]
+    archived = command_line.folder / "kept" / folder
+    assert files_below(archived) == sorted(name + end for name in kept for end in ("", ".sha256"))
+    assert subprocess.check_output("cat site.tar.zst.part-????", shell=True, cwd=archived) == content
+    assert verify_bundle(archived).file_size == document["size"]
     assert "nothing to assemble, it stands and is right" in again.err
     assert before == [Path(each).stat().st_ino for each in again.document["parts"]]
     assert (pushed.code, pushed.document["counts"]["ok"]) == (0, 2), pushed.err
