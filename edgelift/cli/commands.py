@@ -19,7 +19,7 @@ COMMANDS = {
     "verify": "bundles.verify",
     "diff": "difference.diff",
     "reassemble": "parts.reassemble",
-    "serve": "delivery.serve",
+    "serve": "serving.serve",
     "list": "archive.list_bundles",
     "restore": "archive.restore",
     "prune": "archive.prune",
