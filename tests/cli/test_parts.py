@@ -205,7 +205,7 @@ def test_only_parts_are_made_again(media: Media, command_line: CommandLine) -> N
 
 def test_a_bundle_in_parts_is_served(media: Media) -> None:
     """The folder is a bundle, and not a store, where it holds an index of parts."""
-    from edgelift.cli.delivery import _served  # noqa: PLC0415 - loads a web server
+    from edgelift.cli.serving import _served  # noqa: PLC0415 - loads a web server
     from edgelift.serve.pinned import BundleContent  # noqa: PLC0415 - as above
 
     with _served(str(media.folder), None, None) as content:
