@@ -20,8 +20,11 @@ FORMAT: Literal["edgelift.lock/v1"] = "edgelift.lock/v1"
 Descriptors = Annotated[tuple[Descriptor, ...], FailFast()]
 
 
+ArtifactKind = Literal["chart", "pack"]
+
+
 class LockedImage(BaseModel):
-    """One image, pinned.
+    """One image, pinned, or another artifact of the `kind` that it says.
 
     `descriptor` is what is bundled, tagged and compared. `manifests` holds it and all that it names, children before
     parents; `blobs` holds configs and layers, each once. `external` are layers that may not be distributed and that its
@@ -37,6 +40,7 @@ class LockedImage(BaseModel):
     blobs: Descriptors
     external: Descriptors = ()
     index: Digest | None = None
+    kind: ArtifactKind | None = None
 
     @model_validator(mode="after")
     def _ends_with_its_descriptor(self) -> Self:
