@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from edgelift.bundle.definition import BundleDefinition, Origin, RequestedImage
 from edgelift.documents import read_document
 from edgelift.errors import ConfigurationError, MalformedReferenceError
+from edgelift.keys import read_cosign_key
 from edgelift.oci.reference import ImageReference
 from edgelift.palette.client import PaletteClient
 from edgelift.palette.export import parse_exported_profile
@@ -47,6 +48,9 @@ def define_bundle(name: str, source: ContentSource, open_palette: Callable[[], P
         architecture=source.architecture,
         allow_external_layers=source.allow_external_layers,
         compression_level=source.compression_level,
+        signatures=source.signatures,
+        require_signatures=source.require_signatures,
+        cosign_key=read_cosign_key(Path(source.cosign_key)) if source.cosign_key is not None else None,
         profiles=resolution.profiles,
         excluded_profiles=tuple(version for each in held for version in each.profiles) or None,
         images=_merge(remaining, images),

@@ -5,13 +5,14 @@ A registry that gives no more manifests for now stops the plan of its images, no
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from edgelift.bundle.definition import BundleDefinition, RequestedImage
 from edgelift.bundle.lock import BundleLock, LockedImage
+from edgelift.cosign import check_signed, parse_key
 from edgelift.errors import (
     EdgeliftError,
     IncompleteError,
@@ -26,9 +27,14 @@ from edgelift.oci.reference import ImageReference
 from edgelift.oci.registries import Registries
 from edgelift.oci.source import Source
 from edgelift.pin import pin_image
+from edgelift.pin_referrers import pin_referrers
 from edgelift.sizes import format_size
 
+if TYPE_CHECKING:
+    from edgelift.cosign_key import CosignKey
+
 PARALLEL_IMAGES = 8
+PARALLEL_SUBJECTS = 8  # digests for which it is asked what refers to them
 
 
 @dataclass(frozen=True)
@@ -59,14 +65,19 @@ class Plan:
 def plan_bundle(definition: BundleDefinition, registries: Registries, store: ContentStore) -> Plan:
     """Pin every image of `definition` at its registry, several at a time; the lock holds those that could be.
 
-    Raises `ConfigurationError` where the settings are no way into a registry: nothing can be told of its images then.
+    Raises `ConfigurationError` where the settings are no way into a registry: nothing can be told of its images then;
+    and where the key that has to have signed them is none.
     """
+    key = parse_key(definition.cosign_key)
     asked = [_Asked.of(image, registries) for image in definition.images]
     sources = list(dict.fromkeys(each.source for each in asked))
-    with ThreadPoolExecutor(PARALLEL_IMAGES, thread_name_prefix="plan") as pool:
+    with (
+        ThreadPoolExecutor(PARALLEL_IMAGES, thread_name_prefix="plan") as pool,
+        ThreadPoolExecutor(PARALLEL_SUBJECTS, thread_name_prefix="referrers") as subjects,
+    ):
         # Asked once: else each of its images would wait for a registry that is not there.
         absences = dict(zip(sources, pool.map(_absence, sources), strict=True))
-        pin = partial(_pin_or_explain, definition, store, absences)
+        pin = partial(_pin_or_explain, _Planning(definition, store, key, subjects), absences)
         outcomes = list(pool.map(pin, asked))
     pinned = tuple(outcome for outcome in outcomes if isinstance(outcome, LockedImage))
     return Plan(
@@ -91,6 +102,28 @@ class _Asked(NamedTuple):
         return cls(image, reference, registries.source(reference.registry, reference.repository))
 
 
+class _Planning(NamedTuple):
+    """What the planning of every image needs."""
+
+    definition: BundleDefinition
+    store: ContentStore
+    key: "CosignKey | None"
+    subjects: Executor
+
+    def pin(self, reference: ImageReference, source: Source) -> LockedImage:
+        """The image by its digests, with what refers to it; raises `SignatureError` where it has to be signed."""
+        wanted = self.definition
+        image = pin_image(
+            reference, wanted.architecture, source, self.store, allow_external_layers=wanted.allow_external_layers
+        )
+        if wanted.signatures is False:
+            return image
+        image = image.model_copy(update={"referrers": pin_referrers(image, source, self.store, self.subjects)})
+        if wanted.require_signatures:
+            check_signed(image, source, self.store, self.key)
+        return image
+
+
 def _absence(source: Source) -> UnreachableError | None:
     try:
         source.log_in()
@@ -102,19 +135,14 @@ def _absence(source: Source) -> UnreachableError | None:
 
 
 def _pin_or_explain(
-    definition: BundleDefinition,
-    store: ContentStore,
-    absences: Mapping[Source, UnreachableError | None],
-    asked: _Asked,
+    planning: _Planning, absences: Mapping[Source, UnreachableError | None], asked: _Asked
 ) -> LockedImage | RateLimitError | str:
     image, reference, source = asked
     absence = absences[source]
     try:
         if absence is not None:
             raise absence
-        return pin_image(
-            reference, definition.architecture, source, store, allow_external_layers=definition.allow_external_layers
-        )
+        return planning.pin(reference, source)
     except RateLimitError as error:
         return error
     except NotFoundError as error:

@@ -45,12 +45,25 @@ class ContentSource(_Settings):
         COMPRESSION_LEVEL,
         description="Of zstd, 1 to 19, for what is not compressed already. Higher ones take long and gain little.",
     )
+    signatures: bool = Field(True, description="Carry signatures, SBOMs and whatever else refers to the images, too.")
+    require_signatures: bool = Field(False, description="Refuse the build where an image has no signature.")
+    cosign_key: str | None = Field(
+        None, description="Path of the public key (PEM) of cosign that has to have signed each image."
+    )
     settings: dict[str, str] = Field({}, description="Values of macros that the profiles cannot give, by name.")
 
     @model_validator(mode="after")
     def _asks_for_something(self) -> Self:
         if not (self.profiles or self.profile_files or self.images):
             raise ValueError("name at least one profile, profile file or image")
+        return self
+
+    @model_validator(mode="after")
+    def _requires_what_it_carries(self) -> Self:
+        if self.require_signatures and not self.signatures:
+            raise ValueError("signatures that are required cannot be left out: drop require_signatures or signatures")
+        if self.cosign_key is not None and not self.require_signatures:
+            raise ValueError("a cosign_key checks signatures that are required: set require_signatures, too")
         return self
 
 

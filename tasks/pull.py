@@ -52,7 +52,7 @@ def pull_image(
 ) -> PulledImage:
     """Bring one image into the store, but for blobs that are `left_out`; from `existing` bundles where these have it.
 
-    It gets its name there only where all of it is there.
+    What refers to it comes with it. They get their names there only where all of it is there.
     """
     reference = ImageReference.parse(image.reference)
     content, source = open_store(store), connect(access).source(reference.registry, reference.repository)
@@ -64,8 +64,10 @@ def pull_image(
         nearby=open_existing(existing),
         progress=narrate_progress(f"pulling {image.reference}", image.size),
     )
-    if _is_here(image.content, content):
+    if _is_here(image.content_without(), content):
         content.tag(image.reference, image.descriptor)
+        for referrer in image.referrers:
+            content.tag(image.name_of(referrer), referrer.manifests[-1])
     places = source.served_by(reference.repository)
     narrate(f"pulled {image.reference}{' from ' if places else ''}{' and '.join(places)}: {describe(transfer)}")
     return PulledImage(reference=image.reference, digest=image.descriptor.digest, transfer=transfer)
@@ -107,7 +109,7 @@ def _pull(
         as_is(list(images)),
         access=as_is(unmapped(access)),
         store=store,
-        left_out=as_is([tuple(blob.digest for blob in image.blobs if blob.digest in left_out) for image in images]),
+        left_out=as_is([tuple(blob.digest for blob in image.all_blobs if blob.digest in left_out) for image in images]),
         existing=unmapped(existing),
     )
     return settle("pulled", [image.reference for image in images], futures)

@@ -1,7 +1,6 @@
 """Push: store or bundle → target registry, one task an image."""
 
 from collections.abc import Sequence
-from functools import partial
 from typing import NamedTuple
 
 from prefect import task, unmapped
@@ -12,10 +11,9 @@ from pydantic import BaseModel, ConfigDict
 from edgelift.bundle.lock import BundleLock, LockedImage
 from edgelift.delivery.delta import complete_content
 from edgelift.delivery.receipt import DeliveryReceipt
+from edgelift.delivery.send import send_image
 from edgelift.delivery.target import TargetName
 from edgelift.delivery.validate import prove_image
-from edgelift.oci.copy import Origin, copy_content
-from edgelift.oci.push import push_content
 from edgelift.oci.reference import ImageReference
 from edgelift.oci.registry import Registry
 from edgelift.oci.transfer import Transfer
@@ -70,7 +68,9 @@ def push_image(
     direct: bool = False,
     force: bool = False,
 ) -> PushedImage:
-    """Send one image to each of its names, from `content`: the path of a store, or a bundle as `open_bundle` takes it.
+    """Send one image, and what refers to it, to each of its names.
+
+    It comes from `content`: the path of a store, or a bundle as `open_bundle` takes it.
 
     With `direct` only manifests come from there, blobs from the image's own registry. `force` sends all of it,
     whatever the target says it has.
@@ -78,17 +78,16 @@ def push_image(
     registry, names = _destination(image, access, target)
     reference, source = ImageReference.parse(image.reference), open_content(content, public_key, archive_block)
     source = complete_content(source, registry, known_blobs(target))
-    send = partial(push_content, source, image.content)
-    if direct:
-        registry_of = connect(access).source(reference.registry, reference.repository)
-        origin = Origin(registry_of, reference.repository, source)
-        send = partial(copy_content, origin, image.content)
+    own = connect(access).source(reference.registry, reference.repository) if direct else None
     progress = narrate_progress(f"pushing {image.reference}", image.size * len(names))
     transfer = Transfer()
     for name in names:
-        transfer += send(
+        transfer += send_image(
+            image,
+            source,
             registry,
             name,
+            copied_from=own,
             known=known_blobs(target),
             on_conflict=target.on_conflict,
             force=force,

@@ -56,7 +56,7 @@ def report_delivery(
 
 def _headline(receipt: DeliveryReceipt) -> str:
     counts = ", ".join(f"{count} {verdict}" for verdict, count in receipt.counts.items())
-    return f"{receipt.registry}, {receipt.checked_at}: {counts}"
+    return "; ".join(filter(None, (f"{receipt.registry}, {receipt.checked_at}: {counts}", receipt.referrers)))
 
 
 def _depth(receipt: DeliveryReceipt) -> str:

@@ -3,7 +3,7 @@
 from typing import Annotated, Literal, Self
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, FailFast, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, FailFast, Field, ValidationError, model_validator
 
 from edgelift.errors import ConfigurationError
 from edgelift.explain import explain, load_yaml
@@ -13,6 +13,7 @@ FORMAT: Literal["edgelift.definition/v1"] = "edgelift.definition/v1"
 Architecture = Literal["amd64", "arm64"]
 COMPRESSION_LEVEL = 3  # of zstd: at 19 layers get 1.5 % smaller, for two hundred times the work
 CompressionLevel = Annotated[int, Field(ge=1, le=19)]
+_UNSAID = ("excluded_profiles", "signatures", "require_signatures", "cosign_key")
 BundleName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 
 
@@ -81,7 +82,9 @@ class BundleDefinition(BaseModel):
     What `excluded_profiles` hold is not among them.
 
     With `allow_external_layers` images may lack layers that may not be distributed and that their registry lacks, too.
-    `compression_level` is zstd's, for what is not compressed already.
+    `compression_level` is zstd's, for what is not compressed already. Signatures and whatever else refers to images go
+    with them, unless `signatures` is false; with `require_signatures` each has to have one, and where there is a
+    `cosign_key` (PEM) one that this accepts.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -91,16 +94,28 @@ class BundleDefinition(BaseModel):
     architecture: Architecture | None = None
     allow_external_layers: bool = False
     compression_level: CompressionLevel = COMPRESSION_LEVEL
+    signatures: Annotated[bool | None, AfterValidator(lambda value: None if value else value)] = None
+    require_signatures: Annotated[bool | None, AfterValidator(lambda value: value or None)] = None
+    cosign_key: Annotated[str | None, Field(max_length=16_384)] = None
     profiles: Annotated[tuple[ProfileVersion, ...], FailFast()] = ()
     excluded_profiles: Annotated[tuple[ProfileVersion, ...] | None, FailFast()] = None
     images: Annotated[tuple[RequestedImage, ...], FailFast()] = ()
     charts: Annotated[tuple[RequestedChart, ...], FailFast()] = ()
 
+    @model_validator(mode="after")
+    def _requires_what_it_carries(self) -> Self:
+        if self.require_signatures and self.signatures is False:
+            raise ValueError("it leaves out the signatures that it requires")
+        if self.cosign_key is not None and not self.require_signatures:
+            raise ValueError("it has a cosign_key, but does not require signatures: set require_signatures")
+        return self
+
     def to_yaml(self) -> str:
         """The definition as YAML; the same definition gives the same text."""
         document = self.model_dump(mode="json")
-        if self.excluded_profiles is None:  # as in the lock, it is there only where it says something
-            del document["excluded_profiles"]
+        for name in _UNSAID:  # as in the lock, they are there only where they say something
+            if document[name] is None:
+                del document[name]
         return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120)
 
     @classmethod

@@ -1,6 +1,6 @@
 """What differs between two locks: images by their references, and content by digest. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from edgelift.bundle.definition import Origin
@@ -34,8 +34,20 @@ class ImageChange:
 
 
 @dataclass(frozen=True)
+class ReferrerChange:
+    """An image that both locks have alike, and how many signatures, SBOMs … on it came, and went."""
+
+    reference: str
+    added: int
+    removed: int
+
+
+@dataclass(frozen=True)
 class LockDiff:
-    """The way from one lock to another: `arriving` is what only the later has, `leaving` what only the earlier has."""
+    """The way from one lock to another: `arriving` is what only the later has, `leaving` what only the earlier has.
+
+    `unchanged` counts the images that both have alike; `referrers` names those of them to which others refer now.
+    """
 
     added: tuple[ImageChange, ...]
     removed: tuple[ImageChange, ...]
@@ -44,6 +56,7 @@ class LockDiff:
     arriving: Content
     leaving: Content
     shared: Content
+    referrers: tuple[ReferrerChange, ...] = ()
 
 
 def compare_locks(before: BundleLock, after: BundleLock) -> LockDiff:
@@ -63,6 +76,7 @@ def compare_locks(before: BundleLock, after: BundleLock) -> LockDiff:
         arriving=later.without(earlier),
         leaving=earlier.without(later),
         shared=later.within(earlier),
+        referrers=tuple(_referrer_changes(after, earlier.images)),
     )
 
 
@@ -117,9 +131,22 @@ def _removal(image: LockedImage, own: _Side, other: _Side) -> ImageChange:
     return ImageChange(image.reference, image.descriptor.digest, None, origins, _size_beyond(image, other))
 
 
+def _referrer_changes(after: BundleLock, earlier: Mapping[str, LockedImage]) -> Iterator[ReferrerChange]:
+    for image in after.images:
+        before = earlier.get(image.reference)
+        if before is not None and _is_same(image, before):
+            came, went = _referrers_of(image), _referrers_of(before)
+            if came != went:
+                yield ReferrerChange(image.reference, len(came - went), len(went - came))
+
+
+def _referrers_of(image: LockedImage) -> set[tuple[Digest, str | None, Digest]]:
+    return {(each.subject, each.tag, each.descriptor.digest) for each in image.referrers}
+
+
 def _size_beyond(image: LockedImage, other: _Side) -> int:
     """Bytes of the image that the other lock does not have."""
-    contents = {each.digest: each.size for each in (*image.manifests, *image.blobs)}
+    contents = {each.digest: each.size for each in (*image.all_manifests, *image.all_blobs)}
     return sum(size for digest, size in contents.items() if not other.has(digest))
 
 

@@ -31,6 +31,8 @@ def summarise(lock: BundleLock) -> dict[str, Any]:
                 "manifests": len(image.manifests),
                 "blobs": len(image.blobs),
                 "external_layers": len(image.external),
+                "referrers": len(image.referrers),
+                "signed": image.is_signed,
                 "origins": [origin.model_dump() for origin in origins.get(image.reference, ())],
             }
             for image in lock.images
@@ -38,6 +40,7 @@ def summarise(lock: BundleLock) -> dict[str, Any]:
         "charts": [chart.model_dump(mode="json") for chart in definition.charts],
         "totals": {
             "images": len(lock.images),
+            "referrers": sum(len(image.referrers) for image in lock.images),
             "unique_blobs": len(lock.unique_blobs()),
             "unique_bytes": lock.unique_size,
             "carried_bytes": lock.carried_size,

@@ -1,7 +1,7 @@
 """`build`: it runs a flow, but for `--check`, which compares what stands."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -11,7 +11,7 @@ from edgelift.bundle.reader import BundleReader
 from edgelift.bundle.rebuild import first_difference
 from edgelift.bundle.signed import check_lock
 from edgelift.bundle.verify import verify_open
-from edgelift.cli import options, parts, reuse, signing
+from edgelift.cli import options, parts, reuse, signatures, signing
 from edgelift.cli.console import say, say_json, set_verbosity
 from edgelift.cli.planning import check_locally
 from edgelift.cli.prefect_api import running_api
@@ -35,6 +35,9 @@ def build(
     settings: options.Settings = [],  # noqa: B006
     exclude_profiles: reuse.ExcludeProfiles = "",
     exclude_profile_files: reuse.ExcludeProfileFiles = [],  # noqa: B006
+    no_signatures: signatures.NoSignatures = False,
+    require_signatures: signatures.RequireSignatures = False,
+    cosign_key: signatures.CosignKeyFile = None,
     base: reuse.Base = None,
     lock: Annotated[
         Path | None, typer.Option(metavar="L.json", help="Build this lock instead.", rich_help_panel=options.SOURCE)
@@ -132,6 +135,7 @@ def build(
         compression_level=compression_level,
         exclude_profiles=exclude_profiles,
         exclude_profile_files=exclude_profile_files,
+        rules=signatures.rules_of(leave_out=no_signatures, require=require_signatures, cosign_key=cosign_key),
     )
     if base is not None and lock is not None:
         raise ConfigurationError("--lock is built as it is, with the base that it names: leave out --base")
@@ -200,6 +204,7 @@ def _source_or_lock(
     compression_level: int,
     exclude_profiles: str,
     exclude_profile_files: list[Path],
+    rules: dict[str, Any],
 ) -> ContentSource | Path:
     if lock is None:
         return options.source_of(
@@ -213,9 +218,9 @@ def _source_or_lock(
             settings=settings,
             exclude_profiles=exclude_profiles,
             exclude_profile_files=exclude_profile_files,
-        )
+        ).model_copy(update=rules)
     is_compressed_otherwise = compression_level != COMPRESSION_LEVEL
-    is_otherwise = bool(arch or allow_external_layers or is_compressed_otherwise or settings)
+    is_otherwise = bool(arch or allow_external_layers or is_compressed_otherwise or settings or rules)
     if profiles or profile_files or images or exclude_profiles or exclude_profile_files or is_otherwise:
         raise ConfigurationError("--lock is built as it is: leave out the options that say what to carry")
     return lock

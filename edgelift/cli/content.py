@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from edgelift.bundle.definition import COMPRESSION_LEVEL
-from edgelift.cli import options, reuse
+from edgelift.cli import options, reuse, signatures
 from edgelift.cli.console import say, say_json, say_table, set_verbosity, tell
 from edgelift.cli.lock import show_lock
 from edgelift.cli.planning import plan_delivery
@@ -51,6 +51,9 @@ def plan(
     settings: options.Settings = [],  # noqa: B006
     exclude_profiles: reuse.ExcludeProfiles = "",
     exclude_profile_files: reuse.ExcludeProfileFiles = [],  # noqa: B006
+    no_signatures: signatures.NoSignatures = False,
+    require_signatures: signatures.RequireSignatures = False,
+    cosign_key: signatures.CosignKeyFile = None,
     base: reuse.Base = None,
     name: Annotated[str, typer.Option(help="Name of the bundle.", rich_help_panel=options.SOURCE)] = "bundle",
     registry: options.OptionalRegistry = None,
@@ -94,6 +97,10 @@ def plan(
             settings=settings,
             exclude_profiles=exclude_profiles,
             exclude_profile_files=exclude_profile_files,
+        ).model_copy(
+            update=signatures.rules_of(
+                leave_out=no_signatures, require=require_signatures, cosign_key=cosign_key
+            )
         ),
         options.access_of(
             cred_file=cred_file,

@@ -1,5 +1,6 @@
 """`diff`: what changes from one bundle or lock to another."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -60,7 +61,9 @@ def _diff_document(before: Path, after: Path, found: LockDiff) -> dict[str, Any]
         name: {"manifests": content.manifests, "blobs": content.blobs, "bytes": content.size}
         for name, content in (("arriving", found.arriving), ("leaving", found.leaving), ("shared", found.shared))
     }
-    return {"before": str(before), "after": str(after), **changes, "unchanged": found.unchanged, **contents}
+    referrers = [asdict(change) for change in found.referrers]
+    counts = {"unchanged": found.unchanged, "referrers": referrers}
+    return {"before": str(before), "after": str(after), **changes, **counts, **contents}
 
 
 def _print_diff(before: Path, after: Path, found: LockDiff) -> None:
@@ -75,6 +78,8 @@ def _print_diff(before: Path, after: Path, found: LockDiff) -> None:
         say_table(("CHANGE", "IMAGE", "DIGEST", "SIZE", "ASKED FOR BY"), rows)
     counts = ", ".join(f"{len(listed)} {name}" for name, listed in _changes(found))
     say(f"{counts}, {found.unchanged} as before")
+    for each in found.referrers:
+        say(f"signatures and other referrers of {each.reference}: {each.added} added, {each.removed} removed")
     for content, told in (
         (found.arriving, f"only in {after}"),
         (found.leaving, f"only in {before}"),

@@ -16,6 +16,9 @@ def show_lock(document: dict[str, Any]) -> None:
     totals = document["totals"]
     size = format_size(totals["unique_bytes"])
     say(f"{totals['images']} images, {totals['unique_blobs']} unique blobs, {size} unique")
+    if totals["referrers"]:
+        signed = sum(image["signed"] for image in document["images"])
+        say(f"{signed} images are signed; {totals['referrers']} signatures and other referrers are carried with them")
     show_base(document["base"], totals["carried_bytes"])
 
 

@@ -15,7 +15,7 @@ from edgelift.delivery.preflight import check_delivery, check_disk
 from edgelift.delivery.target import Target
 from edgelift.documents import write_document
 from edgelift.errors import ConfigurationError, IncompleteError, PlanError
-from edgelift.keys import find_public_key
+from edgelift.keys import find_public_key, read_cosign_key
 from edgelift.oci.reference import ImageReference
 from edgelift.plan import plan_bundle
 from edgelift.site import ContentSource, RegistryAccess, TargetSettings
@@ -67,6 +67,8 @@ def check_locally(source: ContentSource | Path, public_key: Path | None = None) 
         return
     if public_key is not None:
         raise ConfigurationError("--public-key is for a lock: what is built without --lock has not been signed before")
+    if source.cosign_key is not None:
+        read_cosign_key(Path(source.cosign_key))
     read_exported((*source.profile_files, *source.exclude_profile_files))
     for text in source.images:
         ImageReference.parse(text)

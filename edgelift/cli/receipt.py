@@ -13,6 +13,8 @@ def show_receipt(receipt: DeliveryReceipt) -> None:
         ("VERDICT", "TARGET", "REASON"), [(proof.verdict, proof.target, proof.reason) for proof in receipt.proofs]
     )
     tell(", ".join(f"{count} {verdict}" for verdict, count in receipt.counts.items()))
+    if receipt.referrers:
+        tell(receipt.referrers)
     extras = receipt.extras
     if extras.tags or extras.repositories:
         found = f"{len(extras.tags)} tags, {len(extras.repositories)} repositories"

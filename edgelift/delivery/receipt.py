@@ -21,7 +21,8 @@ _NEXT_STEP: dict[Verdict, str] = {
 class Proof(BaseModel):
     """The verdict on one reference. `expected` and `found` are manifest digests.
 
-    `reason` says why it is not `ok`, or which layers come from elsewhere.
+    `reason` says why it is not `ok`, or which layers come from elsewhere. `signed` says whether it is carried with a
+    signature; of the signatures, SBOMs … on it so many were `carried`, and so many have `arrived` and are found.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -34,6 +35,9 @@ class Proof(BaseModel):
     reason: str = ""
     checked: int = 0  # manifests and blobs asked for
     bytes_read: int = 0  # read back and hashed (deep validation)
+    signed: bool = False
+    carried: int = 0
+    arrived: int = 0
 
 
 class Extras(BaseModel):
@@ -70,6 +74,15 @@ class DeliveryReceipt(BaseModel):
         """How many references have each verdict; all four are named."""
         verdicts: tuple[Verdict, ...] = ("ok", "differs", "missing", "not-checkable")
         return {verdict: sum(proof.verdict == verdict for proof in self.proofs) for verdict in verdicts}
+
+    @property
+    def referrers(self) -> str:
+        """In words, how many images are signed, and how much of what refers to images has arrived; empty for none."""
+        carried = sum(proof.carried for proof in self.proofs)
+        if not carried:
+            return ""
+        arrived, signed = sum(proof.arrived for proof in self.proofs), sum(proof.signed for proof in self.proofs)
+        return f"{signed} signed; of {carried} signatures and other referrers {arrived} arrived"
 
     @property
     def broken(self) -> frozenset[str]:

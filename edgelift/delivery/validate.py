@@ -1,16 +1,19 @@
 """Validate: the lock against what the target registry really serves. Changes nothing.
 
-For each reference: the manifest by tag, the same by digest, then everything it refers to. A listing (`tags/list`,
-`_catalog`) only ever adds extras: its absence proves nothing.
+For each reference: the manifest by tag, the same by digest, then everything that it names; then the same of what refers
+to it, and whether that is found from it. A listing (`tags/list`, `_catalog`) only ever adds extras: its absence proves
+nothing.
 """
 
 from collections.abc import Callable, Iterator, Set
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import NamedTuple
 
 from edgelift.bundle.lock import BundleLock, LockedImage
+from edgelift.bundle.referrer import LockedReferrer, Pinned
 from edgelift.delivery.receipt import DeliveryReceipt, Extras, Proof, Verdict
 from edgelift.delivery.target import Target, TargetName
 from edgelift.errors import ConfigurationError, EdgeliftError, IntegrityError, NotFoundError
@@ -18,6 +21,7 @@ from edgelift.oci.descriptor import Descriptor
 from edgelift.oci.digest import Digest
 from edgelift.oci.pull import BlobStream
 from edgelift.oci.reference import ImageReference
+from edgelift.oci.referrer_tags import fallback_tag
 from edgelift.oci.registry import Registry
 
 PARALLEL_REFERENCES = 8
@@ -48,7 +52,7 @@ def validate_lock(
         deep=deep,
         checked_at=datetime.now(UTC).isoformat(timespec="seconds"),
         proofs=tuple(proofs),
-        extras=find_extras({name for _, name in expected}, target, registry),
+        extras=find_extras({each for image, name in expected for each in _tags(image, name)}, target, registry),
     )
 
 
@@ -106,19 +110,20 @@ class _Check:
     registry: Registry
     repository: str
     deep: bool
-    image: LockedImage
     checked: int = 0
     bytes_read: int = 0
+    arrived: int = 0
+    _listed: dict[Digest, Set[Digest]] = field(default_factory=dict)
 
-    def manifest(self, descriptor: Descriptor) -> None:
-        """Whether the manifest is there with the right bytes, and names nothing that would go unchecked."""
+    def manifest(self, descriptor: Descriptor, part: Pinned) -> None:
+        """Whether the manifest of `part` is there with the right bytes, and names nothing that would go unchecked."""
         self.checked += 1
         manifest = self.registry.read_manifest(self.repository, descriptor.digest)
         self.bytes_read += len(manifest.raw) if self.deep else 0
-        listed = {each.digest for each in self.image.manifests}
+        listed = {each.digest for each in part.manifests}
         beside = [
             *(child for child in manifest.children if child.digest not in listed),
-            *self.image.missing(manifest.blobs),
+            *part.missing(manifest.blobs),
         ]
         if beside:
             raise ConfigurationError(
@@ -141,12 +146,27 @@ class _Check:
             if hasher.hexdigest() != descriptor.digest.hex:
                 raise IntegrityError(f"blob {descriptor.digest} holds wrong bytes")
 
+    def is_found(self, referrer: LockedReferrer) -> None:
+        """Whether a referrer is found from what it refers to: under its tag, or on a list of referrers."""
+        self.checked += 1
+        if referrer.tag is not None:
+            standing = self.registry.read_manifest(self.repository, referrer.tag).descriptor.digest
+            if standing != referrer.descriptor.digest:
+                raise IntegrityError("its tag stands with another digest")
+            return
+        subject = referrer.subject
+        if subject not in self._listed:
+            listed = self.registry.list_referrers(self.repository, subject) or ()
+            self._listed[subject] = {each.digest for each in listed}
+        if referrer.descriptor.digest not in self._listed[subject]:
+            raise NotFoundError(f"{self.registry.host}/{self.repository} does not list it for {subject}")
+
 
 def prove_image(
     image: LockedImage, name: TargetName, registry: Registry, target: Target, *, deep: bool = False
 ) -> Proof:
     """The verdict on one image under one name; raises nothing that the registry could cause."""
-    check = _Check(registry, name.repository, deep, image)
+    check = _Check(registry, name.repository, deep)
     found: Digest | None = None
     try:
         found = registry.read_manifest(name.repository, name.tag).descriptor.digest
@@ -162,6 +182,9 @@ def prove_image(
         reason=reason,
         checked=check.checked + 1,
         bytes_read=check.bytes_read,
+        signed=image.is_signed,
+        carried=len(image.referrers),
+        arrived=check.arrived,
     )
 
 
@@ -179,10 +202,24 @@ def _compare(image: LockedImage, found: Digest, check: _Check) -> tuple[Verdict,
 
 def _problems(image: LockedImage, check: _Check) -> Iterator[tuple[Verdict, str]]:
     """What is not right; a registry that gives no answer is not asked any further."""
-    checks = [*((check.manifest, each) for each in image.manifests), *((check.blob, each) for each in image.blobs)]
-    for ask, descriptor in checks:
+    for part in (image, *image.referrers):
+        found = list(_part_problems(part, check))
+        check.arrived += isinstance(part, LockedReferrer) and not found
+        about = f"{part}: " if isinstance(part, LockedReferrer) else ""
+        for verdict, reason in found:
+            yield verdict, about + reason
+            if verdict == "not-checkable":
+                return
+
+
+def _part_problems(part: Pinned, check: _Check) -> Iterator[tuple[Verdict, str]]:
+    checks: list[Callable[[], None]] = [partial(check.manifest, each, part) for each in part.manifests]
+    checks += [partial(check.blob, each) for each in part.blobs]
+    if isinstance(part, LockedReferrer):
+        checks.append(partial(check.is_found, part))
+    for ask in checks:
         try:
-            ask(descriptor)
+            ask()
         except EdgeliftError as error:
             yield _verdict(error), error.message
             if _verdict(error) == "not-checkable":
@@ -193,6 +230,13 @@ def _verdict(error: EdgeliftError) -> Verdict:
     if isinstance(error, NotFoundError):
         return "missing"
     return "differs" if isinstance(error, IntegrityError) else "not-checkable"
+
+
+def _tags(image: LockedImage, name: TargetName) -> Iterator[TargetName]:
+    """The tags that come with an image under one name: its own, and those under which its referrers are found."""
+    yield name
+    for referrer in image.referrers:
+        yield TargetName(name.repository, referrer.tag or fallback_tag(referrer.subject))
 
 
 def _names(image: LockedImage, target: Target) -> tuple[TargetName, ...]:
