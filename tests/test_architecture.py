@@ -48,7 +48,8 @@ DOORS = {
         "edgelift.store.s3",
         "edgelift.oci.auth_ecr",
     ),
-    "cryptography": ("edgelift.bundle.signature",),
+    # Two doors, so that a key of images can never count for a bundle: bundles are signed by RSA alone, and by others.
+    "cryptography": ("edgelift.bundle.signature", "edgelift.cosign_key"),
     "h11": ("edgelift.serve.connection",),
     "oras": ("edgelift.oci.artifact",),
     "requests": (),
@@ -70,11 +71,13 @@ SIBLINGS = {
 PURE = (
     "edgelift.bundle.definition",
     "edgelift.bundle.lock",
+    "edgelift.bundle.referrer",
     "edgelift.errors",
     "edgelift.oci.descriptor",
     "edgelift.oci.digest",
     "edgelift.oci.manifest",
     "edgelift.oci.reference",
+    "edgelift.oci.referrer_tags",
     "edgelift.palette.images",
     "edgelift.palette.macros",
     "edgelift.site",
