@@ -70,7 +70,7 @@ WRONG: dict[str, tuple[SampleImage, str]] = {
     "of something else": (sign(APP.root, KEY, kind="a letter"), "of another image"),
     "no signature at all": (sign(APP.root, KEY, signature=FLIPPED), "of another key"),
     "not base64": (sign(APP.root, KEY, signature="…"), "malformed"),
-    "no bundle": (untag(bundle_of(APP.root, ["nothing"])), "malformed"),
+    "no bundle": (untag(bundle_of(APP.root, 7)), "malformed"),
     "a bundle of no statement": (untag(bundle_of(APP.root, {"messageSignature": {}})), "not checked here"),
     "a bundle with two signatures": (
         untag(bundle_of(APP.root, {"dsseEnvelope": {"payload": "", "payloadType": "", "signatures": [{}, {}]}})),

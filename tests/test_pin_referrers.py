@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from edgelift.bundle.definition import Architecture, BundleDefinition, RequestedImage
+from edgelift.bundle.definition import BundleDefinition, RequestedImage
 from edgelift.bundle.lock import BundleLock, LockedImage
 from edgelift.bundle.referrer import LockedReferrer
 from edgelift.demo.content import SampleImage, make_image
@@ -18,6 +18,7 @@ from edgelift.oci.referrer_tags import cosign_tags, fallback_tag
 from edgelift.oci.referrers import MAX_LISTED
 from edgelift.oci.registries import Registries
 from edgelift.plan import Plan, plan_bundle
+from edgelift.serve.access import Login
 from edgelift.store.local import LocalStore
 from edgelift.transport import TransportSettings
 from tests.cosign import REPOSITORY, attach_sbom, make_key, sign, sign_as_referrer, untag
@@ -26,7 +27,6 @@ from tests.oci.clocks import Hands
 from tests.simulators.profiles.distribution import Distribution28
 from tests.simulators.profiles.hosted import Quay
 from tests.simulators.registry import RegistrySimulator
-from edgelift.serve.access import Login
 
 APP = make_image(REPOSITORY)
 BOTH = make_image(REPOSITORY, tag="2.0", architectures=("amd64", "arm64"))
@@ -68,7 +68,7 @@ def plan(
 
 def locked(sim: RegistrySimulator, store: LocalStore, *images: SampleImage, **fields: object) -> LockedImage:
     """The first image of a plan in which nothing is wrong."""
-    found = plan(sim, store, *images, **fields)  # type: ignore[arg-type] # as they come
+    found = plan(sim, store, *images, **fields)
     assert found.errors == ()
     return found.lock.images[0]
 
@@ -374,10 +374,10 @@ def test_a_chain_without_end_is_refused(sim: RegistrySimulator, store: LocalStor
 
 def test_a_list_that_goes_on_elsewhere_is_refused(sim: RegistrySimulator, store: LocalStore) -> None:
     """The next page is asked for at the registry itself, and at no other address that it names."""
-    body = json.dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": []}).encode()
-    one = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [json.loads(SBOM.root.model_dump_json(by_alias=True))]}
+    entry = SBOM.root.model_dump(mode="json", by_alias=True, exclude_none=True)
+    body = json.dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [entry]}).encode()
     headers = {"Content-Type": OCI_INDEX, "Link": '<http://169.254.169.254/next>; rel="next"'}
-    sim.reply("GET", "/referrers/", headers=headers, body=json.dumps(one).encode() or body, times=None)
+    sim.reply("GET", "/referrers/", headers=headers, body=body, times=None)
 
     (error,) = plan(sim, store).errors
 
@@ -399,9 +399,6 @@ def test_a_mirror_without_the_signatures_is_passed_over(sim: RegistrySimulator, 
 
 
 # Signatures that are required
-
-
-ARCHITECTURES: tuple[Architecture | None, ...] = (None, "amd64")
 
 
 def test_images_without_a_signature_are_refused_each_by_name(sim: RegistrySimulator, store: LocalStore) -> None:

@@ -3,39 +3,23 @@
 import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from edgelift.bundle.definition import BundleDefinition, RequestedImage
-from edgelift.bundle.lock import BundleLock
 from edgelift.bundle.reader import BundleReader
 from edgelift.bundle.writer import assemble_bundle
 from edgelift.delivery.preflight import check_delivery
-from edgelift.delivery.receipt import DeliveryReceipt, Proof
-from edgelift.delivery.send import send_image
-from edgelift.delivery.target import Target
-from edgelift.delivery.validate import validate_lock
 from edgelift.demo.content import make_image
 from edgelift.errors import RefusedError, RegistryError
 from edgelift.oci.attach import attach
-from edgelift.oci.content import ContentReader
-from edgelift.oci.credentials import Credentials
 from edgelift.oci.digest import Digest
-from edgelift.oci.manifest import OCI_INDEX
-from edgelift.oci.pull import pull_content
-from edgelift.oci.push import KnownBlobs, OnConflict
-from edgelift.oci.reference import ImageReference
+from edgelift.oci.manifest import OCI_INDEX, parse_manifest
 from edgelift.oci.referrer_tags import fallback_tag
-from edgelift.oci.registries import Registries
 from edgelift.oci.registry import Registry
-from edgelift.plan import plan_bundle
-from edgelift.store.local import LocalStore
-from edgelift.transport import TransportSettings
 from tests.cosign import REPOSITORY, attach_sbom, make_key, sign, sign_as_referrer, untag
-from tests.oci.clocks import Hands
+from tests.delivery.ways import Way, registries_without_waiting
 from tests.real_parts import RunningRegistry
 from tests.simulators.profiles.distribution import Distribution28
 from tests.simulators.registry import RegistrySimulator
@@ -49,74 +33,12 @@ BUNDLE = untag(sign_as_referrer(APP.root, KEY))
 HOME = f"edge/quay.io/{REPOSITORY}"
 
 
-@dataclass
-class Way:
-    """A store that holds what was planned and pulled, its lock, and the registry that it came from."""
-
-    source: RegistrySimulator
-    registries: Registries
-    store: LocalStore
-    lock: BundleLock
-
-    def send(
-        self,
-        host: str,
-        content: ContentReader | None = None,
-        *,
-        direct: bool = False,
-        on_conflict: OnConflict = "fail",
-        aliases: bool = False,
-        force: bool = False,
-    ) -> None:
-        """Send every image of the lock to all its names at `host`."""
-        target, registry = self.target(host, aliases=aliases), self.registries.registry(host)
-        for image in self.lock.images:
-            reference = ImageReference.parse(image.reference)
-            for name in target.names(reference, image.descriptor.digest):
-                send_image(
-                    image,
-                    content or self.store,
-                    registry,
-                    name,
-                    copied_from=self.registries.source(reference.registry, reference.repository) if direct else None,
-                    known=KnownBlobs(),
-                    on_conflict=on_conflict,
-                    force=force,
-                )
-
-    def target(self, host: str, *, aliases: bool = False) -> Target:
-        """Where content goes at `host`: for images of the source to where those of quay.io would."""
-        return Target.parse(f"{host}/edge", (f"{self.source.host}=edge/quay.io",), docker_hub_aliases=aliases)
-
-    def validate(self, host: str, *, deep: bool = False) -> DeliveryReceipt:
-        """The receipt for the lock at `host`."""
-        return validate_lock(self.lock, self.target(host), self.registries.registry(host), deep=deep)
-
-    def prove(self, host: str) -> Proof:
-        """The verdict on the one image."""
-        (proof,) = self.validate(host).proofs
-        return proof
-
-
 @pytest.fixture
 def way(tmp_path: Path) -> Iterator[Way]:
     """An index that is signed in both ways, with an SBOM on one architecture, which is signed as well."""
     with RegistrySimulator(tmp_path / "source") as source, registries_without_waiting() as registries:
         source.put_image(APP, SIGNATURE, SBOM, SBOM_SIGNATURE, BUNDLE)
-        store = LocalStore(tmp_path / "store")
-        name = f"{source.host}/{REPOSITORY}:1.0"
-        plan = plan_bundle(BundleDefinition(images=(RequestedImage(reference=name),)), registries, store)
-        assert plan.errors == ()
-        for image in plan.lock.images:
-            pull_content(registries.registry(source.host), REPOSITORY, image.content_without(), store)
-        yield Way(source, registries, store, plan.lock)
-
-
-@contextmanager
-def registries_without_waiting() -> Iterator[Registries]:
-    """Clients that do not wait between attempts."""
-    with Registries(TransportSettings(), Credentials(), clock=Hands().clock) as registries:
-        yield registries
+        yield Way.to(f"{source.host}/{REPOSITORY}:1.0", registries, tmp_path / "store")
 
 
 @pytest.fixture(params=["with lists", "without lists", "docker-registry"])
@@ -187,18 +109,19 @@ def test_the_receipt_does_not_call_them_extras(host: str, way: Way) -> None:
     assert way.validate(host).extras.tags == ()
 
 
-def test_they_are_sent_under_every_name(tmp_path: Path, way: Way) -> None:
+def test_they_are_sent_under_every_name(tmp_path: Path) -> None:
     """An image that gets two names in two repositories is found signed in both."""
-    with RegistrySimulator(tmp_path / "target") as sim:
-        official = make_image("library/nginx")
-        signature = sign(official.root, KEY, official.repository)
-        way.source.put_image(official, signature)
-        name = f"docker.io/{official.repository}:1.0"
-        reread = BundleDefinition(images=(RequestedImage(reference=f"{way.source.host}/{official.repository}:1.0"),))
-        image = plan_bundle(reread, way.registries, way.store).lock.images[0]
-        pull_content(way.registries.registry(way.source.host), official.repository, image.content_without(), way.store)
-        lock = BundleLock(definition=way.lock.definition, images=(image.model_copy(update={"reference": name}),))
-        replace(way, lock=lock).send(sim.host, aliases=True)
+    official = make_image("library/nginx")
+    signature = sign(official.root, KEY, official.repository)
+    with (
+        RegistrySimulator(tmp_path / "source") as source,
+        RegistrySimulator(tmp_path / "target") as sim,
+        registries_without_waiting() as registries,
+    ):
+        source.put_image(official, signature)
+        way = Way.to(f"{source.host}/{official.repository}:1.0", registries, tmp_path / "store")
+        hub = way.lock.images[0].model_copy(update={"reference": f"docker.io/{official.repository}:1.0"})
+        replace(way, lock=way.lock.model_copy(update={"images": (hub,)})).send(sim.host, aliases=True)
 
         for repository in ("edge/docker.io/library/nginx", "edge/docker.io/nginx"):
             assert set(sim.content.tags(repository) or ()) == {"1.0", signature.tag}
@@ -221,30 +144,20 @@ def test_a_list_that_stands_keeps_what_is_in_it(tmp_path: Path, way: Way) -> Non
     assert document["manifests"][1]["artifactType"] == "application/vnd.dev.sigstore.bundle.v0.3+json"
 
 
-def test_a_list_of_what_is_gone_is_mended(docker_registry: RunningRegistry, way: Way) -> None:
+def test_a_list_of_what_is_gone_is_mended(tmp_path: Path, way: Way) -> None:
     """No registry takes an index again that lists what was deleted since; the rest and the new entry stay."""
-    registry = way.registries.registry(docker_registry.host)
-    way.send(docker_registry.host)
-    tag, other = fallback_tag(APP.root.digest), fallback_tag(APP.manifests[1].digest)
-    lists = [registry.read_manifest(HOME, tag).raw]
-    with RegistrySimulator(way.store.root / "other", profile=Distribution28()) as sim:
-        gone = {"mediaType": OCI_INDEX, "digest": str(Digest.of(b"gone")), "size": 4}
+    with RegistrySimulator(tmp_path / "target", profile=Distribution28()) as sim:
         way.send(sim.host)
-        target = way.registries.registry(sim.host)
-        stale = json.dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [gone]}).encode()
-        _force(sim, other, stale)
-        attach(target, HOME, APP.manifests[1].digest, BUNDLE.root.digest)
-        document = json.loads(target.read_manifest(HOME, other).raw)
+        registry, subject = way.registries.registry(sim.host), APP.root.digest
+        document = json.loads(registry.read_manifest(HOME, fallback_tag(subject)).raw)
+        document["manifests"].insert(0, {"mediaType": OCI_INDEX, "digest": Digest.of(b"gone"), "size": 4})
+        stale = parse_manifest(json.dumps(document).encode(), OCI_INDEX)
+        one = untag(attach_sbom(APP.root, text="one more"))
+        sim.put_image(replace(one, repository=HOME))
+        sim.content.write_manifest(HOME, stale, fallback_tag(subject))
+        attach(registry, HOME, subject, one.root.digest)
 
-    assert [entry["digest"] for entry in document["manifests"]] == [BUNDLE.root.digest]
-    assert lists
-
-
-def _force(sim: RegistrySimulator, tag: str, raw: bytes) -> None:
-    """Put a manifest into the registry that it would not take."""
-    from edgelift.oci.manifest import parse_manifest  # noqa: PLC0415 - for this alone
-
-    sim.content.write_manifest(HOME, parse_manifest(raw, OCI_INDEX), tag)
+        assert listed(registry, subject) == {BUNDLE.root.digest, one.root.digest}
 
 
 def test_a_tag_that_is_no_list_is_left_alone(tmp_path: Path, way: Way) -> None:
@@ -277,7 +190,6 @@ def test_an_entry_that_another_client_overwrites_is_put_back(tmp_path: Path, way
     with RegistrySimulator(tmp_path / "target", profile=Distribution28()) as sim:
         way.send(sim.host)
         registry = way.registries.registry(sim.host)
-        standing = registry.read_manifest(HOME, fallback_tag(APP.root.digest)).descriptor.digest
         one = untag(attach_sbom(APP.root, text="one more"))
         sim.put_image(replace(one, repository=HOME))
         tag = fallback_tag(APP.root.digest)
@@ -286,7 +198,6 @@ def test_an_entry_that_another_client_overwrites_is_put_back(tmp_path: Path, way
 
         assert listed(registry, APP.root.digest) == {BUNDLE.root.digest, one.root.digest}
         assert sim.count("PUT", f"/manifests/{tag}$") == 3
-        assert sim.content.resolve(HOME, standing) is not None
 
 
 def test_a_list_that_never_keeps_an_entry_is_an_error(tmp_path: Path, way: Way) -> None:
