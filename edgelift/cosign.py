@@ -32,7 +32,7 @@ MAX_SIGNATURES = 1000  # in one manifest; cosign itself reads no more
 MAX_SIGNED = 2**20  # bytes of what is signed
 _UNSIGNED = "have it signed (cosign sign), leave it out, or build without --require-signatures"
 _OTHER_KEY = "give the key of who signs it with --cosign-key, have it signed with this one, or leave it out"
-_REDUCED = "build without --arch to carry the index and its signature, or have each architecture signed, too (--recursive)"
+_REDUCED = "build without --arch to carry the index and its signature, or have each architecture signed (--recursive)"
 
 _Read = Callable[[Descriptor], bytes]
 

@@ -1,8 +1,8 @@
 """Pin what refers to an image: its signatures, attestations and SBOMs, and whatever refers to those in turn.
 
-It is looked for where cosign puts it, under tags that follow from a digest, and among the manifests that name the digest
-as their subject; for the image itself and for all that its index names. Only a registry's word that there is nothing
-counts as nothing: every other failure is one of the plan.
+It is looked for where cosign puts it, under tags that follow from a digest, and among the manifests that name the
+digest as their subject; for the image itself and for all that its index names. Only a registry's word that there is
+nothing counts as nothing: every other failure is one of the plan.
 """
 
 from collections.abc import Iterator

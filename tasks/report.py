@@ -71,6 +71,8 @@ def _rows(receipt: DeliveryReceipt) -> list[dict[str, str]]:
             "verdict": proof.verdict,
             "target": proof.target,
             "digest": proof.expected,
+            "signed": "yes" if proof.signed else "no",
+            "referrers": f"{proof.arrived} of {proof.carried}",
             "reason": _code(proof.reason),
         }
         for proof in problems_first

@@ -62,7 +62,8 @@ def sign_as_referrer(
     It has no tag at a registry that lists referrers: that of the result is none that anybody looks for.
     """
     signed = [{"digest": {"sha256": Digest(of or subject.digest).hex}}]
-    statement = {"_type": "https://in-toto.io/Statement/v1", "subject": signed, "predicateType": states, "predicate": {}}
+    kind = "https://in-toto.io/Statement/v1"
+    statement = {"_type": kind, "subject": signed, "predicateType": states, "predicate": {}}
     payload = json.dumps(statement).encode()
     message = b"DSSEv1 %d %s %d %s" % (len(DSSE_PAYLOAD), DSSE_PAYLOAD.encode(), len(payload), payload)
     envelope = {

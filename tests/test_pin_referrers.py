@@ -78,7 +78,7 @@ def told(referrers: tuple[LockedReferrer, ...]) -> set[tuple[Digest, str | None,
     return {(each.subject, each.tag, each.descriptor.digest) for each in referrers}
 
 
-def put_fallback(sim: RegistrySimulator, subject: Digest, *referrers: SampleImage, repository: str = REPOSITORY) -> None:
+def put_fallback(sim: RegistrySimulator, subject: Digest, *referrers: SampleImage) -> None:
     """Keep the list of what refers to `subject` as clients do it for registries without lists."""
     entries = [
         parse_manifest(each.contents[each.root.digest], each.root.media_type).listed.model_dump(
@@ -87,7 +87,7 @@ def put_fallback(sim: RegistrySimulator, subject: Digest, *referrers: SampleImag
         for each in referrers
     ]
     raw = json.dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries}).encode()
-    sim.content.write_manifest(repository, parse_manifest(raw, OCI_INDEX), fallback_tag(subject))
+    sim.content.write_manifest(REPOSITORY, parse_manifest(raw, OCI_INDEX), fallback_tag(subject))
 
 
 # What is found
@@ -387,7 +387,7 @@ def test_a_list_that_goes_on_elsewhere_is_refused(sim: RegistrySimulator, store:
 # Mirrors
 
 
-def test_a_mirror_without_the_signatures_is_passed_over(sim: RegistrySimulator, tmp_path: Path, store: LocalStore) -> None:
+def test_a_mirror_without_them_is_passed_over(sim: RegistrySimulator, tmp_path: Path, store: LocalStore) -> None:
     """They are had from the original; for the image itself the mirror stays the first that is asked."""
     sim.put_image(sign(APP.root, KEY), SBOM)
     with RegistrySimulator(tmp_path / "mirror") as mirror:

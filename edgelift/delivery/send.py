@@ -28,8 +28,8 @@ def send_image(
 ) -> Transfer:
     """Bring `image` from `source` to `name`, as `push_content` does, and then its referrers, so that they are found.
 
-    Of an image that is `copied_from` its own registry only manifests come from `source`. Where another image is kept under
-    its name, nothing is sent: what would refer to it is not there.
+    Of an image that is `copied_from` its own registry only manifests come from `source`. Where another image is kept
+    under its name, nothing is sent: what would refer to it is not there.
     """
 
     def send(content: ImageContent, destination: TargetName) -> Transfer:

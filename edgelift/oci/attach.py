@@ -20,8 +20,8 @@ _ATTEMPTS = 5  # while others, elsewhere, write to the same index
 def attach(registry: Registry, repository: str, subject: Digest, referrer: Digest) -> None:
     """Have `referrer`, a manifest of `repository`, listed for `subject`; raises `RegistryError`.
 
-    The index under the tag is read, added to and read again: two of one run wait for each other, and what another client
-    has taken out of it by writing at the same moment is put back.
+    The index under the tag is read, added to and read again: two of one run wait for each other, and what another
+    client has taken out of it by writing at the same moment is put back.
     """
     if registry.referrers.has_noted(repository, referrer):
         return
@@ -65,8 +65,8 @@ def _read_index(registry: Registry, repository: str, tag: str) -> dict[str, Any]
     if standing.media_type != OCI_INDEX:
         raise RefusedError(
             f"{registry.host}/{repository}:{tag} is no list of referrers, but {standing.media_type}",
-            hint="that tag is where registries without the referrers API keep them: give the image another name there, or "
-            "remove the tag",
+            hint="that tag is where registries without the referrers API have them: remove it there, or give the image "
+            "another name with --map",
         )
     document: dict[str, Any] = json.loads(registry.read_manifest(repository, tag).raw)
     return document
