@@ -1,8 +1,8 @@
 """Whether an image is signed, and by whose key: signatures in the two forms that cosign has.
 
 The older one is a layer of "simple signing" JSON with the signature in an annotation, under the tag `….sig`. The newer
-one is a Sigstore bundle, found as a referrer, with a signed in-toto statement (DSSE) that names the digest. A key is all
-that is asked: no certificate, no transparency log. What is in another form is carried, but is never said to be verified.
+one is a Sigstore bundle, found as a referrer, with a signed in-toto statement (DSSE) that names the digest. A key is
+all that is asked: no certificate, no transparency log. What is in another form is carried, but never said to be right.
 """
 
 import base64

@@ -88,7 +88,7 @@ def test_any_other_signature_is_refused(
 
     (error,) = errors_of(sim, tmp_path, public_pem(KEY))
 
-    assert error.startswith(f"{sim.host}/{REPOSITORY}:1.0: no signature of {APP.root.digest} is one that the cosign key")
+    assert error.startswith(f"{sim.host}/{REPOSITORY}:1.0: no signature of {APP.root.digest} is one that the cosign")
     assert reason in error
 
 

@@ -203,7 +203,7 @@ def _problem_of(image: Pinned, needs: dict[Digest, _Needs]) -> str | None:
         return f"lacks {blob.digest}, which it needs"
     for other in {blob.plain() for blob in (*image.blobs, *image.external)} - blobs:
         return f"has {other.digest} as {other.media_type} of {other.size} bytes, which none of its manifests names so"
-    is_listed = isinstance(image, LockedReferrer) and image.tag is None
-    if is_listed and needs[image.descriptor.digest].subject != image.subject:
+    said = needs[image.descriptor.digest].subject
+    if isinstance(image, LockedReferrer) and image.tag is None and said != image.subject:
         return f"is said to refer to {image.subject}, which it does not"
     return None

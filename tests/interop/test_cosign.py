@@ -52,7 +52,8 @@ def test_cosign_verifies_what_arrived(
         run_tool(cosign, "sign", "--recursive", *sign, signed, environment=PASSWORD)
         run_tool(cosign, "attest", *sign, "--predicate", statement, signed, environment=PASSWORD)
         key = read_cosign_key(public)
-        way = Way.to(f"{host}/{REPOSITORY}:1.0", registries, tmp_path / "store", require_signatures=True, cosign_key=key)
+        rules = {"require_signatures": True, "cosign_key": key}
+        way = Way.to(f"{host}/{REPOSITORY}:1.0", registries, tmp_path / "store", **rules)
         way.send(target)
         proof = way.prove(target)
 
