@@ -25,7 +25,7 @@ from edgelift.pin import MAX_MANIFESTS, Pinning
 MAX_REFERRERS = 1000  # of one image
 MAX_DEPTH = 8  # of what refers to what refers …; the signature of an SBOM of an image is the second
 _LONGEST = 255  # characters of a type or an annotation that the lock keeps
-_HINT = "plan again once the registry answers, or leave signatures and other referrers out: --no-signatures"
+_HINT = "to carry images without signatures and other referrers, there is --no-signatures"
 
 
 def pin_referrers(
@@ -71,7 +71,7 @@ class _Search:
             raise
         except RegistryError as error:
             error.message = f"what refers to {subject[:19]}… cannot be told: {error.message}"
-            error.hint = error.hint or _HINT
+            error.hint = "; ".join(filter(None, (error.hint, _HINT)))
             raise
         return [each for each in found if each is not None]
 
@@ -101,7 +101,7 @@ class _Search:
         except NotFoundError as error:
             raise NotFoundError(
                 f"a referrer is listed that is not there: {error.message}",
-                hint="have it pushed again, or leave signatures and other referrers out: --no-signatures",
+                hint="have it pushed again, or taken off that list",
             ) from None
 
 

@@ -163,7 +163,7 @@ class Registry:
         return self._accept(call, self._channel.exchange(call), digest)
 
     def list_referrers(self, repository: str, subject: Digest) -> tuple[Descriptor, ...] | None:
-        """What refers to `subject`, on the registry's list and on the one that a tag may stand for; None for nothing."""
+        """What refers to `subject`: on the registry's list, and on one that a tag may stand for; None for nothing."""
         self._check(repository)
         found = {each.digest: each for each in self.referrers.list(repository, subject) or ()}
         index = self.describe(repository, fallback_tag(subject), certain=True)
