@@ -119,7 +119,7 @@ def _narrate_totals(lock: BundleLock) -> None:
     carried = sum(len(image.referrers) for image in lock.images)
     if carried:
         signed = sum(image.is_signed for image in lock.images)
-        narrate(f"{signed} images are signed; {carried} signatures and other referrers are carried with them")
+        narrate(f"signed images: {signed}; signatures and other referrers that are carried with them: {carried}")
     if lock.base is not None:
         left_out = f"{len(lock.left_out)} blobs, {format_size(lock.left_out_size)}"
         narrate(f"a delta of {lock.base}: {left_out} are left out, {format_size(lock.carried_size)} are carried")

@@ -18,7 +18,7 @@ def show_lock(document: dict[str, Any]) -> None:
     say(f"{totals['images']} images, {totals['unique_blobs']} unique blobs, {size} unique")
     if totals["referrers"]:
         signed = sum(image["signed"] for image in document["images"])
-        say(f"{signed} images are signed; {totals['referrers']} signatures and other referrers are carried with them")
+        say(f"signed images: {signed}; signatures and other referrers that are carried with them: {totals['referrers']}")
     show_base(document["base"], totals["carried_bytes"])
 
 

@@ -82,7 +82,7 @@ class DeliveryReceipt(BaseModel):
         if not carried:
             return ""
         arrived, signed = sum(proof.arrived for proof in self.proofs), sum(proof.signed for proof in self.proofs)
-        return f"{signed} signed; of {carried} signatures and other referrers {arrived} arrived"
+        return f"signed images: {signed}; signatures and other referrers that arrived: {arrived} of {carried}"
 
     @property
     def broken(self) -> frozenset[str]:

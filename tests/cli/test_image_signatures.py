@@ -36,7 +36,7 @@ def test_a_plan_says_what_travels_with_the_images(signed: str, command_line: Com
     shown = command_line.run("plan", "--image", signed)
     planned = command_line.run("plan", "--image", signed, "--json", "--output", "site.lock.json")
 
-    assert "1 images are signed; 2 signatures and other referrers are carried with them" in shown.out
+    assert "signed images: 1; signatures and other referrers that are carried with them: 2" in shown.out
     assert [(each["signed"], each["referrers"]) for each in planned.document["images"]] == [(True, 2)]
     lock = json.loads((command_line.folder / "site.lock.json").read_bytes())
     assert [each.get("tag") for each in lock["images"][0]["referrers"]] == [SIGNATURE.tag, None]
@@ -106,7 +106,7 @@ def test_what_arrived_is_proved_and_missed(signed: str, sim: RegistrySimulator, 
         target.content.delete_tag(home, SIGNATURE.tag)
         broken = command_line.run("validate", "--file", bundle, "--registry", target.host, "--json")
 
-    assert (whole.code, "1 signed; of 2 signatures and other referrers 2 arrived" in whole.err) == (0, True)
+    assert (whole.code, "signed images: 1; signatures and other referrers that arrived: 2 of 2" in whole.err) == (0, True)
     (proof,) = broken.document["proofs"]
     assert (broken.code, proof["signed"], proof["carried"], proof["arrived"]) == (3, True, 2, 1)
     assert proof["reason"].startswith(f"the signature {SIGNATURE.tag}: ")
