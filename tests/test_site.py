@@ -27,6 +27,9 @@ source:
   images: ["quay.io/kairos/x:1"]
   architecture: arm64
   settings: {k8s.version: "1.32"}
+  signatures: true
+  require_signatures: true
+  cosign_key: /etc/edgelift/cosign.pub
 target:
   registry: mirror.example:5000/spectro-images
   rules: [quay.io=quay]
@@ -107,6 +110,14 @@ REFUSED = {
         ["target", "create_repositories is for Amazon ECR"],
     ),
     "an unknown architecture": (changed(source={"images": ["a"], "architecture": "hunter2"}), ["source.architecture"]),
+    "signatures that are required and left out": (
+        changed(source={"images": ["a"], "signatures": False, "require_signatures": True}),
+        ["source", "cannot be left out"],
+    ),
+    "a key for signatures that nobody requires": (
+        changed(source={"images": ["a"], "cosign_key": "hunter2"}),
+        ["source", "set require_signatures, too"],
+    ),
     "a list where one is wanted": (changed(name=["hunter2"]), ["name"]),
     "one where a list is wanted": (changed(source={"images": "hunter2"}), ["source.images"]),
     "a number for a text": (changed(source={"images": ["a"], "settings": {"v": 1.32}}), ["source.settings.v"]),

@@ -23,6 +23,8 @@ REFUSED = {
     "another format": ("format: edgelift.definition/v2\n", "format"),
     "a name with a path": ("name: ../../etc/cron.d/x\n", "name"),
     "an unknown architecture": ("architecture: riscv64\n", "architecture"),
+    "signatures that are required and left out": ("signatures: false\nrequire_signatures: true\n", "leaves out"),
+    "a key for signatures that nobody requires": ("cosign_key: x\n", "does not require"),
     "not YAML": ("a: [", "not YAML"),
     "a Python object": ("!!python/object/apply:os.system ['true']", "not YAML"),
     "a list": ("- nginx\n", "not a bundle definition"),
@@ -39,6 +41,16 @@ def test_yaml_round_trip(definition: BundleDefinition) -> None:
 
     assert definition == read
     assert text == read.to_yaml()
+
+
+def test_what_is_said_of_signatures_is_there_only_where_it_says_something() -> None:
+    """A definition of before has the same text; true for what is so anyway, and false for what is not, say nothing."""
+    plain = BundleDefinition(signatures=True, require_signatures=False)
+    strict = BundleDefinition(require_signatures=True, cosign_key="a public key")
+
+    assert (plain, "signatures" in plain.to_yaml()) == (BundleDefinition(), False)
+    assert BundleDefinition.from_yaml(strict.to_yaml()) == strict
+    assert "signatures: false" in BundleDefinition(signatures=False).to_yaml()
 
 
 @pytest.mark.parametrize(("text", "named"), REFUSED.values(), ids=REFUSED)

@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from edgelift.bundle.container import contents_of
+from edgelift.bundle.container import blob_name, contents_of
 from edgelift.bundle.diff import ReferrerChange, compare_locks
 from edgelift.bundle.lock import BundleLock, LockedImage
 from edgelift.bundle.reader import BundleReader
@@ -23,6 +23,7 @@ from edgelift.serve.pinned import BundleContent
 from edgelift.serve.registry import create_registry
 from edgelift.serve.server import RunningServer
 from tests.bundle.content import MemoryContent, lock_of
+from tests.bundle.independent_reader import read_members
 from tests.cosign import attach_sbom, make_key, sign
 
 REFERENCE = "quay.io/team/app:1.0"
@@ -124,6 +125,7 @@ def test_a_bundle_holds_them_after_their_image(signed: Signed, tmp_path: Path) -
 
     assert manifests == [APP.root.digest, SIGNATURE.root.digest, SBOM.root.digest]
     assert verify_bundle(path).members == 4 + len(signed.lock.unique_manifests()) + len(signed.lock.unique_blobs())
+    assert list(read_members(path.read_bytes()))[4:] == [blob_name(each) for each in contents_of(signed.lock)]
     with BundleReader.open(path) as bundle:
         assert bundle.lock == signed.lock
         assert all(bundle.exists(each) for each in (*SIGNATURE.blobs, *SBOM.blobs))
