@@ -50,7 +50,11 @@ def sign(subject: Descriptor, key: PrivateKey, repository: str = REPOSITORY, **c
     signature = changes.get("signature", base64.b64encode(_sign(key, payload)).decode())
     config = json.dumps({"architecture": "", "os": "", "rootfs": {"type": "layers", "diff_ids": []}}).encode()
     return _artifact(
-        repository, f"sha256-{subject.digest.hex}.sig", (OCI_CONFIG, config), (SIMPLE_SIGNING, payload), signature
+        repository,
+        f"sha256-{subject.digest.hex}.sig",
+        (OCI_CONFIG, config),
+        (SIMPLE_SIGNING, payload),
+        signature=signature,
     )
 
 
@@ -81,7 +85,7 @@ def bundle_of(
     """Whatever `bundle` is, as a referrer of `subject` that is said to state something."""
     annotations = {PREDICATE: states, "dev.sigstore.bundle.content": "dsse-envelope"}
     layer = (BUNDLE, json.dumps(bundle).encode())
-    return _artifact(repository, "bundle", (EMPTY_TYPE, EMPTY_CONFIG), layer, "", subject, annotations)
+    return _artifact(repository, "bundle", (EMPTY_TYPE, EMPTY_CONFIG), layer, subject=subject, annotations=annotations)
 
 
 def attach_sbom(subject: Descriptor, repository: str = REPOSITORY, text: str = "what is in it") -> SampleImage:
@@ -108,7 +112,8 @@ def _artifact(
     tag: str,
     config: tuple[str, bytes],
     layer: tuple[str, bytes],
-    signature: str,
+    *,
+    signature: str = "",
     subject: Descriptor | None = None,
     annotations: dict[str, str] | None = None,
 ) -> SampleImage:

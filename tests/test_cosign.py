@@ -44,9 +44,7 @@ def errors_of(sim: RegistrySimulator, folder: Path, pem: str) -> tuple[str, ...]
 
 @pytest.mark.parametrize("kind", ["ecdsa", "rsa", "ed25519"])
 @pytest.mark.parametrize("has_tag", [True, False])
-def test_a_signature_of_that_key_is_accepted(
-    has_tag: bool, kind: str, sim: RegistrySimulator, tmp_path: Path
-) -> None:
+def test_a_signature_of_that_key_is_accepted(has_tag: bool, kind: str, sim: RegistrySimulator, tmp_path: Path) -> None:
     """Of each kind of key that cosign makes or imports, under a tag and as a referrer."""
     key = make_key(kind)
     sim.put_image(sign(APP.root, key) if has_tag else untag(sign_as_referrer(APP.root, key)))

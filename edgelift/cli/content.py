@@ -98,9 +98,7 @@ def plan(
             exclude_profiles=exclude_profiles,
             exclude_profile_files=exclude_profile_files,
         ).model_copy(
-            update=signatures.rules_of(
-                leave_out=no_signatures, require=require_signatures, cosign_key=cosign_key
-            )
+            update=signatures.rules_of(leave_out=no_signatures, require=require_signatures, cosign_key=cosign_key)
         ),
         options.access_of(
             cred_file=cred_file,

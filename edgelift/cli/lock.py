@@ -18,7 +18,9 @@ def show_lock(document: dict[str, Any]) -> None:
     say(f"{totals['images']} images, {totals['unique_blobs']} unique blobs, {size} unique")
     if totals["referrers"]:
         signed = sum(image["signed"] for image in document["images"])
-        say(f"signed images: {signed}; signatures and other referrers that are carried with them: {totals['referrers']}")
+        say(
+            f"signed images: {signed}; signatures and other referrers that are carried with them: {totals['referrers']}"
+        )
     show_base(document["base"], totals["carried_bytes"])
 
 

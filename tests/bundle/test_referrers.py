@@ -166,7 +166,7 @@ def test_a_delta_leaves_out_what_the_site_has_of_them(signed: Signed) -> None:
     delta = leave_out(later, Base(signed.lock, signed.lock.images))
 
     assert {each.digest for each in SBOM.blobs} <= delta.left_out
-    assert SBOM.root in {each for each in contents_of(delta)}
+    assert SBOM.root in contents_of(delta)
 
 
 def test_a_signature_that_came_is_told_of_two_locks(signed: Signed) -> None:

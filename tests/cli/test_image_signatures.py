@@ -1,4 +1,4 @@
-"""Signatures of images on the command line: what is carried is said, what is required is demanded, failures are named."""
+"""Signatures of images on the command line: what is carried is said, and what is required is demanded by name."""
 
 import json
 from collections.abc import Iterator
@@ -54,9 +54,7 @@ def test_without_signatures_nobody_asks_for_them(
     assert (lock["definition"]["signatures"], "referrers" in lock["images"][0]) == (False, False)
 
 
-def test_what_is_not_signed_is_refused_by_name(
-    signed: str, sim: RegistrySimulator, command_line: CommandLine
-) -> None:
+def test_what_is_not_signed_is_refused_by_name(signed: str, sim: RegistrySimulator, command_line: CommandLine) -> None:
     """With `--require-signatures`, and before anything moves."""
     (unsigned,) = references(sim.host, OTHER)
     both = ("--image", signed, "--image", unsigned)
@@ -106,7 +104,10 @@ def test_what_arrived_is_proved_and_missed(signed: str, sim: RegistrySimulator, 
         target.content.delete_tag(home, SIGNATURE.tag)
         broken = command_line.run("validate", "--file", bundle, "--registry", target.host, "--json")
 
-    assert (whole.code, "signed images: 1; signatures and other referrers that arrived: 2 of 2" in whole.err) == (0, True)
+    assert (whole.code, "signed images: 1; signatures and other referrers that arrived: 2 of 2" in whole.err) == (
+        0,
+        True,
+    )
     (proof,) = broken.document["proofs"]
     assert (broken.code, proof["signed"], proof["carried"], proof["arrived"]) == (3, True, 2, 1)
     assert proof["reason"].startswith(f"the signature {SIGNATURE.tag}: ")

@@ -22,7 +22,9 @@ def test_what_refers_to_an_image_arrives_with_it(prefect: PrefectServer, site: S
 
     attempt = sync(prefect, site, direct=direct)
 
-    told = {proof["reference"]: (proof["signed"], proof["carried"], proof["arrived"]) for proof in site.receipt["proofs"]}
+    told = {
+        proof["reference"]: (proof["signed"], proof["carried"], proof["arrived"]) for proof in site.receipt["proofs"]
+    }
     assert (attempt.state, site.receipt["whole"]) == ("COMPLETED", True)
     assert [told[site.reference(image)] for image in site.images] == [
         (True, 2, 2),
