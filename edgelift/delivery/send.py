@@ -1,7 +1,5 @@
 """Send: one image to one name at the target, and all that refers to it after it."""
 
-from functools import partial
-
 from edgelift.bundle.lock import LockedImage
 from edgelift.delivery.target import TargetName
 from edgelift.oci.attach import attach
@@ -33,11 +31,26 @@ def send_image(
     """
 
     def send(content: ImageContent, destination: TargetName) -> Transfer:
-        push = partial(push_content, source)
-        if copied_from is not None:
-            push = partial(copy_content, Origin(copied_from, ImageReference.parse(image.reference).repository, source))
-        return push(
-            content, registry, destination, known=known, on_conflict=on_conflict, force=force, progress=progress
+        if copied_from is None:
+            return push_content(
+                source,
+                content,
+                registry,
+                destination,
+                known=known,
+                on_conflict=on_conflict,
+                force=force,
+                progress=progress,
+            )
+        return copy_content(
+            Origin(copied_from, ImageReference.parse(image.reference).repository, source),
+            content,
+            registry,
+            destination,
+            known=known,
+            on_conflict=on_conflict,
+            force=force,
+            progress=progress,
         )
 
     transfer = send(image.content, name)
