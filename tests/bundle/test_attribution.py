@@ -3,48 +3,23 @@
 import pytest
 
 from edgelift.bundle.attribution import Asker, Cost, attribute_sizes, pieces_of
-from edgelift.bundle.definition import BundleDefinition, Origin, RequestedImage
-from edgelift.bundle.lock import BundleLock, LeftOut, LockBase, LockedImage
-from tests.bundle.content import GZIP, LAYER, MemoryContent, mixed_content, noise
-
-CONTENT = MemoryContent()
-BASE = CONTENT.add(noise(5_000, 1), GZIP)
-PAIR = CONTENT.add(noise(2_000, 2), LAYER)
-OWN = [CONTENT.add(noise(1_000 + number, 10 + number), LAYER) for number in range(4)]
-WEB = CONTENT.add_image("quay.io/team/web:1", [BASE, PAIR, OWN[0]])
-SIDE = CONTENT.add_image("quay.io/team/side:1", [BASE, PAIR, OWN[1]])
-AGENT = CONTENT.add_image("quay.io/team/agent:1", [BASE, OWN[2]])
-TOOL = CONTENT.add_image("quay.io/team/tool:1", [OWN[3]])
-NGINX, CALICO, OTHER, NOBODY = (
-    Asker("apps", "nginx"),
-    Asker("infra", "calico"),
-    Asker("apps", "other"),
-    Asker("", ""),
+from edgelift.bundle.lock import LeftOut, LockBase
+from tests.bundle.asked import (
+    AGENT,
+    BASE,
+    CALICO,
+    LOCK,
+    NGINX,
+    NOBODY,
+    OTHER,
+    PAIR,
+    SIDE,
+    TOOL,
+    WEB,
+    lock_of,
+    own_size,
 )
-
-
-def lock_of(*asked: tuple[LockedImage, tuple[Asker, ...]]) -> BundleLock:
-    """A lock of images, each with who asks for it."""
-    requested = tuple(
-        RequestedImage(
-            reference=image.reference,
-            origins=tuple(
-                Origin(profile=each.profile, pack=each.pack, path=f"x[{number}]") for number, each in enumerate(askers)
-            ),
-        )
-        for image, askers in asked
-    )
-    images = tuple(image for image, _ in asked)
-    return BundleLock(definition=BundleDefinition(name="site", images=requested), images=images)
-
-
-def own_size(image: LockedImage) -> int:
-    """Bytes of manifest, config and own layer: what no other image has."""
-    return image.size - sum(layer.size for layer in (BASE, PAIR) if layer in image.blobs)
-
-
-LOCK = lock_of((WEB, (NGINX,)), (SIDE, (NGINX,)), (AGENT, (CALICO,)), (TOOL, ()))
-
+from tests.bundle.content import mixed_content
 
 def test_what_an_image_costs() -> None:
     """Unique is what no other image has; shared is the rest, in full for each that needs it."""

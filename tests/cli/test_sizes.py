@@ -1,14 +1,14 @@
 """`edgelift sizes`: what costs how much, as tables, for scripts, and as a picture."""
 
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
 from edgelift.demo.content import SampleLayer, make_image
 from edgelift.treemap.svg import draw_treemap
-from tests.bundle.test_attribution import BASE, LOCK, WEB
+from tests.bundle.asked import BASE, LOCK, WEB
 from tests.cli.commands import CommandLine, make_bundle, read_lock
 from tests.keys import KeyFiles
 from tests.simulators.registry import RegistrySimulator

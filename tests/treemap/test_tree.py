@@ -4,8 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from edgelift.bundle.lock import BundleLock
 from edgelift.treemap.tree import Node, content_tree
-from tests.bundle.content import mixed_content
-from tests.bundle.test_attribution import (
+from tests.bundle.asked import (
     AGENT,
     BASE,
     CALICO,
@@ -19,6 +18,7 @@ from tests.bundle.test_attribution import (
     lock_of,
     own_size,
 )
+from tests.bundle.content import mixed_content
 
 
 def leaves(nodes: Sequence[Node]) -> Iterator[Node]:
