@@ -259,11 +259,11 @@ def test_a_connection_that_is_cut(simulator: EdgeHostSimulator, file: Path) -> N
     assert check(simulator, send(simulator, file)) == []
 
 
-def test_a_host_that_is_not_there(simulator: EdgeHostSimulator, tmp_path: Path) -> None:
+def test_a_host_that_is_not_there() -> None:
     """The port of the Local UI is named."""
     with EdgeHostSimulator(PASSWORD) as gone:
-        pass
-    with open_host(gone) as host, pytest.raises(EdgeHostError, match="connection refused") as caught:
+        host = open_host(gone)
+    with host, pytest.raises(EdgeHostError, match="connection refused") as caught:
         host.log_in("admin", SecretStr(PASSWORD))
 
     assert "5080" in str(caught.value.hint)
