@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from edgelift.bundle.attribution import Cost, SizeAttribution, attribute_sizes
+from edgelift.bundle.attribution import Cost, ImageCost, SizeAttribution, attribute_sizes
 from edgelift.cli import options, signing
 from edgelift.cli.console import say, say_json, say_table, tell
 from edgelift.cli.lock import read_lock
@@ -69,7 +69,7 @@ def _print(found: SizeAttribution) -> None:
     say("")
     say_table(
         ("IMAGE", *_COST, "ASKED FOR BY"),
-        [(each.reference, *_row(each.cost), ", ".join(map(str, each.askers))) for each in found.images],
+        [(_name_of(each), *_row(each.cost), ", ".join(map(str, each.askers))) for each in found.images],
     )
     if found.shared:
         say("")
@@ -77,6 +77,10 @@ def _print(found: SizeAttribution) -> None:
     left_out = f", {format_size(found.left_out)} left out" if found.left_out else ""
     say("")
     say(f"{format_size(found.carried)} carried{left_out}; sharing saves {format_size(found.saved)}")
+
+
+def _name_of(image: ImageCost) -> str:
+    return image.reference if image.kind is None else f"{image.reference} ({image.kind})"
 
 
 def _row(cost: Cost) -> tuple[str, ...]:

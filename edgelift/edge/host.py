@@ -224,9 +224,8 @@ class EdgeHost:
     def _no_answer(self, doing: str, error: httpx.HTTPError) -> EdgeHostError:
         found = unreachable(self.name, doing, error)
         hint = f"check the address, the port (the Local UI's is {PORT}) and the network in between"
-        if "certificate" in found.message:
-            hint = f"give the certificate of {self.name}'s authority with --ca-cert, or, where it has signed its own, "
-            hint += "do without: --insecure"
+        if "its TLS certificate" in found.message:
+            hint = f"{found.hint}; where the host has signed its own, there is --insecure"
         return EdgeHostError(found.message, hint=hint, retryable=found.retryable)
 
     def _refusal(self, doing: str, status: int, body: bytes) -> EdgeHostError:
