@@ -127,7 +127,7 @@ def _password(path: Path | None) -> SecretStr:
     elif path is not None:
         text = read_document(path).decode(errors="replace")
     else:
-        text = os.environ.get(PASSWORD, "")
+        text = os.environb.get(PASSWORD.encode(), b"").decode(errors="replace")
     if not text.rstrip("\r\n"):
         raise ConfigurationError(
             "there is no password for the edge host",

@@ -45,7 +45,7 @@ class _Answer(BaseModel):
 
 
 class _Token(_Answer):
-    authorization: SecretStr = Field(alias="Authorization", min_length=1)
+    authorization: str = Field(alias="Authorization", repr=False, pattern=r"^[!-~][ -~]{0,16383}$")  # fit for a header
 
 
 class _Login(_Answer):
@@ -134,8 +134,8 @@ class EdgeHost:
         headers = {"content-type": "application/json"}
         url = f"{_LOGIN}?setCookie=false&extendedSession=true"
         login = self._ask(_Login, "POST", url, f"log in as {user}", content=body, headers=headers)
-        self._token = login.token.authorization
-        self._secrets.append(self._token.get_secret_value())
+        self._token = SecretStr(login.token.authorization)
+        self._secrets.append(login.token.authorization)
 
     def log_out(self) -> None:
         """End the session; a host that does not hear us ends it by itself."""

@@ -269,7 +269,10 @@ def test_a_host_that_is_not_there() -> None:
     assert "5080" in str(caught.value.hint)
 
 
-ANSWERS = [b"", b"<html>hello</html>", b"[]", b'{"Token": {}}', b'{"Token": {"Authorization": ""}}', bytes(5 * 2**20)]
+ANSWERS = [
+    *(b"", b"<html>hello</html>", b"[]", b'{"Token": {}}', b'{"Token": {"Authorization": ""}}', bytes(5 * 2**20)),
+    b'{"Token": {"Authorization": "a\\r\\nX-Evil: b"}}',
+]
 
 
 @pytest.mark.parametrize("body", ANSWERS, ids=range(len(ANSWERS)))
