@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 PASSWORD = "EDGELIFT_EDGE_PASSWORD"  # noqa: S105 - the name of a variable
 _STDIN = Path("-")
 _WARNING = (
-    "warning: edge hosts are known to take content bundles in Palette's own format, which is not published, and cluster "
-    "definitions. Nothing says that they take a bundle of edgelift: push that to a registry"
+    "warning: edge hosts are known to take content bundles in Palette's own format, which is not published, and "
+    "cluster definitions. Nothing says that they take a bundle of edgelift: push that to a registry"
 )
 
 

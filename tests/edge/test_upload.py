@@ -430,7 +430,8 @@ def wait(simulator: EdgeHostSimulator, seconds: float) -> float:
 
 def test_waiting_until_all_is_synced() -> None:
     """It ends once nothing has been pending twice: just after an upload, a host has not begun."""
-    states = [{"pendingItems": []}, sync_document(app="pending"), sync_document(app="completed"), {"pendingItems": None}]
+    at_work = [sync_document(app="pending"), sync_document(app="completed")]
+    states = [{"pendingItems": []}, *at_work, {"pendingItems": None}]
     with EdgeHostSimulator(PASSWORD, syncs=states) as simulator:
         assert wait(simulator, 600) == 15
         assert len([each for each in simulator.exchanges if each.path == SYNC]) == 4
