@@ -46,7 +46,7 @@ def test_the_tables(lock_file: Path, command_line: CommandLine) -> None:
     assert tables[2][1].endswith("apps > nginx")
     assert tables[3][1].split()[:4] == [BASE.digest[:19], "4.9", "KiB", "3"]
     assert tables[3][1].endswith(WEB.reference)
-    assert tables[4] == ["14.1 KiB carried; sharing saves 11.7 KiB"]
+    assert tables[4] == ["13.4 KiB carried; sharing saves 11.7 KiB"]
 
 
 def test_the_document(bundle: Path, command_line: CommandLine) -> None:

@@ -57,7 +57,7 @@ def test_it_is_drawn_as_it_is() -> None:
     assert len(list(boxes(root, "pack"))) == 4
     assert len(list(boxes(root, "image"))) == 4
     assert len(list(boxes(root, "shared"))) == 2
-    assert texts(root)[0] == "site: 14.1 KiB in 4 images"
+    assert texts(root)[0] == "site: 13.4 KiB in 4 images"
     assert any(tip.startswith("apps > nginx\n") for tip in tooltips(root))
     assert any("apps > nginx" in text for text in texts(root))
 
