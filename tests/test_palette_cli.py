@@ -6,7 +6,6 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-import click
 import pytest
 from typer.main import get_command
 
@@ -81,13 +80,14 @@ SHOWN = [row for row in ROWS if row.reason is None]
 
 @cache
 def options_of(words: tuple[str, ...]) -> set[str] | None:
-    """The options of a command, which may be one below another; None where there is no such command."""
-    command: click.Command = get_command(app)
+    """The options of the command that `words` begin with, which may be one below another; None where there is none."""
+    command = get_command(app)
     for word in words:
-        below = command.commands if isinstance(command, click.Group) else {}
-        if word not in list(below):
-            return None
-        command = below[word]
+        below = getattr(command, "commands", {})
+        if word in list(below):
+            command = below[word]
+    if command.name not in words:
+        return None
     return {"--help", *(option for parameter in command.params for option in parameter.opts)}
 
 
@@ -118,11 +118,10 @@ def test_each_command_and_option_is_there(row: Row) -> None:
     """What a row says to use can be used."""
     for span in re.findall(r"`edgelift ([^`]+)`", row.here):
         words = span.split()
-        count = next((number for number, word in enumerate(words) if word.startswith("-")), len(words))
-        known = options_of(tuple(words[:count]))
+        known = options_of(tuple(words))
 
         assert known is not None, span
-        assert {word for word in words[count:] if word.startswith("--")} <= known, span
+        assert {word for word in words if word.startswith("--")} <= known, span
 
 
 @pytest.mark.parametrize("row", SHOWN, ids=lambda row: f"{row.command} {row.flag}")
@@ -144,6 +143,6 @@ def test_examples_name_commands_that_are_there() -> None:
 
     for span in spans:
         words = span.split()
-        known = options_of((words[0],))
+        known = options_of(tuple(words))
         assert known is not None, span
         assert {word for word in words if word.startswith("--")} <= known, span
