@@ -42,7 +42,7 @@ class Look:
 
 def look_at_pack(content: PackContent, expand: Expand = str, helm: HelmRenderer | None = None) -> Look:
     """Every use of an image in `content`. Nothing is raised: what cannot be read is told in the result."""
-    look = Look(unread=[f"{name}: the chart is not at hand" for name in content.missing_charts])
+    look = Look(unread=[f"{name}: it is not at hand" for name in content.missing_charts])
     values = _values(content, expand, look)
     for manifest in content.manifests:
         _guarded(look, manifest.path, _look_at_manifest(manifest, _section(values, "manifests"), expand))
