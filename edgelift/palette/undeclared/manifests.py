@@ -58,8 +58,13 @@ def _find(document: _Document, budget: Budget) -> Iterator[Hit]:
     except ProfileError:
         yield from _find_by_line(document.text)
         return
-    if not _is_definition(tree):
-        yield from find_in_tree(tree, budget, in_manifest=True)
+    if _is_definition(tree):
+        return
+    hits = list(find_in_tree(tree, budget, in_manifest=True))
+    yield from hits
+    if UNSURE in document.text:  # of keys that are there twice, one for each kind of cluster, a tree keeps one
+        known = {hit.text for hit in hits}
+        yield from (hit for hit in _find_by_line(document.text) if hit.text not in known)
 
 
 def _is_definition(tree: Any) -> bool:

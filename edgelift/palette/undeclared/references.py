@@ -13,7 +13,7 @@ _SCHEME = re.compile(r"(?:container|docker)://")
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]*\Z")
 _FLOATING = frozenset({"latest", "master", "main", "nightly", "edge", "dev", "devel", "develop", "canary", "head"})
 _NO_IMAGE = (".png", ".svg", ".jpg", ".jpeg", ".gif", ".ico", ".iso", ".img", ".qcow2", ".vmdk", ".ova", ".raw", ".gz")
-_MADE_UP = re.compile(r"example\.(?:com|org|net)|\.example\b|\byour-|\bmy-?registry|change-?me|placeholder", re.I)
+_MADE_UP = re.compile(r"example\.(?:com|org|net)|\.example(?=[:/]|\Z)|\byour-|\bmy-?registry|change-?me|placeholder", re.I)
 _WINDOWS = re.compile(r"windows|nanoserver|servercore|ltsc20\d\d", re.I)
 _HOSTS = frozenset(
     {

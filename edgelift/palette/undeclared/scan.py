@@ -7,11 +7,13 @@ from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
 from edgelift.errors import ProfileError
+from edgelift.palette.content import list_entries
 from edgelift.palette.undeclared.chart import Chart, load_chart
 from edgelift.palette.undeclared.content import Budget, ChartArchive, PackContent, PackFile
 from edgelift.palette.undeclared.helm import HelmRenderer
-from edgelift.palette.undeclared.hits import Hit
+from edgelift.palette.undeclared.hits import Hit, line_of
 from edgelift.palette.undeclared.manifests import find_in_manifests
+from edgelift.palette.undeclared.references import looks_like_reference
 from edgelift.palette.undeclared.rendering import render_chart, render_manifest
 from edgelift.palette.undeclared.tree import find_in_tree
 from edgelift.palette.values import PlacedText, Tree, load_placed
@@ -82,6 +84,7 @@ def _expand_macros(text: str, expand: Expand) -> str:
 
 def _look_at_values(values: Tree, rendered: set[str]) -> Iterator[Use]:
     budget = Budget(BUDGET)
+    yield from _misspelt(values)
     # What Palette itself reads, such as pack.content, declares; it does not use.
     own = {key: section for key, section in values.items() if key != "pack"}
     for hit in find_in_tree(own, budget, in_manifest=False):
@@ -89,6 +92,15 @@ def _look_at_values(values: Tree, rendered: set[str]) -> Iterator[Use]:
         is_judged = any(chart.startswith(f"{name}.") for name in rendered) and hit.path.startswith("charts.")
         reason = "nothing that its chart installs with these values uses it"
         yield Use(VALUES, hit.capped("possible", reason) if is_judged else hit)
+
+
+def _misspelt(values: Tree) -> Iterator[Use]:
+    """Images that are in the list of declared ones, but under another key than `image`: nothing declares them."""
+    for entry in list_entries(values, "images")[0]:
+        for key, text in entry.fields.items() if "image" not in entry.fields else ():
+            if isinstance(key, str) and isinstance(text, str) and looks_like_reference(text):
+                reason = f"it is in the list of declared images, but under the key {key}"
+                yield Use(VALUES, Hit(text.strip(), "likely", reason, f"{entry.path}.{key}", line_of(text)))
 
 
 def _look_at_manifest(manifest: PackFile, sections: Tree, expand: Expand) -> Iterator[Use]:
