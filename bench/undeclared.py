@@ -46,7 +46,7 @@ class Score:
 
 
 def score_pack(name: str, label: dict[str, Any], files: frozenset[str], report: PackReport) -> Score:
-    """What `report` has found of the pack `name`, beside its `label`; `files` are those of the pack that were at hand."""
+    """What `report` has found of the pack `name`, beside its `label`; `files` are those that were at hand."""
     wanted = {each["image"] for each in label["undeclared"] if each["in"] in files}
     off = {each["image"] for each in label.get("off", ())}
     found = {image.image for image in report.undeclared if image.is_confident}

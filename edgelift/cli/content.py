@@ -20,7 +20,12 @@ if TYPE_CHECKING:
 
 
 def images(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Exported profiles, JSON or YAML; with --undeclared also folders of packs.")],
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILE...", help="Exported profiles, JSON or YAML; with --undeclared also folders of packs."
+        ),
+    ],
     settings: options.Settings = [],  # noqa: B006 - typer copies it
     find_undeclared: undeclared.FindUndeclared = False,
     as_json: options.Json = False,
@@ -29,7 +34,7 @@ def images(
 
     Example: edgelift images infra.json addon.yaml --json
 
-    With --undeclared, those that packs use and do not declare: edgelift images --undeclared infra.json packs/harbor-1.8.0
+    Those that packs use and do not declare: edgelift images --undeclared infra.json packs/harbor-1.8.0
     """
     if find_undeclared:
         undeclared.show_undeclared(files, options.settings_of(settings), as_json=as_json)

@@ -1,4 +1,4 @@
-"""What of a pack is looked at, as plain values; wherever it comes from: Palette's API, an export, a folder, an archive."""
+"""What of a pack is looked at, as plain values, wherever it comes from: Palette's API, an export, a folder."""
 
 from dataclasses import dataclass, field
 

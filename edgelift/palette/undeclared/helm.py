@@ -1,4 +1,4 @@
-"""`helm template`, where helm is installed: what a chart really installs. The chart is a local file; nothing is fetched."""
+"""`helm template`, where helm is installed: what a chart really installs. Nothing is fetched."""
 
 import shutil
 import subprocess
@@ -33,13 +33,13 @@ def render_with_helm(program: Path, chart: ChartArchive, values: Tree) -> str | 
         (place / "values.yaml").write_text(yaml.safe_dump(_typed(values)))
         command = [str(program), "template", "release", "chart.tgz", "--values", "values.yaml"]
         # An environment of its own: no cluster, no repositories, no login, no plugin of whoever runs this.
-        surroundings = {"HOME": folder, "HELM_NO_PLUGINS": "1", "KUBECONFIG": str(place / "none"), "PATH": "/usr/bin:/bin"}
+        own = {"HOME": folder, "HELM_NO_PLUGINS": "1", "KUBECONFIG": str(place / "none"), "PATH": "/usr/bin:/bin"}
         with (place / "out.yaml").open("wb") as output:
             try:
                 run = subprocess.run(  # noqa: S603 - a program of the PATH, and arguments of our own
                     command,
                     cwd=place,
-                    env=surroundings,
+                    env=own,
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=subprocess.DEVNULL,

@@ -32,7 +32,8 @@ class Hit:
     def judged(self) -> Self:
         """The same with what its own text says against it: a macro that is not known, an example to be filled in."""
         if UNKNOWN in self.text or "{{" in self.text:
-            return replace(self.capped("possible", "a part of it is not known before it is installed"), is_complete=False)
+            unknown = self.capped("possible", "a part of it is not known before it is installed")
+            return replace(unknown, is_complete=False)
         return self.capped("possible", "it is an example that has to be filled in") if is_made_up(self.text) else self
 
 

@@ -13,8 +13,10 @@ _SCHEME = re.compile(r"(?:container|docker)://")
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]*\Z")
 _FLOATING = frozenset({"latest", "master", "main", "nightly", "edge", "dev", "devel", "develop", "canary", "head"})
 _NO_IMAGE = (".png", ".svg", ".jpg", ".jpeg", ".gif", ".ico", ".iso", ".img", ".qcow2", ".vmdk", ".ova", ".raw", ".gz")
-_MADE_UP = re.compile(r"example\.(?:com|org|net)|\.example(?=[:/]|\Z)|\byour-|\bmy-?registry|change-?me|placeholder", re.I)
-_WINDOWS = re.compile(r"windows|nanoserver|servercore|ltsc20\d\d", re.I)
+_MADE_UP = re.compile(
+    r"example\.(?:com|org|net)|\.example(?=[:/]|\Z)|\byour-|\bmy-?registry|change-?me|placeholder", re.IGNORECASE
+)
+_WINDOWS = re.compile(r"windows|nanoserver|servercore|ltsc20\d\d", re.IGNORECASE)
 _HOSTS = frozenset(
     {
         *("docker.io", "index.docker.io", "quay.io", "ghcr.io", "gcr.io", "k8s.gcr.io", "us.gcr.io", "eu.gcr.io"),
@@ -65,7 +67,7 @@ def is_on_known_host(text: str) -> bool:
 
 
 def looks_like_reference(text: str) -> bool:
-    """Whether `text`, wherever it stands, can hardly be anything but a reference: `team/app:1.2`, `quay.io/x@sha256:…`."""
+    """Whether `text`, wherever it stands, can hardly be anything but a reference, such as `team/app:1.2`."""
     plain = _SCHEME.sub("", text.strip(), count=1)
     name, _, version = plain.rpartition("@" if "@" in plain else ":")
     if "/" not in name or "/" in version or not re.search(r"\d|\Alatest\Z", version):

@@ -23,10 +23,11 @@ def report_pack(
     profile: str = "",
     label: str = "",
 ) -> PackReport:
-    """What `look` found in `content` that is neither `declared` by it nor elsewhere, and what is odd about `declared`."""
+    """What `look` found in `content` that is declared neither by it nor elsewhere, and what is odd about `declared`."""
     known = [*declared, *declared_elsewhere]
     used = _group(look.uses)
-    undeclared = [_judge(name, uses, known, content) for name, uses in used.items() if not _is_declared(name, known, used)]
+    missing = {image: uses for image, uses in used.items() if not _is_declared(image, known, used)}
+    undeclared = [_judge(image, uses, known, content) for image, uses in missing.items()]
     return PackReport(
         profile=profile,
         pack=label or content.name,
@@ -109,7 +110,7 @@ def _remarks(
         if is_floating(reference):
             yield Remark(kind="floating", message=f"{reference} changes with time: declare a version or a digest")
         if is_for_windows(reference):
-            yield Remark(kind="windows", message=f"{reference} is for Windows by its name: a Linux site has no use for it")
+            yield Remark(kind="windows", message=f"{reference} is for Windows by its name: of no use to Linux")
     if declared and _breaks_when_carried(content):
         yield Remark(
             kind="known-issue",

@@ -130,8 +130,11 @@ class Renderer:
         return self._operand(first, dot, variables)
 
     def _call(self, name: str, arguments: list[Any], dot: Any) -> Any:
-        if name in ("include", "tpl") and len(arguments) == 2 and isinstance(arguments[0], str):  # noqa: PLR2004 - what, and for whom
-            return self._include(*arguments) if name == "include" else self._tpl(*arguments)
+        if name in ("include", "tpl"):
+            text, given = (*arguments, None, None)[:2]
+            if not isinstance(text, str):
+                return UNKNOWN
+            return self._include(text, given) if name == "include" else self._tpl(text, given)
         result = call_function(name, arguments)
         if isinstance(result, str):
             self._budget.spend(len(result) // 64)

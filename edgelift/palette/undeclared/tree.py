@@ -91,10 +91,11 @@ class _Walk:
         for number, line in enumerate(text.splitlines(), 1):
             self._budget.spend()
             found = _IMAGE_LINE.match(line)
-            if found is not None and read_reference(found[1]) is not None and (has_version(found[1]) or "/" in found[1]):
+            named = found[1] if found is not None and read_reference(found[1]) is not None else ""
+            if has_version(named) or "/" in named:
                 at = first + number if first is not None else None
-                hit = Hit(found[1], "likely", "a text in it has a line that names it", around.path, at)
-                yield _switched(hit if has_version(found[1]) else hit.capped("possible", hit.reason), around)
+                hit = Hit(named, "likely", "a text in it has a line that names it", around.path, at)
+                yield _switched(hit if has_version(named) else hit.capped("possible", hit.reason), around)
 
 
 def _judge_text(text: str, key: str, around: Surroundings) -> Hit | None:

@@ -1,4 +1,4 @@
-"""Charts are read from their archives, subcharts with their aliases and conditions, and evaluated with joined values."""
+"""Charts are read from archives, subcharts with aliases and conditions, and evaluated with joined values."""
 
 import gzip
 import io

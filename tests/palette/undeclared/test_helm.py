@@ -15,7 +15,8 @@ IMAGE = (
     "{{ if .Values.on }}{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}"
     "{{ else }}team/off:1{{ end }}"
 )
-CHART = make_chart(values="on: false\nimage: {repository: team/app, tag: ''}", dep=deployment(IMAGE), app_version="1.10")
+VALUES = "on: false\nimage: {repository: team/app, tag: ''}"
+CHART = make_chart(values=VALUES, dep=deployment(IMAGE), app_version="1.10")
 TELLS = "#!/bin/sh\necho \"args: '$*'\"\nenv | sed 's/^/# /'\nsed 's/^/# /' values.yaml\n"
 
 
@@ -28,7 +29,7 @@ def program(folder: Path, text: str) -> Path:
 
 
 def test_helm_gets_the_values_and_nothing_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Switches and whole numbers keep their types, versions stay text; no variable of whoever runs this is passed on."""
+    """Switches and whole numbers keep their types, versions stay text; no variable of ours is passed on."""
     monkeypatch.setenv("PALETTE_API_KEY", "secret")
     text = render_with_helm(program(tmp_path, TELLS), CHART, load_values("on: true\ntag: 1.10\nreplicas: 3\n"))
 

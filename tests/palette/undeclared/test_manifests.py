@@ -39,7 +39,8 @@ def test_a_resource_of_an_operator_is_likely() -> None:
 
 def test_the_template_that_helm_names_is_told() -> None:
     """Helm says in a comment where each document comes from."""
-    ((source, hit),) = find_in_manifests("---\n# Source: web/templates/dep.yaml\n" + deployment("a/b:1"), Budget(10_000))
+    text = "---\n# Source: web/templates/dep.yaml\n" + deployment("a/b:1")
+    ((source, hit),) = find_in_manifests(text, Budget(10_000))
 
     assert (source, hit.text) == ("web/templates/dep.yaml", "a/b:1")
 

@@ -1,4 +1,4 @@
-"""What packs use is compared with what they declare: undeclared images with their evidence, and remarks on the others."""
+"""What packs use is compared with what they declare: undeclared images with evidence, remarks on the others."""
 
 from edgelift.palette.models import PackManifest
 from edgelift.palette.undeclared.choice import choose, tell
@@ -145,8 +145,9 @@ def test_what_is_left_is_counted_and_the_option_is_named() -> None:
     reports = [look(USES)]
 
     assert list(tell(reports, choose(reports, "none"), "none")) == [
-        "1 image is used by these packs, but not declared and not carried (0 certain, 1 likely, 1 more possible): look at "
-        "them with `edgelift images --undeclared`, carry them with --include-undeclared confident"
+        "1 image is used by these packs, but not declared and not carried (0 certain, 1 likely, 1 more possible): look "
+        "at them with `edgelift images --undeclared`, carry them with --include-undeclared confident"
     ]
     assert list(tell(reports, choose(reports, "confident"), "confident")) == []
-    assert list(tell(reports, choose(reports, ("team/gone:1",)), ("team/gone:1",)))[1].startswith("team/gone:1: no pack")
+    gone = ("team/gone:1",)
+    assert list(tell(reports, choose(reports, gone), gone))[1].startswith("team/gone:1: no pack")
