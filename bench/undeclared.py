@@ -13,8 +13,9 @@ from typing import Any
 import yaml
 
 from edgelift.palette.undeclared.findings import PackReport
-from edgelift.palette.undeclared.folder import read_pack_folder
+from edgelift.palette.undeclared.folder import read_local_pack
 from edgelift.palette.undeclared.helm import find_helm
+from edgelift.palette.undeclared.pack import profile_of
 from edgelift.palette.undeclared.profiles import find_undeclared
 
 LABELS = Path(__file__).parents[1] / "tests" / "palette" / "data"
@@ -87,7 +88,8 @@ def to_table(scores: Sequence[Score]) -> Iterator[str]:
 
 
 def _measure_pack(folder: Path, label: dict[str, Any]) -> Score:
-    profile, content = read_pack_folder(folder)
+    content = read_local_pack(folder)
+    profile = profile_of(content)
     (report,) = find_undeclared([profile], {}, contents={profile.packs[0]: content}, helm=find_helm())
     files = frozenset(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
     return score_pack(folder.name, label, files, report)

@@ -23,7 +23,7 @@ def images(
     files: Annotated[
         list[Path],
         typer.Argument(
-            metavar="FILE...", help="Exported profiles, JSON or YAML; with --undeclared also folders of packs."
+            metavar="FILE...", help="Exported profiles, JSON or YAML; with --undeclared also packs: folders or .tar.gz."
         ),
     ],
     settings: options.Settings = [],  # noqa: B006 - typer copies it

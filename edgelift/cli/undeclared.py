@@ -15,8 +15,9 @@ from edgelift.errors import ConfigurationError
 from edgelift.palette.models import ClusterProfile, Pack
 from edgelift.palette.undeclared.content import PackContent
 from edgelift.palette.undeclared.findings import PackReport, UsedImage
-from edgelift.palette.undeclared.folder import read_pack_folder
+from edgelift.palette.undeclared.folder import is_pack, read_local_pack
 from edgelift.palette.undeclared.helm import find_helm
+from edgelift.palette.undeclared.pack import profile_of
 from edgelift.palette.undeclared.profiles import find_undeclared
 from edgelift.site import ContentSource, RegistryAccess
 
@@ -55,14 +56,14 @@ def with_undeclared(source: _Asked, wanted: str | None, access: RegistryAccess) 
 
 
 def show_undeclared(paths: Sequence[Path], settings: Mapping[str, str], *, as_json: bool) -> None:
-    """Print what is found in exported profiles and folders of packs; charts of folders are looked at, too."""
+    """Print what is found in exported profiles and packs of this machine, whose charts are looked at, too."""
     profiles: list[ClusterProfile] = []
     contents: dict[Pack, PackContent] = {}
     for path in paths:
-        if path.is_dir():
-            profile, content = read_pack_folder(path)
-            contents[profile.packs[0]] = content
-            profiles.append(profile)
+        if is_pack(path):
+            content = read_local_pack(path)
+            profiles.append(profile_of(content))
+            contents[profiles[-1].packs[0]] = content
         else:
             profiles += read_exported([str(path)])
     reports = find_undeclared(profiles, settings, contents=contents, helm=find_helm() if contents else None)

@@ -64,28 +64,6 @@ _RawLoader.add_constructor("tag:yaml.org,2002:null", lambda _loader, _node: None
 _RawLoader.add_constructor(None, _construct_other)  # None: any other tag
 
 
-class PlacedText(str):
-    """A text of a tree that knows the line, from 1, at which it begins."""
-
-    __slots__ = ("line",)
-    line: int
-
-
-class _PlacedLoader(_RawLoader):
-    """The same, but each text is a `PlacedText`."""
-
-
-def _construct_placed(loader: _PlacedLoader, node: yaml.Node) -> Any:
-    found = _construct_other(loader, node)
-    if isinstance(found, str):
-        found = PlacedText(found)
-        found.line = node.start_mark.line + 1
-    return found
-
-
-_PlacedLoader.add_constructor(None, _construct_placed)
-
-
 @dataclass(frozen=True)
 class LoadedPack:
     """A pack of a profile with its values as a tree."""
@@ -119,12 +97,15 @@ def load_values(text: str) -> Tree:
 
 def load_yaml(text: str) -> Any:
     """One YAML document as a tree, macros without quotes included. Raises `ProfileError` with line and column."""
-    return _load_or_explain(text, _RawLoader)
-
-
-def load_placed(text: str) -> Any:
-    """The same, with `PlacedText` for every text that is not null."""
-    return _load_or_explain(text, _PlacedLoader)
+    try:
+        return _load(text)
+    except yaml.YAMLError as error:
+        if "{{" not in text:
+            raise _explain(error, text) from None
+    try:
+        return _load("\n".join(_quote_macro(line) for line in text.split("\n")))
+    except yaml.YAMLError as error:
+        raise _explain(error, text) from None
 
 
 def find_line(text: str, pattern: str) -> int | None:
@@ -133,25 +114,13 @@ def find_line(text: str, pattern: str) -> int | None:
     return lines[0] if len(lines) == 1 else None
 
 
-def _load_or_explain(text: str, loader: type[_RawLoader]) -> Any:
-    try:
-        return _load(text, loader)
-    except yaml.YAMLError as error:
-        if "{{" not in text:
-            raise _explain(error, text) from None
-    try:
-        return _load("\n".join(_quote_macro(line) for line in text.split("\n")), loader)
-    except yaml.YAMLError as error:
-        raise _explain(error, text) from None
-
-
-def _load(text: str, loader: type[_RawLoader]) -> Any:
+def _load(text: str) -> Any:
     depth = 0
-    for event in yaml.parse(text, loader):
+    for event in yaml.parse(text, _RawLoader):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > _DEPTH_LIMIT:
             raise ProfileError(f"the YAML is nested more than {_DEPTH_LIMIT} deep")
-    return yaml.load(text, loader)  # noqa: S506  # a safe loader with fewer types still
+    return yaml.load(text, _RawLoader)  # noqa: S506  # a safe loader with fewer types still
 
 
 def _quote_macro(line: str) -> str:
@@ -183,3 +152,34 @@ def _hint(lines: list[str]) -> str | None:
     if any(quote in near for quote in CURLY_QUOTES):
         return "replace the curly quotes there by straight ones"
     return "put quotes around the macro" if "{{" in near else None
+
+
+class PlacedText(str):
+    """A text of a tree that knows the line, from 1, at which it begins."""
+
+    __slots__ = ("line",)
+    line: int
+
+
+class _PlacedLoader(_RawLoader):
+    """The same tree, but each text is a `PlacedText`."""
+
+
+def _construct_placed(loader: _PlacedLoader, node: yaml.Node) -> Any:
+    found = _construct_other(loader, node)
+    if isinstance(found, str):
+        found = PlacedText(found)
+        found.line = node.start_mark.line + 1
+    return found
+
+
+_PlacedLoader.add_constructor(None, _construct_placed)
+
+
+def load_placed(text: str) -> Any:
+    """As `load_yaml`, with `PlacedText` for every text that is not null."""
+    load_yaml(text)  # for its limits, and the errors that it explains
+    try:
+        return yaml.load(text, _PlacedLoader)  # noqa: S506  # a safe loader with fewer types still
+    except yaml.YAMLError:
+        return yaml.load("\n".join(map(_quote_macro, text.split("\n"))), _PlacedLoader)  # noqa: S506  # the same

@@ -6,11 +6,12 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from edgelift.errors import ProfileError
-from edgelift.palette.undeclared.archive import read_chart
+from edgelift.palette.undeclared.archive import below_top, read_files
 from edgelift.palette.undeclared.content import Budget
 from edgelift.palette.values import Tree, load_values
 
 _DEPTH_LIMIT = 6  # of charts in charts
+_DESCRIPTION = "Chart.yaml"
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Instance:
 
 def load_chart(data: bytes, budget: Budget) -> Chart:
     """The chart in an archive; raises `ProfileError` where there is none."""
-    return _chart(read_chart(data), budget, 0)
+    return _chart(below_top(read_files(data), _DESCRIPTION), budget, 0)
 
 
 def install(chart: Chart, given: Tree, budget: Budget) -> Iterator[Instance]:
@@ -111,10 +112,10 @@ def _at(values: Tree, path: str) -> Any:
 def _chart(files: Mapping[str, bytes], budget: Budget, depth: int) -> Chart:
     if depth > _DEPTH_LIMIT:
         raise ProfileError("its charts are nested too deep")
-    if "Chart.yaml" not in files:
+    if _DESCRIPTION not in files:
         raise ProfileError("the archive has no Chart.yaml: it is no chart")
     budget.spend(1 + sum(map(len, files.values())) // 256)
-    metadata = dict(load_values(_decode(files["Chart.yaml"])))
+    metadata = dict(load_values(_decode(files[_DESCRIPTION])))
     if "dependencies" not in metadata and "requirements.yaml" in files:  # of Helm 2
         metadata["dependencies"] = load_values(_decode(files["requirements.yaml"])).get("dependencies")
     return Chart(
@@ -136,10 +137,10 @@ def _subcharts(files: Mapping[str, bytes]) -> Iterator[Mapping[str, bytes]]:
         if parts[:1] != ("charts",):
             continue
         if len(parts) == 2 and path.endswith(".tgz"):  # noqa: PLR2004 - charts/NAME.tgz
-            yield read_chart(data)
+            yield below_top(read_files(data), _DESCRIPTION)
         elif len(parts) > 2:  # noqa: PLR2004 - charts/NAME/…
             folders.setdefault(parts[1], {})["/".join(parts[2:])] = data
-    yield from (folder for folder in folders.values() if "Chart.yaml" in folder)
+    yield from (folder for folder in folders.values() if _DESCRIPTION in folder)
 
 
 def _decode(data: bytes) -> str:

@@ -1,62 +1,42 @@
-"""A pack as a folder holds it: pack.json, values.yaml, and the manifests and charts that pack.json names."""
+"""Packs of this machine: a folder, or an archive of one."""
 
-import json
 from pathlib import Path
-from typing import Any
 
 from edgelift.documents import read_document
-from edgelift.errors import ConfigurationError
-from edgelift.palette.models import ClusterProfile, Pack
+from edgelift.errors import ConfigurationError, ProfileError
 from edgelift.palette.undeclared.archive import MAX_ARCHIVE
-from edgelift.palette.undeclared.content import ChartArchive, PackContent, PackFile
+from edgelift.palette.undeclared.content import PackContent
+from edgelift.palette.undeclared.pack import DESCRIPTION, VALUES, named_files, read_pack, read_pack_archive
 
-_MOST_FILES = 500  # that a pack names
-
-
-def read_pack_folder(folder: Path) -> tuple[ClusterProfile, PackContent]:
-    """The pack in `folder`, alone in a profile without a name, and its content; files that are missing are told in it.
-
-    Raises `ConfigurationError` where the folder holds no pack.
-    """
-    described = _describe(folder)
-    values = _text(folder / "values.yaml")
-    name, version, layer = (str(described.get(key, "")) for key in ("name", "version", "layer"))
-    pack = Pack(name=name, version=version, tag=version, layer=layer, values=values)
-    paths = {kind: _paths(described, kind, folder) for kind in ("kubeManifests", "charts")}
-    manifests, charts = ([path for path in each if (folder / path).is_file()] for each in paths.values())
-    content = PackContent(
-        name=name,
-        version=version,
-        layer=layer,
-        values=values,
-        manifests=tuple(PackFile(path, _text(folder / path)) for path in manifests),
-        charts=tuple(ChartArchive(path, _bytes(folder / path)) for path in charts),
-        missing_charts=tuple(path for each in paths.values() for path in each if not (folder / path).is_file()),
-    )
-    return ClusterProfile(name="", packs=(pack,)), content
+_HINT = "name a folder with a pack.json in it, or such a folder as a .tar.gz"
 
 
-def _describe(folder: Path) -> dict[str, Any]:
+def is_pack(path: Path) -> bool:
+    """Whether `path` is meant as a pack: a folder or an archive, and no exported profile."""
+    return path.is_dir() or path.name.endswith((".tar.gz", ".tgz"))
+
+
+def read_local_pack(path: Path) -> PackContent:
+    """The pack at `path`; raises `ConfigurationError` where there is none."""
     try:
-        described = json.loads(read_document(folder / "pack.json"))
-    except (ValueError, RecursionError):
-        raise ConfigurationError(f"{folder / 'pack.json'} is not JSON") from None
-    if not isinstance(described, dict) or not described.get("name"):
-        raise ConfigurationError(f"{folder / 'pack.json'} does not describe a pack: it gives no name")
-    return described
+        return _read_folder(path) if path.is_dir() else read_pack_archive(_read_bytes(path))
+    except ProfileError as error:
+        raise ConfigurationError(f"{path}: {error.message}", hint=_HINT) from None
 
 
-def _paths(described: dict[str, Any], kind: str, folder: Path) -> list[str]:
-    """The paths that pack.json has under `kind`, none of which leads out of the folder."""
-    listed = described.get(kind)
-    paths = [each for each in listed[:_MOST_FILES] if isinstance(each, str)] if isinstance(listed, list) else []
-    return [path for path in paths if (folder / path).resolve().is_relative_to(folder.resolve())]
+def _read_folder(folder: Path) -> PackContent:
+    description = _read_bytes(folder / DESCRIPTION)
+    paths = [path for path in (VALUES, *named_files(description)) if _is_inside(folder, path)]
+    return read_pack({DESCRIPTION: description} | {path: _read_bytes(folder / path) for path in paths})
 
 
-def _text(path: Path) -> str:
-    return read_document(path).decode("utf-8", "replace") if path.is_file() else ""
+def _is_inside(folder: Path, path: str) -> bool:
+    """Whether `path` is a file of the folder: neither a name nor a link leads out of it."""
+    place = folder / path
+    return place.is_file() and place.resolve().is_relative_to(folder.resolve())
 
 
-def _bytes(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(MAX_ARCHIVE + 1)
+def _read_bytes(path: Path) -> bytes:
+    if path.name.endswith(".tgz") and path.stat().st_size > MAX_ARCHIVE:
+        return b""  # no honest chart; it will be told that it cannot be read
+    return read_document(path)

@@ -7,7 +7,7 @@ import tarfile
 import pytest
 
 from edgelift.errors import ProfileError
-from edgelift.palette.undeclared.archive import read_chart
+from edgelift.palette.undeclared.archive import read_files
 from edgelift.palette.undeclared.chart import install, join_values, load_chart
 from edgelift.palette.undeclared.content import Budget
 from edgelift.palette.undeclared.manifests import find_in_manifests
@@ -112,7 +112,7 @@ def test_what_a_tar_holds_besides_plain_files_is_passed_over() -> None:
             member.size = 1
             archive.addfile(member, io.BytesIO(b"x"))
 
-    assert read_chart(target.getvalue()) == {"templates/dep.yaml": b"x"}
+    assert read_files(target.getvalue()) == {"web/templates/dep.yaml": b"x"}
 
 
 def zeros(size: int) -> bytes:

@@ -63,7 +63,7 @@ def test_a_chart_that_cannot_be_read_is_told() -> None:
     """The rest of the pack is looked at all the same."""
     look = look_at_pack(PackContent("web", values=VALUES, charts=(ChartArchive("charts/web.tgz", b"no"),)))
 
-    assert look.unread == ["charts/web.tgz: it is not the archive of a chart (.tgz)"]
+    assert look.unread == ["charts/web.tgz: it is not a gzipped tar (.tgz)"]
     assert found(look)["team/app:v2"] == ("values.yaml", "likely")
 
 
