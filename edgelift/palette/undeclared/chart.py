@@ -56,13 +56,13 @@ def install(chart: Chart, given: Tree, budget: Budget) -> Iterator[Instance]:
 
 
 def join_values(values: Any, given: Any, budget: Budget) -> dict[Any, Any]:
-    """As Helm joins them: what is `given` counts, sections are joined, and a null takes a key away."""
+    """As Helm joins them: what is `given` counts, sections are joined, and a null takes a key away, here or below."""
     budget.spend()
     joined = dict(values) if isinstance(values, Mapping) else {}
     for key, value in given.items() if isinstance(given, Mapping) else ():
         budget.spend()
-        if value is None:
-            joined.pop(key, None)
+        if value is None and key in joined:
+            del joined[key]
         elif isinstance(value, Mapping):
             joined[key] = join_values(joined.get(key), value, budget)
         else:

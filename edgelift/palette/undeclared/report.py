@@ -90,7 +90,7 @@ def _judge(image: str, uses: Sequence[Use], declared: Sequence[ImageReference], 
         reason=best.reason,
         is_complete=reference is not None,
         is_floating=reference is not None and is_floating(reference),
-        declared_as=tuple(sorted(str(each) for each in declared if each.name == name)),
+        declared_as=tuple(sorted({str(each) for each in declared if each.name == name})),
         evidence=tuple(dict.fromkeys(_evidence(use.file, use.hit) for use in uses))[:_MOST_EVIDENCE],
     )
 

@@ -105,7 +105,9 @@ def _judge_text(text: str, key: str, around: Surroundings) -> Hit | None:
         return None
     is_telling = has_version(plain) or is_on_known_host(plain) or is_official(plain)
     hit = Hit(plain, "likely", f"its key is {key}", around.path, line_of(text)).judged()
-    if key.lower().endswith(("image", "images")) and key.lower() not in _NOT_OF_CONTAINERS:
+    if key.lower() in _NOT_OF_CONTAINERS:
+        return hit.capped("possible", hit.reason)
+    if key.lower().endswith(("image", "images")):
         return hit if is_telling or (key == "image" and "/" in plain) else hit.capped("possible", hit.reason)
     if "IMAGE" in key and is_telling:
         return hit

@@ -88,7 +88,7 @@ POSSIBLE = {
     "no tag": ("image: {repository: team/app, tag: ''}", "tag is not in the values", False),
     "a macro": ("image: 'team/app:{{ .spectro.var.TAG }}'", "not known", False),
     "a shape alone": ("server: team/app:1.2", "shape", True),
-    "an image of machines": ("osImage: team/os:1.2", "shape", True),
+    "an image of machines": ("osImage: team/os:1.2", "its key is osImage", True),
 }
 
 
