@@ -60,7 +60,8 @@ def _judge(section: Mapping[Any, Any], key: str, around: Surroundings, *, is_ima
         return None
     if not says_version:
         parts = parts._replace(tag=_tag_from_elsewhere(section, around))
-    if not is_readable(parts.text):
+    is_host_alone = is_prefix(parts.repository) and "/" not in parts.text  # kubeadm's imageRepository
+    if is_host_alone or not is_readable(parts.text):
         return None
     hit = Hit(parts.text, "likely", "its parts stand in one section", f"{around.path}.{key}", line_of(section[key]))
     if parts.tag or _DIGEST.match(parts.digest):

@@ -70,6 +70,7 @@ NOTHING = {
     "a path": "mount: /var/lib/x:1",
     "an ARN": "role: arn:aws:iam::1234:role/reader",
     "a placeholder": "image: <your image>",
+    "a registry for what is not named": "etcd: {imageRepository: registry.k8s.io, imageTag: 3.5.0}",
     "a list of secrets": "imagePullSecrets: [pull]",
 }
 
