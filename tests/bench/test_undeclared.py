@@ -44,7 +44,8 @@ def test_the_packs_of_a_folder_are_measured(tmp_path: Path) -> None:
     """Those that the labels have and the folder holds; each is a row, and all together are the last."""
     labels = tmp_path / "labels.yaml"
     labels.write_text(
-        "packs:\n  web-1: {undeclared: [{image: 'docker.io/team/app:1', in: values.yaml}]}\n  gone-1: {undeclared: []}\n"
+        "packs:\n  web-1: {undeclared: [{image: 'docker.io/team/app:1', in: values.yaml}]}\n"
+        "  gone-1: {undeclared: []}\n"
     )
     write_pack(tmp_path / "web-1", "image: team/app:1\n")
     rows = list(to_table(measure(tmp_path, labels)))

@@ -31,7 +31,9 @@ def read_files(data: bytes) -> dict[str, bytes]:
 def below_top(files: Mapping[str, bytes], marker: str) -> dict[str, bytes]:
     """The files in the folder, at the top or one below, that holds the file `marker`; none where no folder does."""
     tops = ["" if path == marker else path.partition("/")[0] + "/" for path in files if _is_at_top(path, marker)]
-    return {path.removeprefix(tops[0]): data for path, data in files.items() if path.startswith(tops[0])} if tops else {}
+    return (
+        {path.removeprefix(tops[0]): data for path, data in files.items() if path.startswith(tops[0])} if tops else {}
+    )
 
 
 def _is_at_top(path: str, marker: str) -> bool:

@@ -124,12 +124,12 @@ class Renderer:
         first, *rest = command
         if first.kind == "function":
             arguments = [*(self._operand(each, dot, variables) for each in rest), *piped]
-            return self._call(first.value, arguments, dot)
+            return self._call(first.value, arguments)
         if rest or piped:  # a method of something: nothing that is known has any
             return UNKNOWN
         return self._operand(first, dot, variables)
 
-    def _call(self, name: str, arguments: list[Any], dot: Any) -> Any:
+    def _call(self, name: str, arguments: list[Any]) -> Any:
         if name in ("include", "tpl"):
             text, given = (*arguments, None, None)[:2]
             if not isinstance(text, str):
@@ -163,7 +163,7 @@ class Renderer:
             return _below_path(variables.get(operand.value, UNKNOWN), operand.path)
         if operand.kind == "pipeline":
             return _below_path(self._evaluate(operand.value, dot, variables), operand.path)
-        return self._call(operand.value, [], dot)
+        return self._call(operand.value, [])
 
 
 def _below(variables: _Variables) -> ChainMap[str, Any]:

@@ -27,7 +27,9 @@ def test_a_pack_is_read_with_its_files(tmp_path: Path) -> None:
         (folder / path).write_bytes(data)
     content = read_local_pack(folder)
 
-    assert [(pack.name, pack.version, pack.values) for pack in profile_of(content).packs] == [("web", "1.2.3", "a: 1\n")]
+    assert [(pack.name, pack.version, pack.values) for pack in profile_of(content).packs] == [
+        ("web", "1.2.3", "a: 1\n")
+    ]
     assert [(each.path, each.text) for each in content.manifests] == [("manifests/m.yaml", "kind: Pod\n")]
     assert [(each.path, each.data[:2]) for each in content.charts] == [("charts/web.tgz", b"\x1f\x8b")]
 

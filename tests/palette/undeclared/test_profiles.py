@@ -102,9 +102,10 @@ def test_images_declared_in_the_kubernetes_layer_of_pxk_e_are_told() -> None:
 
 def test_misspelt_keys_are_told() -> None:
     """With the key that was meant."""
-    assert "did you mean 'image' where it says 'iamge'?" in remarks(
-        look("pack: {content: {images: [{iamge: 'team/app:1'}]}}"), "typo"
-    )[0]
+    assert (
+        "did you mean 'image' where it says 'iamge'?"
+        in remarks(look("pack: {content: {images: [{iamge: 'team/app:1'}]}}"), "typo")[0]
+    )
 
 
 def test_a_declared_image_that_nothing_uses_is_told_where_all_is_at_hand() -> None:

@@ -1,5 +1,7 @@
 """Templates are evaluated as Helm does, as far as values alone can say; what only a cluster knows stays unknown."""
 
+from contextlib import suppress
+
 import pytest
 
 from edgelift.errors import ProfileError
@@ -124,10 +126,8 @@ ENDLESS = {
 @pytest.mark.parametrize("template", ENDLESS.values(), ids=ENDLESS)
 def test_what_would_not_end_is_given_up(template: str) -> None:
     """It ends with an error, or with what is not known, and soon."""
-    try:
+    with suppress(ProfileError):
         assert len(render(template)) < 1_000_000
-    except ProfileError:
-        pass
 
 
 HUGE = {

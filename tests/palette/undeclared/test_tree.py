@@ -21,7 +21,10 @@ def texts(text: str, confidence: str = "likely") -> list[str]:
 
 LIKELY = {
     "repository and tag": ("image:\n  repository: team/app\n  tag: 1.10", "team/app:1.10"),
-    "registry, repository and tag": ("image: {registry: quay.io, repository: team/app, tag: v1}", "quay.io/team/app:v1"),
+    "registry, repository and tag": (
+        "image: {registry: quay.io, repository: team/app, tag: v1}",
+        "quay.io/team/app:v1",
+    ),
     "repository with its registry": ("app: {repository: quay.io/team/app, tag: v1}", "quay.io/team/app:v1"),
     "digest": (f"image: {{repository: quay.io/a, digest: 'sha256:{'a' * 64}'}}", f"quay.io/a@sha256:{'a' * 64}"),
     "bare digest": (f"image: {{repository: quay.io/a, tag: v1, sha: {'a' * 64}}}", f"quay.io/a:v1@sha256:{'a' * 64}"),
@@ -38,16 +41,31 @@ LIKELY = {
     "an option": ("args: ['--sidecar-image=quay.io/team/side:1']", "quay.io/team/side:1"),
     "a line of a text": ("config: |\n  sidecar:\n    image: team/side:2\n", "team/side:2"),
     "a container of somebody's own": ("initContainers:\n  - {name: a, image: 'busybox:1.37'}", "busybox:1.37"),
-    "a scheme of Palette's": ("stylusPackage: container://us-docker.pkg.dev/x/y:v1", "container://us-docker.pkg.dev/x/y:v1"),
-    "a registry for all": ("global: {imageRegistry: mirror.acme.io}\nimage: {repository: a/b, tag: '1'}", "mirror.acme.io/a/b:1"),
-    "a default registry": ("defaults: {image: {registry: docker.io}}\nx: {image: {repository: a/b, tag: '1'}}", "docker.io/a/b:1"),
+    "a scheme of Palette's": (
+        "stylusPackage: container://us-docker.pkg.dev/x/y:v1",
+        "container://us-docker.pkg.dev/x/y:v1",
+    ),
+    "a registry for all": (
+        "global: {imageRegistry: mirror.acme.io}\nimage: {repository: a/b, tag: '1'}",
+        "mirror.acme.io/a/b:1",
+    ),
+    "a default registry": (
+        "defaults: {image: {registry: docker.io}}\nx: {image: {repository: a/b, tag: '1'}}",
+        "docker.io/a/b:1",
+    ),
     "a default registry that is overruled": (
         "defaults: {image: {registry: docker.io}}\nx: {image: {repository: a/b, registryOverwrite: gcr.io, tag: '1'}}",
         "gcr.io/a/b:1",
     ),
-    "a default tag": ("p: {defaults: {image: {tag: 2.3.0}}, x: {image: {repository: a/b, tagOverwrite: }}}", "a/b:2.3.0"),
-    "a registry above": ("image: {baseRepo: registry.k8s.io, nfs: {repository: /sig/nfs, tag: v4}}", "registry.k8s.io/sig/nfs:v4"),
-}  # fmt: skip
+    "a default tag": (
+        "p: {defaults: {image: {tag: 2.3.0}}, x: {image: {repository: a/b, tagOverwrite: }}}",
+        "a/b:2.3.0",
+    ),
+    "a registry above": (
+        "image: {baseRepo: registry.k8s.io, nfs: {repository: /sig/nfs, tag: v4}}",
+        "registry.k8s.io/sig/nfs:v4",
+    ),
+}
 
 
 @pytest.mark.parametrize(("values", "image"), LIKELY.values(), ids=LIKELY)
