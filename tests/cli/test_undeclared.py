@@ -104,10 +104,10 @@ def test_at_a_terminal_each_image_is_asked_for(tmp_path: Path, monkeypatch: pyte
     path = tmp_path / "profile.json"
     path.write_text(json.dumps(export_document(make_profile(make_pack(values)))))
     ours, theirs = pty.openpty()
-    with os.fdopen(theirs, "r+", buffering=1, closefd=True) as terminal:
+    with os.fdopen(theirs) as keyboard, os.fdopen(os.dup(theirs), "w") as screen:
         os.write(ours, b"y\nn\n")
-        monkeypatch.setattr("sys.stdin", terminal)
-        monkeypatch.setattr("sys.stderr", terminal)
+        monkeypatch.setattr("sys.stdin", keyboard)
+        monkeypatch.setattr("sys.stderr", screen)
         source = with_undeclared(ContentSource(profile_files=(str(path),)), "ask", DEFAULT_ACCESS)
     os.close(ours)
 
