@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -22,7 +23,7 @@ _LONGEST_NUMBER = 6  # digits: helm writes longer ones with an exponent
 def find_helm() -> HelmRenderer | None:
     """What renders a chart with the helm on the PATH, or None where there is none."""
     program = shutil.which("helm")
-    return (lambda chart, values: render_with_helm(Path(program), chart, values)) if program is not None else None
+    return partial(render_with_helm, Path(program)) if program is not None else None
 
 
 def render_with_helm(program: Path, chart: ChartArchive, values: Tree) -> str | None:

@@ -141,7 +141,8 @@ def _uses_in_output(text: str, archive: str, budget: Budget) -> list[Use]:
 
 def _uses_in_templates(chart: Chart, given: Tree, archive: str, budget: Budget) -> tuple[list[Use], bool]:
     """The uses, and whether all of them could be evaluated."""
-    uses, is_whole = [], True
+    uses: list[Use] = []
+    is_whole = True
     for rendered in render_chart(chart, given, budget):
         for _, hit in find_in_manifests(rendered.text, budget):
             found = hit if rendered.is_evaluated else hit.capped("likely", "its template could not be evaluated")

@@ -157,8 +157,9 @@ def _trunc(length: Any, text: str) -> str:
 
 
 def _kind(value: Any) -> str:
-    kinds = ((bool, "bool"), (str, "string"), (Mapping, "map"), (list, "slice"), (int, "int"))
-    return next((kind for type_, kind in kinds if isinstance(value, type_)), "invalid")
+    if isinstance(value, Mapping):
+        return "map"
+    return {list: "slice", str: "string", bool: "bool", int: "int"}.get(type(value), "invalid")
 
 
 def _kind_is(kind: str, value: Any) -> Any:
@@ -168,7 +169,8 @@ def _kind_is(kind: str, value: Any) -> Any:
 
 
 def _to_yaml(value: Any) -> str:
-    return yaml.safe_dump(value, sort_keys=True, width=10_000).removesuffix("\n...\n").rstrip("\n")
+    text: str = yaml.safe_dump(value, sort_keys=True, width=10_000)
+    return text.removesuffix("\n...\n").rstrip("\n")
 
 
 def _set(mapping: dict[Any, Any], key: Any, value: Any) -> Any:

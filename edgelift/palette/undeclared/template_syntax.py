@@ -206,7 +206,8 @@ class _Token(NamedTuple):
 
 
 def _tokens(text: str) -> list[_Token]:
-    found, position = [], 0
+    found: list[_Token] = []
+    position = 0
     while position < len(text):
         match = _TOKEN.match(text, position)
         if match is None:
@@ -245,7 +246,8 @@ def _parse_commands(tokens: Sequence[_Token], position: int, depth: int) -> tupl
             inner, position = _parse_commands(tokens, position, depth + 1)
             if position >= len(tokens):
                 raise _malformed("a parenthesis is not closed")
-            closed, path = tokens[position].end, ()
+            closed = tokens[position].end
+            path: tuple[str, ...] = ()
             position += 1
             if position < len(tokens) and tokens[position].kind == "field" and tokens[position].start == closed:
                 path = _path(tokens[position].text)

@@ -62,7 +62,8 @@ class _Walk:
         if _is_variable(section):
             told.add("value")
             hit = _judge_text(section["value"], section["name"].upper(), around.at("value"))
-            yield from () if hit is None else (_switched(hit, around),)
+            if hit is not None:
+                yield _switched(hit, around)
         for name, child in section.items():
             if isinstance(name, str) and not (name in told and isinstance(child, str)):
                 yield from self.visit(child, around.at(name), name)
