@@ -14,6 +14,8 @@ from edgelift.palette.client import PaletteClient
 from edgelift.palette.export import parse_exported_profile
 from edgelift.palette.models import ClusterProfile
 from edgelift.palette.resolve import Resolution, resolve_profiles
+from edgelift.palette.undeclared.choice import choose, tell
+from edgelift.palette.undeclared.profiles import find_undeclared
 from edgelift.site import ContentSource
 
 BY_NAME = Origin(profile="", pack="", path="name")  # of an image that is no profile's: it is asked for by name
@@ -41,6 +43,14 @@ def define_bundle(name: str, source: ContentSource, open_palette: Callable[[], P
     held = [resolve_profiles([profile], source.settings) for profile in excluded]
     for each in held:
         each.raise_for_errors()
+    undeclared = find_undeclared(profiles, source.settings, declared=_references(*held, also=images))
+    chosen = choose(undeclared, source.include_undeclared)
+    if source.include_undeclared != "none":
+        resolution = _with_undeclared(resolution, chosen)
+        held = [
+            _with_undeclared(each, choose(find_undeclared([profile], source.settings), source.include_undeclared))
+            for each, profile in zip(held, excluded, strict=True)
+        ]
     remaining = _subtract(resolution, held)
     definition = BundleDefinition(
         name=name,
@@ -61,7 +71,8 @@ def define_bundle(name: str, source: ContentSource, open_palette: Callable[[], P
             "nothing to carry: no pack of the profiles declares an image",
             hint="images stand under pack.content.images in a pack's values; add others with --image",
         )
-    return Defined(definition, tuple(str(problem) for problem in remaining.problems))
+    told = tell(undeclared, chosen, source.include_undeclared)
+    return Defined(definition, (*(str(problem) for problem in remaining.problems), *told))
 
 
 def check_name(name: str) -> None:
@@ -109,6 +120,16 @@ def _subtract(resolution: Resolution, held: Sequence[Resolution]) -> Resolution:
             ),
         }
     )
+
+
+def _references(*resolutions: Resolution, also: Sequence[str]) -> frozenset[str]:
+    return frozenset(also).union(image.reference for each in resolutions for image in each.images)
+
+
+def _with_undeclared(resolution: Resolution, images: Sequence[RequestedImage]) -> Resolution:
+    """`resolution` with images that its packs use and do not declare."""
+    requested = {image.reference: image for image in images} | {image.reference: image for image in resolution.images}
+    return resolution.model_copy(update={"images": tuple(requested[reference] for reference in sorted(requested))})
 
 
 def _text(path: Path) -> str:

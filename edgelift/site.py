@@ -16,6 +16,7 @@ from edgelift.oci.ecr import parse_ecr_host
 from edgelift.oci.reference import canonical_registry
 
 OnConflict = Literal["fail", "keep", "replace"]
+UndeclaredPolicy = Literal["none", "confident", "all"] | tuple[str, ...]
 
 
 class _Settings(BaseModel):
@@ -36,6 +37,10 @@ class ContentSource(_Settings):
         (), description="Profiles of Palette whose images and charts are left out, but for the further images."
     )
     exclude_profile_files: tuple[str, ...] = Field((), description="The same, as paths of exported profiles.")
+    include_undeclared: UndeclaredPolicy = Field(
+        "none",
+        description="Which images that packs use and do not declare are carried: none, confident, all, or these ones.",
+    )
     architecture: Architecture | None = Field(None, description="Only this architecture; empty keeps all of them.")
     allow_external_layers: bool = Field(
         False,

@@ -11,7 +11,7 @@ from edgelift.bundle.reader import BundleReader
 from edgelift.bundle.rebuild import first_difference
 from edgelift.bundle.signed import check_lock
 from edgelift.bundle.verify import verify_open
-from edgelift.cli import options, parts, reuse, signing
+from edgelift.cli import options, parts, reuse, signing, undeclared
 from edgelift.cli.console import say, say_json, set_verbosity
 from edgelift.cli.planning import check_locally
 from edgelift.cli.prefect_api import running_api
@@ -36,6 +36,7 @@ def build(
     exclude_profiles: reuse.ExcludeProfiles = "",
     exclude_profile_files: reuse.ExcludeProfileFiles = [],  # noqa: B006
     base: reuse.Base = None,
+    include_undeclared: undeclared.IncludeUndeclared = None,
     lock: Annotated[
         Path | None, typer.Option(metavar="L.json", help="Build this lock instead.", rich_help_panel=options.SOURCE)
     ] = None,
@@ -136,6 +137,7 @@ def build(
     if base is not None and lock is not None:
         raise ConfigurationError("--lock is built as it is, with the base that it names: leave out --base")
     check_locally(source, public_key)
+    source = undeclared.with_undeclared(source, include_undeclared, access)
     base, existing = reuse.base_of(base, store), reuse.existing_of(existing_bundles)
     signs = signing.signing_of(
         key=signing_key, key_fd=signing_key_fd, block=signing_key_block, passphrase_fd=passphrase_fd

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from edgelift.bundle.definition import COMPRESSION_LEVEL
-from edgelift.cli import options, reuse
+from edgelift.cli import options, reuse, undeclared
 from edgelift.cli.console import say, say_json, say_table, set_verbosity, tell
 from edgelift.cli.lock import show_lock
 from edgelift.cli.planning import plan_delivery
@@ -20,14 +20,25 @@ if TYPE_CHECKING:
 
 
 def images(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Exported profiles, JSON or YAML.")],
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILE...", help="Exported profiles, JSON or YAML; with --undeclared also packs: folders or .tar.gz."
+        ),
+    ],
     settings: options.Settings = [],  # noqa: B006 - typer copies it
+    find_undeclared: undeclared.FindUndeclared = False,
     as_json: options.Json = False,
 ) -> None:
     """List the images and charts that exported profiles declare, and where they say so. Needs no network.
 
     Example: edgelift images infra.json addon.yaml --json
+
+    Those that packs use and do not declare: edgelift images --undeclared infra.json packs/harbor-1.8.0
     """
+    if find_undeclared:
+        undeclared.show_undeclared(files, options.settings_of(settings), as_json=as_json)
+        return
     resolution = resolve_profiles(read_exported([str(path) for path in files]), options.settings_of(settings))
     document = resolution.model_dump(mode="json", include={"images", "charts", "problems"})
     if as_json:
@@ -52,6 +63,7 @@ def plan(
     exclude_profiles: reuse.ExcludeProfiles = "",
     exclude_profile_files: reuse.ExcludeProfileFiles = [],  # noqa: B006
     base: reuse.Base = None,
+    include_undeclared: undeclared.IncludeUndeclared = None,
     name: Annotated[str, typer.Option(help="Name of the bundle.", rich_help_panel=options.SOURCE)] = "bundle",
     registry: options.OptionalRegistry = None,
     maps: options.Maps = [],  # noqa: B006
@@ -81,33 +93,35 @@ def plan(
     Example: edgelift plan --profile-file infra.json --registry mirror.example:5000/spectro --output site.lock.json
     """
     set_verbosity(verbose=verbose, quiet=quiet)
+    access = options.access_of(
+        cred_file=cred_file,
+        ca_cert=ca_cert,
+        insecure=insecure,
+        plain_http=plain_http,
+        trusted_realms=trusted_realm,
+        insecure_registries=insecure_registry,
+        cert_dir=cert_dir,
+        mirrors=mirror,
+        rewrites=rewrite,
+        aws=aws,
+        parallel=parallel,
+    )
+    source = options.source_of(
+        profile_files=profile_files,
+        profiles=profiles,
+        project=project_id,
+        images=image,
+        arch=arch,
+        allow_external_layers=allow_external_layers,
+        compression_level=compression_level,
+        settings=settings,
+        exclude_profiles=exclude_profiles,
+        exclude_profile_files=exclude_profile_files,
+    )
     outcome = plan_delivery(
         name,
-        options.source_of(
-            profile_files=profile_files,
-            profiles=profiles,
-            project=project_id,
-            images=image,
-            arch=arch,
-            allow_external_layers=allow_external_layers,
-            compression_level=compression_level,
-            settings=settings,
-            exclude_profiles=exclude_profiles,
-            exclude_profile_files=exclude_profile_files,
-        ),
-        options.access_of(
-            cred_file=cred_file,
-            ca_cert=ca_cert,
-            insecure=insecure,
-            plain_http=plain_http,
-            trusted_realms=trusted_realm,
-            insecure_registries=insecure_registry,
-            cert_dir=cert_dir,
-            mirrors=mirror,
-            rewrites=rewrite,
-            aws=aws,
-            parallel=parallel,
-        ),
+        undeclared.with_undeclared(source, include_undeclared, access),
+        access,
         options.target_settings(registry, maps=maps, aliases=hub_aliases, conflict=on_conflict) if registry else None,
         store,
         output,

@@ -152,3 +152,34 @@ def _hint(lines: list[str]) -> str | None:
     if any(quote in near for quote in CURLY_QUOTES):
         return "replace the curly quotes there by straight ones"
     return "put quotes around the macro" if "{{" in near else None
+
+
+class PlacedText(str):
+    """A text of a tree that knows the line, from 1, at which it begins."""
+
+    __slots__ = ("line",)
+    line: int
+
+
+class _PlacedLoader(_RawLoader):
+    """The same tree, but each text is a `PlacedText`."""
+
+
+def _construct_placed(loader: _PlacedLoader, node: yaml.Node) -> Any:
+    found = _construct_other(loader, node)
+    if isinstance(found, str):
+        found = PlacedText(found)
+        found.line = node.start_mark.line + 1
+    return found
+
+
+_PlacedLoader.add_constructor(None, _construct_placed)
+
+
+def load_placed(text: str) -> Any:
+    """As `load_yaml`, with `PlacedText` for every text that is not null."""
+    load_yaml(text)  # for its limits, and the errors that it explains
+    try:
+        return yaml.load(text, _PlacedLoader)  # noqa: S506  # a safe loader with fewer types still
+    except yaml.YAMLError:
+        return yaml.load("\n".join(map(_quote_macro, text.split("\n"))), _PlacedLoader)  # noqa: S506  # the same
