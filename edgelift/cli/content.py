@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from edgelift.bundle.definition import COMPRESSION_LEVEL
-from edgelift.cli import options, reuse
+from edgelift.cli import options, palette_content, reuse
 from edgelift.cli.console import say, say_json, say_table, set_verbosity, tell
 from edgelift.cli.lock import show_lock
 from edgelift.cli.planning import plan_delivery
@@ -49,6 +49,12 @@ def plan(
     allow_external_layers: options.AllowExternalLayers = False,
     compression_level: options.CompressionLevel = COMPRESSION_LEVEL,
     settings: options.Settings = [],  # noqa: B006
+    edge_hosts: palette_content.EdgeHosts = None,
+    core_images: palette_content.CoreImages = False,
+    service_images: palette_content.ServiceImages = False,
+    compliance_images: palette_content.ComplianceImages = False,
+    fips: palette_content.Fips = False,
+    agent_services: palette_content.AgentServicesFile = None,
     exclude_profiles: reuse.ExcludeProfiles = "",
     exclude_profile_files: reuse.ExcludeProfileFiles = [],  # noqa: B006
     base: reuse.Base = None,
@@ -94,6 +100,14 @@ def plan(
             settings=settings,
             exclude_profiles=exclude_profiles,
             exclude_profile_files=exclude_profile_files,
+            palette=palette_content.palette_content_of(
+                edge_hosts,
+                core=core_images,
+                services=service_images,
+                compliance=compliance_images,
+                fips=fips,
+                file=agent_services,
+            ),
         ),
         options.access_of(
             cred_file=cred_file,
@@ -114,6 +128,8 @@ def plan(
         base,
     )
     if not quiet:
+        for note in outcome.notes:
+            tell(note)
         for warning in outcome.warnings:
             tell(f"warning: {warning}")
         for budget in outcome.budgets:

@@ -1,8 +1,9 @@
 """The options that several commands share, with Palette's names where the meaning is the same."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from types import MappingProxyType
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -68,7 +69,7 @@ Settings = Annotated[
     typer.Option(
         "--set",
         metavar="NAME=VALUE",
-        help="Value of a macro the profiles cannot give, e.g. kubernetes.version=1.32.1. Repeatable.",
+        help="Value of a macro or a variable: kubernetes.version=1.32.1, var.TAG=2.0, macro.registry=x. Repeatable.",
         rich_help_panel=SOURCE,
     ),
 ]
@@ -201,10 +202,14 @@ def source_of(
     settings: list[str],
     exclude_profiles: str = "",
     exclude_profile_files: Sequence[Path] = (),
+    palette: Mapping[str, Any] = MappingProxyType({}),
 ) -> ContentSource:
-    """What the source options ask for; raises `ConfigurationError` where they ask for nothing."""
+    """What the source options ask for; raises `ConfigurationError` where they ask for nothing.
+
+    `palette` are fields of a `ContentSource` about what is no profile: see `palette_content.py`.
+    """
     named = _names(profiles)
-    if not (named or profile_files or images):
+    if not (named or profile_files or images or palette):
         raise ConfigurationError(
             "nothing is asked for", hint="name profiles with --profiles or --profile-file, or images with --image"
         )
@@ -219,6 +224,7 @@ def source_of(
         settings=settings_of(settings),
         exclude_profiles=_names(exclude_profiles),
         exclude_profile_files=tuple(str(path) for path in exclude_profile_files),
+        **palette,
     )
 
 

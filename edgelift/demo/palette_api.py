@@ -16,7 +16,6 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from edgelift.demo.images import AGENT_VERSION
 from edgelift.demo.palette_documents import (
     cluster_definition,
     export_document,
@@ -25,6 +24,8 @@ from edgelift.demo.palette_documents import (
     profile_document,
     variables,
 )
+from edgelift.demo.palette_limits import LimitedApp, RateLimits
+from edgelift.demo.palette_tenant import DEMO_TENANT, DemoTenant, tenant_routes
 from edgelift.demo.profiles import demo_profiles
 from edgelift.palette.models import ClusterProfile
 
@@ -50,10 +51,13 @@ def create_palette_api(
     macros: Mapping[str, str] | None = None,
     denied_status: int = 401,
     drafts: frozenset[str] = frozenset(),
+    tenant: DemoTenant = DEMO_TENANT,
+    limits: RateLimits | None = None,
 ) -> Starlette:
     """The API over `profiles`, which all belong to `project`; `drafts` are the uids of those never published.
 
-    A wrong key gets `denied_status`. With 404 Palette's message repeats the key, and so does this one.
+    `macros` are those of the project; `tenant` is what there is beside profiles. A wrong key gets `denied_status`. With
+    404 Palette's message repeats the key, and so does this one. Without `limits` nobody asks too often.
     """
     palette = _Palette({profile.uid: profile for profile in profiles}, project, macros or {}, drafts)
     profile = "/v1/clusterprofiles/{uid}"
@@ -62,17 +66,18 @@ def create_palette_api(
         Route("/v1/dashboard/clusterprofiles/metadata", palette.list_profiles),
         Route("/v1/clusterprofiles/macros", palette.list_macros),
         Route("/v1/projects/{uid}/macros", palette.list_macros),
-        Route("/v1/tenants/{uid}/macros", palette.list_no_macros),
         Route(profile, palette.show_profile),
         Route(f"{profile}/packs", palette.list_packs),
         Route(f"{profile}/packs/manifests", palette.list_pack_manifests),
         Route(f"{profile}/variables", palette.list_variables),
         Route(f"{profile}/export", palette.export_profile),
         Route("/v1/spectroclusters/spc/download", palette.download_cluster_definition, methods=["POST"]),
-        Route("/v1/services/{name}/version", palette.show_service_version),
+        *tenant_routes(tenant, palette.is_scoped),
     ]
     app = Starlette(routes=routes, exception_handlers={HTTPException: _answer_error})
     app.add_middleware(_KeyCheck, api_key=api_key, denied_status=denied_status)
+    if limits is not None:
+        app.add_middleware(LimitedApp, limits=limits)
     return app
 
 
@@ -113,7 +118,7 @@ class _Palette:
         return JSONResponse({"items": items})
 
     def list_profiles(self, request: Request) -> Response:
-        profiles = self.profiles.values() if self._is_scoped(request) else ()
+        profiles = self.profiles.values() if self.is_scoped(request) else ()
         return JSONResponse(
             {
                 "items": [
@@ -124,11 +129,8 @@ class _Palette:
         )
 
     def list_macros(self, request: Request) -> Response:
-        macros = self.macros if self._is_scoped(request) else {}
+        macros = self.macros if self.is_scoped(request) else {}
         return JSONResponse({"macros": [{"name": name, "value": value} for name, value in macros.items()]})
-
-    def list_no_macros(self, request: Request) -> Response:  # noqa: ARG002  # the signature of an endpoint
-        return JSONResponse({"macros": []})
 
     def show_profile(self, request: Request) -> Response:
         profile = self._profile(request)
@@ -158,26 +160,18 @@ class _Palette:
             name, uids = body["metadata"]["name"], [str(each["uid"]) for each in body["spec"]["profiles"]]
         except (ValueError, KeyError, TypeError):
             raise HTTPException(400, "the body is not a cluster definition") from None
-        if not self._is_scoped(request) or not set(uids) <= self.profiles.keys():
+        if not self.is_scoped(request) or not set(uids) <= self.profiles.keys():
             raise HTTPException(404, "a cluster profile was not found")
         return _download(cluster_definition([self.profiles[uid] for uid in uids]), f"{name}.tgz")
 
-    def show_service_version(self, request: Request) -> Response:
-        name = request.path_params["name"]
-        version = AGENT_VERSION.removeprefix("v")
-        content = (
-            f'name: {name}\nversion: {version}\nbuildId: "20250401"\nmajorVersion: "{version.rpartition(".")[0]}"\n'
-        )
-        latest = {"content": content, "name": "manifest.yaml", "path": f"{name}/{version}/services.yaml"}
-        return JSONResponse(metadata("", "") | {"spec": {"latestVersion": latest, "name": name}})
-
-    def _is_scoped(self, request: Request) -> bool:
+    def is_scoped(self, request: Request) -> bool:
+        """Whether `request` is made in the scope of the project."""
         given = request.headers.get("projectuid") or request.query_params.get("ProjectUid")
         return given == self.project.uid
 
     def _profile(self, request: Request) -> ClusterProfile:
         uid = request.path_params["uid"]
-        profile = self.profiles.get(uid) if self._is_scoped(request) else None
+        profile = self.profiles.get(uid) if self.is_scoped(request) else None
         if profile is None:
             raise HTTPException(404, f"Cluster profile with uid '{uid}' not found")
         return profile
