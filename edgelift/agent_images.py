@@ -54,7 +54,7 @@ class _Images:
 
     def add_service(self, service: Service) -> None:
         """Add what the manifests of `service` name."""
-        before = len(self._origins)
+        count = 0
         for manifest in service.manifests:
             origin = Origin(profile=service.origin_label, pack="", path=manifest.name)
             try:
@@ -62,10 +62,11 @@ class _Images:
             except ProfileError as error:
                 self.warnings.append(f"{origin}: this manifest cannot be read: {error.message}")
                 continue
+            count += len(texts)
             for text in texts:
                 self._add(text, origin)
-        if len(self._origins) == before:
-            self.warnings.append(f"{service.origin_label}: its manifests add no image")
+        if count == 0:
+            self.warnings.append(f"{service.origin_label}: its manifests name no image")
 
     def add_named(self, group: ServiceGroup, label: str) -> None:
         """Add the images that `group` names outright."""

@@ -133,7 +133,7 @@ class MacroExpander:
         if not found.is_secret:
             return expansion
         if expansion.unresolved:  # those sentences may quote the value
-            return _failed(_unresolved(path, "its value holds braces that cannot be expanded"))
+            return _failed(_unresolved(path, "its value holds what cannot be expanded"))
         return expansion._replace(is_secret=True)
 
     def _find(self, path: str, pack: LoadedPack) -> _Found | str:
