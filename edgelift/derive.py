@@ -22,7 +22,8 @@ def derive_source(source: ContentSource, hosts: Sequence[EdgeHost]) -> tuple[Con
             f"Palette has no edge host with the tag {source.edge_hosts}",
             hint="tags are written key:value; check the tag, and the project with --project-id",
         )
-    lines = [f"{len(hosts)} edge hosts have the tag {source.edge_hosts}: {_list(hosts)}"]
+    count = "1 edge host has" if len(hosts) == 1 else f"{len(hosts)} edge hosts have"
+    lines = [f"{count} the tag {source.edge_hosts}: {_list(hosts)}"]
     found: dict[str, object] = {}
     if source.architecture is None:
         architecture = _architecture(hosts)
