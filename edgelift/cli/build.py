@@ -33,7 +33,7 @@ def build(
     arch: options.Arch = None,
     allow_external_layers: options.AllowExternalLayers = False,
     compression_level: options.CompressionLevel = COMPRESSION_LEVEL,
-    settings: options.Settings = [],  # noqa: B006
+    settings: palette_content.Settings = [],  # noqa: B006
     edge_hosts: palette_content.EdgeHosts = None,
     core_images: palette_content.CoreImages = False,
     service_images: palette_content.ServiceImages = False,
@@ -118,7 +118,7 @@ def build(
         parallel=parallel,
     )
     if check is not None:
-        if name or lock or profiles or profile_files or image or base:
+        if name or lock or profiles or profile_files or image or base or edge_hosts:
             raise ConfigurationError("--check builds nothing: leave out the options that say what to build")
         _check_rebuilt(check, public_key, as_json=as_json)
         return
@@ -229,7 +229,7 @@ def _source_or_lock(
             settings=settings,
             exclude_profiles=exclude_profiles,
             exclude_profile_files=exclude_profile_files,
-            palette=palette,
+            **palette,
         )
     is_compressed_otherwise = compression_level != COMPRESSION_LEVEL
     asked = palette.keys() - {"compliance_images"}  # which the environment may ask for, of every command

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def images(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Exported profiles, JSON or YAML.")],
-    settings: options.Settings = [],  # noqa: B006 - typer copies it
+    settings: palette_content.Settings = [],  # noqa: B006 - typer copies it
     as_json: options.Json = False,
 ) -> None:
     """List the images and charts that exported profiles declare, and where they say so. Needs no network.
@@ -48,7 +48,7 @@ def plan(
     arch: options.Arch = None,
     allow_external_layers: options.AllowExternalLayers = False,
     compression_level: options.CompressionLevel = COMPRESSION_LEVEL,
-    settings: options.Settings = [],  # noqa: B006
+    settings: palette_content.Settings = [],  # noqa: B006
     edge_hosts: palette_content.EdgeHosts = None,
     core_images: palette_content.CoreImages = False,
     service_images: palette_content.ServiceImages = False,
@@ -100,7 +100,7 @@ def plan(
             settings=settings,
             exclude_profiles=exclude_profiles,
             exclude_profile_files=exclude_profile_files,
-            palette=palette_content.palette_content_of(
+            **palette_content.palette_content_of(
                 edge_hosts,
                 core=core_images,
                 services=service_images,

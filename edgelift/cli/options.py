@@ -1,8 +1,7 @@
 """The options that several commands share, with Palette's names where the meaning is the same."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 import typer
@@ -61,15 +60,6 @@ CompressionLevel = Annotated[
         min=1,
         max=19,
         help="Of zstd, for what is not compressed already. Higher ones take long and gain little.",
-        rich_help_panel=SOURCE,
-    ),
-]
-Settings = Annotated[
-    list[str],
-    typer.Option(
-        "--set",
-        metavar="NAME=VALUE",
-        help="Value of a macro or a variable: kubernetes.version=1.32.1, var.TAG=2.0, macro.registry=x. Repeatable.",
         rich_help_panel=SOURCE,
     ),
 ]
@@ -202,12 +192,9 @@ def source_of(
     settings: list[str],
     exclude_profiles: str = "",
     exclude_profile_files: Sequence[Path] = (),
-    palette: Mapping[str, Any] = MappingProxyType({}),
+    **palette: Any,
 ) -> ContentSource:
-    """What the source options ask for; raises `ConfigurationError` where they ask for nothing.
-
-    `palette` are fields of a `ContentSource` about what is no profile: see `palette_content.py`.
-    """
+    """What the source options, and those of `palette_content`, ask for; raises `ConfigurationError` where they do not."""
     named = _names(profiles)
     if not (named or profile_files or images or palette):
         raise ConfigurationError(

@@ -1,4 +1,4 @@
-"""The options about what Palette knows beside profiles: the edge hosts of a site, and the images of its own services.
+"""The options about what Palette knows beside profiles: values of macros, edge hosts, images of its own services.
 
 The names are those of Palette's CLI. Its defaults are not: what is not asked for here is not carried.
 """
@@ -13,6 +13,15 @@ from edgelift.cli.options import SOURCE
 from edgelift.documents import read_document
 from edgelift.errors import ConfigurationError
 
+Settings = Annotated[
+    list[str],
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help="Value of a macro or a variable: kubernetes.version=1.32.1, var.TAG=2.0, macro.registry=x. Repeatable.",
+        rich_help_panel=SOURCE,
+    ),
+]
 EdgeHosts = Annotated[
     str | None,
     typer.Option(
