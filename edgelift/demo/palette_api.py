@@ -72,7 +72,7 @@ def create_palette_api(
         Route(f"{profile}/variables", palette.list_variables),
         Route(f"{profile}/export", palette.export_profile),
         Route("/v1/spectroclusters/spc/download", palette.download_cluster_definition, methods=["POST"]),
-        *tenant_routes(tenant, palette.is_scoped),
+        *tenant_routes(tenant, palette._is_scoped),
     ]
     app = Starlette(routes=routes, exception_handlers={HTTPException: _answer_error})
     app.add_middleware(_KeyCheck, api_key=api_key, denied_status=denied_status)
@@ -118,7 +118,7 @@ class _Palette:
         return JSONResponse({"items": items})
 
     def list_profiles(self, request: Request) -> Response:
-        profiles = self.profiles.values() if self.is_scoped(request) else ()
+        profiles = self.profiles.values() if self._is_scoped(request) else ()
         return JSONResponse(
             {
                 "items": [
@@ -129,7 +129,7 @@ class _Palette:
         )
 
     def list_macros(self, request: Request) -> Response:
-        macros = self.macros if self.is_scoped(request) else {}
+        macros = self.macros if self._is_scoped(request) else {}
         return JSONResponse({"macros": [{"name": name, "value": value} for name, value in macros.items()]})
 
     def show_profile(self, request: Request) -> Response:
@@ -160,18 +160,17 @@ class _Palette:
             name, uids = body["metadata"]["name"], [str(each["uid"]) for each in body["spec"]["profiles"]]
         except (ValueError, KeyError, TypeError):
             raise HTTPException(400, "the body is not a cluster definition") from None
-        if not self.is_scoped(request) or not set(uids) <= self.profiles.keys():
+        if not self._is_scoped(request) or not set(uids) <= self.profiles.keys():
             raise HTTPException(404, "a cluster profile was not found")
         return _download(cluster_definition([self.profiles[uid] for uid in uids]), f"{name}.tgz")
 
-    def is_scoped(self, request: Request) -> bool:
-        """Whether `request` is made in the scope of the project."""
+    def _is_scoped(self, request: Request) -> bool:
         given = request.headers.get("projectuid") or request.query_params.get("ProjectUid")
         return given == self.project.uid
 
     def _profile(self, request: Request) -> ClusterProfile:
         uid = request.path_params["uid"]
-        profile = self.profiles.get(uid) if self.is_scoped(request) else None
+        profile = self.profiles.get(uid) if self._is_scoped(request) else None
         if profile is None:
             raise HTTPException(404, f"Cluster profile with uid '{uid}' not found")
         return profile
