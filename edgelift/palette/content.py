@@ -7,7 +7,6 @@ from typing import Any, Literal, NamedTuple
 from edgelift.palette.values import Tree
 
 _NEEDED = {"images": {"image"}, "charts": {"name", "version"}}  # keys by which an entry of each kind is known
-_KINDS = frozenset(_NEEDED)
 
 
 class Complaint(NamedTuple):
@@ -63,20 +62,22 @@ def _find_content(tree: Tree, kind: str) -> tuple[Mapping[str, Any], str, list[C
     # Slips of pasting, with which Palette itself sees no content at all: `content:` at the margin right under `pack:`,
     # and the lists beside an empty `content:`.
     for place, section in (("content", tree.get("content")), ("pack", settings)):
-        if isinstance(section, Mapping) and kind in section and _KINDS & section.keys():
+        if isinstance(section, Mapping) and kind in section:
             return _misplaced(section, place, kind)
     return content, "pack.content", []
 
 
 def _misplaced(section: Mapping[str, Any], place: str, kind: str) -> tuple[Mapping[str, Any], str, list[Complaint]]:
-    stands = f"'{kind}:' stands in '{place}:'" if place == "pack" else "'content:' stands beside 'pack:'"
+    stands = {
+        "content": "'content:' stands beside 'pack:' instead of under it",
+        "pack": f"'{kind}:' stands beside 'content:' instead of under it",
+    }[place]
     listed = section[kind]
     if isinstance(listed, list) and listed and all(_NEEDED[kind] <= _keys(entry) for entry in listed):
-        wanted = f"{stands} instead of under 'pack.content', where Palette does not see it; it is read, but indent it"
-        return section, place, [Complaint(place, wanted, "warning")]
-    if place == "pack":
-        return {}, "pack.content", []
-    return {}, "pack.content", [Complaint(place, f"{stands} instead of under it; indent it")]
+        message = f"{stands}, where Palette does not see it; it is read, but indent it"
+        return section, place, [Complaint(place, message, "warning")]
+    # Other charts have their own things beside `content:`; a section of its own called `content` was meant for Palette.
+    return {}, "pack.content", [] if place == "pack" else [Complaint(place, f"{stands}; indent it")]
 
 
 def _keys(entry: object) -> set[object]:
