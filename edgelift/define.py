@@ -25,7 +25,7 @@ BY_NAME = Origin(profile="", pack="", path="name")  # of an image that is no pro
 
 @dataclass(frozen=True)
 class Defined:
-    """A definition, one line for each thing the operator should mind, and one for each that was found out on the way."""
+    """A definition, a line for each thing the operator should mind, and one for each that was found out on the way."""
 
     definition: BundleDefinition
     warnings: tuple[str, ...]

@@ -18,10 +18,14 @@ from tests.simulators.palette import PaletteSimulator
 KEY = "a1b2c3d4e5f6-secret-key"
 AGENT = "us-docker.pkg.dev/palette-images/edge/stylus-linux-{}:v4.7.9"
 STYLUS = DemoService(
-    "stylus", "4.7.9", {"manifest.yaml": f"package: container://{AGENT.format('amd64')}\n---\nimage: quay.io/pause:3.10\n"}
+    "stylus",
+    "4.7.9",
+    {"manifest.yaml": f"package: container://{AGENT.format('amd64')}\n---\nimage: quay.io/pause:3.10\n"},
 )
 ALLY = DemoService(
-    "ally", "4.7.2", {"ally.yaml": "image: us-docker.pkg.dev/palette-images/ally:4.7.2\nother: {image: quay.io/pause:3.10}\n"}
+    "ally",
+    "4.7.2",
+    {"ally.yaml": "image: us-docker.pkg.dev/palette-images/ally:4.7.2\nother: {image: quay.io/pause:3.10}\n"},
 )
 SMALL = {"core": {"services": ["stylus"]}, "day_two": {"services": ["ally"]}}
 

@@ -194,7 +194,7 @@ def source_of(
     exclude_profile_files: Sequence[Path] = (),
     **palette: Any,
 ) -> ContentSource:
-    """What the source options, and those of `palette_content`, ask for; raises `ConfigurationError` where they do not."""
+    """What the source options ask for, `palette_content` among them; raises `ConfigurationError` for nothing."""
     named = _names(profiles)
     if not (named or profile_files or images or palette):
         raise ConfigurationError(

@@ -27,7 +27,7 @@ EdgeHosts = Annotated[
     typer.Option(
         "--edge-hosts",
         metavar="TAG",
-        help="Take profiles and architecture, where none are named, from Palette's edge hosts with this tag (key:value).",
+        help="Where none are named: profiles and architecture of Palette's edge hosts with this tag (key:value).",
         rich_help_panel=SOURCE,
     ),
 ]

@@ -1,4 +1,4 @@
-"""How often the stand-in Palette lets one address ask, as Palette does: so many requests at once, and so many a second."""
+"""How often the stand-in lets one address ask, as Palette does: so many requests at once, and so many a second."""
 
 import time
 from collections.abc import Callable

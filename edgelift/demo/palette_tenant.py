@@ -130,7 +130,8 @@ class _Answers:
         service = self._service(request.path_params["name"])
         major = service.version.rpartition(".")[0]
         content = f'name: {service.name}\nversion: {service.version}\nbuildId: "20250401"\nmajorVersion: "{major}"\n'
-        latest = {"content": content, "name": "manifest.yaml", "path": f"{service.name}/{service.version}/services.yaml"}
+        path = f"{service.name}/{service.version}/services.yaml"
+        latest = {"content": content, "name": "manifest.yaml", "path": path}
         return JSONResponse(metadata("", "") | {"spec": {"latestVersion": latest, "name": service.name}})
 
     def show_manifests(self, request: Request) -> Response:
@@ -170,20 +171,21 @@ class _Answers:
     def list_helm_registries(self, _request: Request) -> Response:
         items = [
             metadata(each.uid, each.name)
-            | {"spec": {"name": each.name, "endpoint": each.endpoint, "isPrivate": each.is_private, "auth": _auth(each)}}
+            | {"spec": {"name": each.name, "endpoint": each.endpoint, "isPrivate": each.is_private} | _auth(each)}
             for each in self._of_kind("helm")
         ]
         return JSONResponse({"items": items, "listmeta": {"continue": "", "count": len(items)}})
 
     def list_oci_registries(self, _request: Request) -> Response:
-        return JSONResponse({"items": [metadata(each.uid, each.name) | {"spec": _oci(each)} for each in self._of_kind("oci")]})
+        items = [metadata(each.uid, each.name) | {"spec": _oci(each)} for each in self._of_kind("oci")]
+        return JSONResponse({"items": items})
 
     def show_oci_registry(self, request: Request) -> Response:
         uid = request.path_params["uid"]
         registry = next((each for each in self._of_kind("oci") if each.uid == uid), None)
         if registry is None:
             raise HTTPException(404, "the registry was not found")
-        spec = _oci(registry) | {"auth": _auth(registry), "basePath": "", "baseContentPath": registry.base_path}
+        spec = _oci(registry) | _auth(registry) | {"basePath": "", "baseContentPath": registry.base_path}
         return JSONResponse(metadata(registry.uid, registry.name) | {"spec": spec})
 
     def _of_kind(self, kind: str) -> list[DemoRegistry]:
@@ -192,9 +194,9 @@ class _Answers:
 
 def _auth(registry: DemoRegistry) -> dict[str, Any]:
     if not registry.is_private:
-        return {"type": "noAuth"}
+        return {"auth": {"type": "noAuth"}}
     tls = {"enabled": True, "insecureSkipVerify": False}
-    return {"type": "basic", "username": "reader", "password": _MASK, "tls": tls}
+    return {"auth": {"type": "basic", "username": "reader", "password": _MASK, "tls": tls}}
 
 
 def _oci(registry: DemoRegistry) -> dict[str, Any]:

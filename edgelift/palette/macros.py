@@ -92,7 +92,7 @@ class MacroExpander:
         first, *others = command
         if first.kind != "name":
             if others or piped is not None:
-                return _failed(f"'{first.text}' is no function: what a macro does with a value is named before the value")
+                return _failed(f"'{first.text}' is no function, so a macro cannot give it anything")
             return self._word_value(first, pack, trail)
         if first.text not in FUNCTIONS:
             return _failed(
@@ -111,7 +111,9 @@ class MacroExpander:
     def _word_value(self, word: Word, pack: LoadedPack, trail: tuple[_Place, ...]) -> Expansion:
         if word.kind == "name":
             return _failed(f"'{word.text}' in a macro is neither a value nor in quotes")
-        return self._value(word.text.removeprefix(_PREFIX), pack, trail) if word.kind == "macro" else Expansion(word.text)
+        if word.kind == "macro":
+            return self._value(word.text.removeprefix(_PREFIX), pack, trail)
+        return Expansion(word.text)
 
     def _value(self, path: str, pack: LoadedPack, trail: tuple[_Place, ...]) -> Expansion:
         place = (path, id(pack))

@@ -28,6 +28,7 @@ options:
 """
 CHART = "pack:\n  content:\n    charts:\n      - {repo: https://charts.example, name: app, version: 1.2.3}\n"
 DEPLOYMENT = "kind: Deployment\nspec: {template: {spec: {containers: [{image: 'quay.io/main:1'}]}}}\n"
+MANIFEST = PackManifest(name="m", uid="m1", content=DEPLOYMENT)
 KUBERNETES = make_pack("", "edge-k3s", layer="k8s", version="1.32.1")
 
 
@@ -42,7 +43,8 @@ class Fixture(NamedTuple):
 
 def infrastructure(values: str, **fields: str) -> ClusterProfile:
     """An infrastructure profile whose operating system pack has these values."""
-    return make_profile(make_pack(values, "edge-native-byoi", layer="os"), KUBERNETES, **{"name": "infra", "type": "infra"} | fields)
+    system = make_pack(values, "edge-native-byoi", layer="os")
+    return make_profile(system, KUBERNETES, **{"name": "infra", "type": "infra"} | fields)
 
 
 def add_on(*packs: Pack, **fields: str) -> ClusterProfile:
@@ -61,7 +63,10 @@ FIXTURES = {
         ["quay.io/app:1", "quay.io/os:1"],
     ),
     "full and infrastructure": Fixture(
-        [infrastructure(image_values("quay.io/a:1")), infrastructure(image_values("quay.io/b:1"), name="full", type="cluster")],
+        [
+            infrastructure(image_values("quay.io/a:1")),
+            infrastructure(image_values("quay.io/b:1"), name="full", type="cluster"),
+        ],
         ["quay.io/a:1", "quay.io/b:1"],
         errors=["only one profile may have infrastructure layers"],
     ),
@@ -104,7 +109,7 @@ FIXTURES = {
     ),
     "chart and no image": Fixture([add_on(make_pack(CHART, type="helm"))]),
     "pack manifests": Fixture(
-        [add_on(make_pack(image_values("quay.io/app:1"), type="manifest", manifests=(PackManifest(name="m", uid="m1", content=DEPLOYMENT),)))],
+        [add_on(make_pack(image_values("quay.io/app:1"), type="manifest", manifests=(MANIFEST,)))],
         ["quay.io/app:1"],
     ),
     "invalid pack": Fixture(
@@ -117,7 +122,8 @@ FIXTURES = {
 
 def read(given: Sequence[ClusterProfile]) -> tuple[list[ClusterProfile], Resolution]:
     """The profiles as the client reads them from a listening Palette, by name, and what they resolve to."""
-    profiles = [each.model_copy(update={"uid": f"65c90f2d0a1b2c3d4e5f6a{number:02x}"}) for number, each in enumerate(given)]
+    uids = [f"65c90f2d0a1b2c3d4e5f6a{number:02x}" for number in range(len(given))]
+    profiles = [each.model_copy(update={"uid": uid}) for each, uid in zip(given, uids, strict=True)]
     drafts = frozenset(each.uid for each in profiles if each.name == "draft")
     with PaletteSimulator(profiles, KEY, drafts=drafts) as palette:
         with PaletteClient(palette.url, SecretStr(KEY), project="demo", sleep=lambda _seconds: None) as client:

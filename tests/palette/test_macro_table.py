@@ -21,8 +21,8 @@ from tests.palette.builders import make_pack, make_profile, messages, references
 BYOI = "spectro.pack.edge-native-byoi.options"
 OPTIONS = f"""
 options:
-  system.uri: "{{{{ .{BYOI}.system.registry }}}}/{{{{ .{BYOI}.system.repo }}}}:{{{{ .{BYOI}.system.k8sDistribution }}}}-\
-{{{{ .spectro.system.kubernetes.version }}}}-{{{{ .{BYOI}.system.peVersion }}}}-{{{{ .{BYOI}.system.customTag }}}}"
+  system.uri: "{{{{ .{BYOI}.system.registry }}}}/{{{{ .{BYOI}.system.repo }}}}:\
+{{{{ .{BYOI}.system.k8sDistribution }}}}-{{{{ .spectro.system.kubernetes.version }}}}-{{{{ .{BYOI}.system.peVersion }}}}-{{{{ .{BYOI}.system.customTag }}}}"
   system.registry: ttl.sh
   system.repo: ubuntu
   system.k8sDistribution: k3s
@@ -139,7 +139,8 @@ FORMS = {
         "pack-central: argo-cd",
     ),
     "pack of another profile": Case(
-        "- image: '{{.spectro.pack.argo-cd.controller.image.repository}}:{{.spectro.pack.argo-cd.controller.image.tag}}'",
+        "- image: '{{.spectro.pack.argo-cd.controller.image.repository}}:"
+        "{{.spectro.pack.argo-cd.controller.image.tag}}'",
         "quay.io/argoproj/argocd:v2.13.1",
         "docs: packs of one cluster see one another",
     ),
@@ -272,7 +273,7 @@ def test_what_only_a_cluster_knows_has_to_be_given(name: str) -> None:
 
 REFUSED = {
     "macro of an application": Case(
-        "- image: 'quay.io/{{ .spectro.app.$appdeploymentName.db.out }}:1'", "not part of the profiles", "docs: app macros"
+        "- image: 'quay.io/{{ .spectro.app.$appdeploymentName.db.out }}:1'", "not part of the profiles", "docs"
     ),
     "variable without a value": Case("- image: 'quay.io/x:{{ .spectro.var.EMPTY }}'", "no default value", "docs"),
     "user macro that is not there": Case("- image: 'quay.io/x:{{ .spectro.macro.none }}'", "no user macro", "docs"),

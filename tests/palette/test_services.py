@@ -157,4 +157,4 @@ def test_other_images_are_taken_as_they_are(text: str) -> None:
     """A digest names one of them, and other names only look alike."""
     reference = ImageReference.parse(text)
 
-    assert [for_architectures(reference, each) for each in (None, "arm64")] == [[reference]] * 2  # type: ignore[arg-type]
+    assert (for_architectures(reference, None), for_architectures(reference, "arm64")) == ([reference], [reference])

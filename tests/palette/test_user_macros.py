@@ -19,7 +19,9 @@ from tests.simulators.palette import PaletteSimulator
 
 KEY = "a1b2c3d4e5f6-secret-key"
 UID = "65c90f2d0a1b2c3d4e5f6a70"
-TENANT = DemoTenant(macros={"registry": "tenant.example", "team": "tenants"}, system_macros={"team": "all", "zone": "z1"})
+TENANT = DemoTenant(
+    macros={"registry": "tenant.example", "team": "tenants"}, system_macros={"team": "all", "zone": "z1"}
+)
 LISTS = ["/v1/users/info", f"/v1/tenants/{TENANT_UID}/macros", "/v1/users/system/macros"]
 
 
@@ -135,14 +137,14 @@ def test_an_exported_profile_has_no_values_of_user_macros() -> None:
     assert "--set macro.registry=VALUE" in message
 
 
-SECRET = "hunter2-hunter2"
+SECRET = "hunter2"
 
 LEAKS = {
     "no reference": ("{{ .spectro.macro.password }}:::", SECRET),
     "in upper case": ("quay.io/{{ .spectro.macro.password | upper }}/x:1", SECRET),
     "braces in the value": ("quay.io/x:{{ .spectro.macro.password }}", f"{{{{ {SECRET} }}}}"),
     "half a brace in the value": ("quay.io/x:{{ .spectro.macro.password }}", f"{SECRET}{{{{"),
-    "an unknown function in the value": ("quay.io/x:{{ .spectro.macro.password }}", f"{{{{ .spectro.var.A | {SECRET} }}}}"),
+    "a word in the value": ("quay.io/x:{{ .spectro.macro.password }}", "{{ .spectro.var.A | hunter2 }}"),
     "through the value of a pack": ("{{ .spectro.pack.other.place }}", f"//{SECRET}"),
     "far too long": ("quay.io/x:{{ .spectro.macro.password }}", SECRET * 1000),
 }  # fmt: skip
@@ -206,6 +208,7 @@ def test_a_setting_wins_over_a_user_macro() -> None:
         profile = read(simulator)
     packs = load_packs(profile)
 
-    expansion = MacroExpander(packs, {"macro.registry": "site.example"}).expand("{{ .spectro.macro.registry }}", packs[0])
+    expander = MacroExpander(packs, {"macro.registry": "site.example"})
+    expansion = expander.expand("{{ .spectro.macro.registry }}", packs[0])
 
     assert (expansion.text, expansion.is_secret) == ("site.example", False)
