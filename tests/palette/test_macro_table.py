@@ -22,7 +22,8 @@ BYOI = "spectro.pack.edge-native-byoi.options"
 OPTIONS = f"""
 options:
   system.uri: "{{{{ .{BYOI}.system.registry }}}}/{{{{ .{BYOI}.system.repo }}}}:\
-{{{{ .{BYOI}.system.k8sDistribution }}}}-{{{{ .spectro.system.kubernetes.version }}}}-{{{{ .{BYOI}.system.peVersion }}}}-{{{{ .{BYOI}.system.customTag }}}}"
+{{{{ .{BYOI}.system.k8sDistribution }}}}-{{{{ .spectro.system.kubernetes.version }}}}-\
+{{{{ .{BYOI}.system.peVersion }}}}-{{{{ .{BYOI}.system.customTag }}}}"
   system.registry: ttl.sh
   system.repo: ubuntu
   system.k8sDistribution: k3s
@@ -186,7 +187,7 @@ FORMS = {
         "harbor.example/app:2.0",
         "Go: printf",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", FORMS.values(), ids=FORMS)
