@@ -122,8 +122,10 @@ def _trunc(count: str, text: str) -> str:
     return text[:number] if number >= 0 else text[number:]
 
 
-def _printf(form: str, *arguments: str) -> str:
-    left = list(arguments)
+def _printf(*arguments: str) -> str:
+    if not arguments:
+        raise ValueError
+    form, *left = arguments
 
     def fill(match: re.Match[str]) -> str:
         verb = match[1]
