@@ -62,6 +62,7 @@ def create_palette_api(
     palette = _Palette({profile.uid: profile for profile in profiles}, project, macros or {}, drafts)
     profile = "/v1/clusterprofiles/{uid}"
     routes = [
+        *tenant_routes(tenant, palette._is_scoped),
         Route("/v1/dashboard/projects/metadata", palette.list_projects),
         Route("/v1/dashboard/clusterprofiles/metadata", palette.list_profiles),
         Route("/v1/clusterprofiles/macros", palette.list_macros),
@@ -72,7 +73,6 @@ def create_palette_api(
         Route(f"{profile}/variables", palette.list_variables),
         Route(f"{profile}/export", palette.export_profile),
         Route("/v1/spectroclusters/spc/download", palette.download_cluster_definition, methods=["POST"]),
-        *tenant_routes(tenant, palette._is_scoped),
     ]
     app = Starlette(routes=routes, exception_handlers={HTTPException: _answer_error})
     app.add_middleware(_KeyCheck, api_key=api_key, denied_status=denied_status)

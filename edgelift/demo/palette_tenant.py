@@ -73,17 +73,20 @@ DEMO_TENANT = DemoTenant(services=(DemoService("stylus", AGENT_VERSION.removepre
 def tenant_routes(tenant: DemoTenant, is_scoped: Callable[[Request], bool]) -> list[Route]:
     """The questions about `tenant`; its edge hosts belong to the project that `is_scoped` tells."""
     answers = _Answers(tenant, is_scoped)
+    registries = [
+        Route("/v1/registries/metadata", answers.list_registries),
+        Route("/v1/registries/helm", answers.list_helm_registries),
+        Route("/v1/registries/oci/summary", answers.list_oci_registries),
+        Route("/v1/registries/oci/{uid}/basic", answers.show_oci_registry),
+    ]
     return [
+        *(registries if tenant.registries else ()),
         Route("/v1/users/info", answers.show_user),
         Route("/v1/users/system/macros", answers.list_system_macros),
         Route("/v1/tenants/{uid}/macros", answers.list_tenant_macros),
         Route("/v1/dashboard/edgehosts/search", answers.search_hosts, methods=["POST"]),
         Route("/v1/services/{name}/version", answers.show_version),
         Route("/v1/services/{name}/versions/{version}/manifest", answers.show_manifests),
-        Route("/v1/registries/metadata", answers.list_registries),
-        Route("/v1/registries/helm", answers.list_helm_registries),
-        Route("/v1/registries/oci/summary", answers.list_oci_registries),
-        Route("/v1/registries/oci/{uid}/basic", answers.show_oci_registry),
     ]
 
 

@@ -1,4 +1,4 @@
-"""One question to the Palette API at a time: address, key, project header, pace, patience, size limit and plain errors.
+"""One request to the Palette API at a time: address, key, project header, pace, patience, size limit, plain errors.
 
 It knows HTTP and how Palette answers; what the documents mean is the client's business.
 """
@@ -60,21 +60,21 @@ def parse_endpoint(text: str, *, insecure: bool = False) -> tuple[str, str]:
     return parts.scheme, host
 
 
-class _Question(NamedTuple):
-    method: Literal["GET", "POST"]
-    path: str
-    project_uid: str | None
-    body: bytes | None = None
-
-    def __str__(self) -> str:
-        return f"{self.method} {self.path}"
-
-
 @dataclass(frozen=True)
 class _Answer:
     status: int
     headers: httpx.Headers
     body: bytes
+
+
+class _Question(NamedTuple):
+    """What is asked for: a document by GET, or what Palette makes of a JSON `body` by POST."""
+
+    path: str
+    body: bytes | None = None
+
+    def __str__(self) -> str:
+        return f"{'GET' if self.body is None else 'POST'} {self.path}"
 
 
 class _Failure(NamedTuple):
@@ -127,24 +127,27 @@ class PaletteApi:
 
     def get(self, path: str, project_uid: str | None = None) -> Any:
         """The JSON document at `path`, read in the scope of a project or of the whole tenant."""
-        return self._ask(_Question("GET", path, project_uid))
+        question = _Question(path)
+        return self._parse(question, self._ask(question, project_uid))
 
-    def post(self, path: str, document: object, project_uid: str | None = None) -> Any:
-        """The JSON document that answers `document` at `path`: a search, which changes nothing and may be repeated."""
-        return self._ask(_Question("POST", path, project_uid, json.dumps(document).encode()))
+    def search(self, path: str, body: Mapping[str, Any], project_uid: str | None = None) -> Any:
+        """The JSON document that answers `body` at `path`: it changes nothing, so that it may be asked for again."""
+        question = _Question(path, json.dumps(body).encode())
+        return self._parse(question, self._ask(question, project_uid))
 
-    def _ask(self, asked: _Question) -> Any:
+    def _ask(self, question: _Question, project_uid: str | None) -> _Answer:
+        """The answer to `question`, once there is a good one."""
         patience = _Patience()
         while True:
             self._keep_pace()
             try:
-                answer = self._send(asked)
+                answer = self._send(question, project_uid)
             except httpx.HTTPError as error:
-                failure = self._explain_silence(asked, error)
+                failure = self._explain_silence(question, error)
             else:
                 if answer.status == HTTPStatus.OK:
-                    return self._parse(asked, answer)
-                failure = self._explain_refusal(asked, answer)
+                    return answer
+                failure = self._explain_refusal(question, answer)
             delay = patience.next_delay(failure)
             if delay is None:
                 raise failure.error
@@ -159,25 +162,26 @@ class PaletteApi:
         if slot > now:
             self.sleep(slot - now)
 
-    def _send(self, asked: _Question) -> _Answer:
+    def _send(self, question: _Question, project_uid: str | None) -> _Answer:
         headers = {"ApiKey": self.key.get_secret_value(), "Accept": "application/json"}
-        if asked.project_uid:
-            headers["ProjectUid"] = asked.project_uid
-        if asked.body is not None:
-            headers["Content-Type"] = "application/json"
-        url = f"{self.scheme}://{self.host}{asked.path}"
-        sending = self.http.stream(asked.method, url, headers=headers, content=asked.body, follow_redirects=False)
-        with sending as response:
-            return _Answer(response.status_code, response.headers, self._read_body(asked, response))
+        if project_uid:
+            headers["ProjectUid"] = project_uid
+        if question.body is not None:
+            headers |= {"Content-Type": "application/json"}
+        url, method = f"{self.scheme}://{self.host}{question.path}", "GET" if question.body is None else "POST"
+        with self.http.stream(
+            method, url, headers=headers, content=question.body, follow_redirects=False
+        ) as response:
+            return _Answer(response.status_code, response.headers, self._read_body(question, response))
 
-    def _read_body(self, asked: _Question, response: httpx.Response) -> bytes:
+    def _read_body(self, question: _Question, response: httpx.Response) -> bytes:
         deadline = time.monotonic() + _ANSWER_SECONDS
         body = bytearray()
         for chunk in response.iter_bytes():
             body += chunk
             if len(body) > ANSWER_LIMIT:
                 raise PaletteError(
-                    f"{self.host} answered {asked} with more than {ANSWER_LIMIT >> 20} MiB",
+                    f"{self.host} answered {question} with more than {ANSWER_LIMIT >> 20} MiB",
                     hint="check that this is the address of the Palette API",
                     status=response.status_code,
                 )
@@ -185,19 +189,19 @@ class PaletteApi:
                 raise httpx.ReadTimeout(f"the answer took more than {_ANSWER_SECONDS:.0f} s")
         return bytes(body)
 
-    def _parse(self, asked: _Question, answer: _Answer) -> Any:
+    def _parse(self, question: _Question, answer: _Answer) -> Any:
         try:
             # Numbers stay text: a version 1.10 that arrives without quotes is not 1.1. And null is as good as nothing.
             return json.loads(answer.body, parse_float=str, parse_int=str, object_hook=_without_nulls)
         except (ValueError, RecursionError):
             kind = self._tame(answer.headers.get("content-type", "something")).partition(";")[0]
             raise PaletteError(
-                f"{self.host} answered {asked} with {kind} that is not JSON",
+                f"{self.host} answered {question} with {kind} that is not JSON",
                 hint="check that this is the address of the Palette API, not of its console or of a proxy",
                 status=answer.status,
             ) from None
 
-    def _explain_silence(self, asked: _Question, error: httpx.HTTPError) -> _Failure:
+    def _explain_silence(self, question: _Question, error: httpx.HTTPError) -> _Failure:
         reason = self._tame(str(error)) or type(error).__name__
         if "certificate" in reason.lower():
             hint = "name the certificate of your Palette's authority with --ca-cert"
@@ -207,16 +211,16 @@ class PaletteApi:
             return _Failure(PaletteError(f"cannot reach Palette at {self.host}: {reason}", hint=hint, retryable=True))
         return _Failure(
             PaletteError(
-                f"Palette at {self.host} broke off {asked}: {reason}", hint="try again later", retryable=True
+                f"Palette at {self.host} broke off {question}: {reason}", hint="try again later", retryable=True
             ),
             "once" if isinstance(error, httpx.TimeoutException) else "while-busy",
         )
 
-    def _explain_refusal(self, asked: _Question, answer: _Answer) -> _Failure:
+    def _explain_refusal(self, question: _Question, answer: _Answer) -> _Failure:
         status = answer.status
         is_busy, is_broken = status in _BUSY, status == HTTPStatus.INTERNAL_SERVER_ERROR
         error = PaletteError(
-            f"Palette at {self.host} answered {asked} with {status}{self._quote(answer.body)}",
+            f"Palette at {self.host} answered {question} with {status}{self._quote(answer.body)}",
             hint=_next_step(status),
             retryable=is_busy or is_broken,
             status=status,

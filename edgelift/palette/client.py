@@ -5,7 +5,7 @@ It also finds the edge hosts of a site, and the manifests of Palette's own servi
 
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Annotated, Any, Self
@@ -225,8 +225,8 @@ class PaletteClient:
     def _get(self, model: type[Model], path: str, scope: str | None) -> Model:
         return self._read(model, self._api.get(path, scope), f"GET {path}")
 
-    def _search(self, model: type[Model], path: str, scope: str | None, document: object) -> Model:
-        return self._read(model, self._api.post(path, document, scope), f"POST {path}")
+    def _search(self, model: type[Model], path: str, scope: str | None, document: Mapping[str, Any]) -> Model:
+        return self._read(model, self._api.search(path, document, scope), f"POST {path}")
 
     def _read(self, model: type[Model], document: Any, asked: str) -> Model:
         try:

@@ -63,7 +63,7 @@ class Get(Protocol):
 class Search(Protocol):
     """As `Get`, with a question as a document."""
 
-    def __call__(self, model: type[Model], path: str, scope: str | None, document: object) -> Model:
+    def __call__(self, model: type[Model], path: str, scope: str | None, document: Mapping[str, Any]) -> Model:
         """The answer as a `model`."""
         ...
 
