@@ -37,9 +37,11 @@ def source(**fields: Any) -> ContentSource:
 
 def read(wanted: ContentSource, services: Sequence[DemoService] = (STYLUS, ALLY)) -> AgentContent:
     """What a Palette with these services gives for it."""
-    with PaletteSimulator([], KEY, tenant=DemoTenant(services=services)) as palette:
-        with PaletteClient(palette.url, SecretStr(KEY), sleep=lambda _seconds: None) as client:
-            return read_agent_images(wanted, lambda: client)
+    with (
+        PaletteSimulator([], KEY, tenant=DemoTenant(services=services)) as palette,
+        PaletteClient(palette.url, SecretStr(KEY), sleep=lambda _seconds: None) as client,
+    ):
+        return read_agent_images(wanted, lambda: client)
 
 
 def references(content: AgentContent) -> list[str]:
@@ -211,6 +213,6 @@ WRONG = {
 @pytest.mark.parametrize(("text", "place"), WRONG.values(), ids=WRONG)
 def test_a_wrong_document_says_where(text: str, place: str) -> None:
     """A typo is never silent."""
-    with pytest.raises(ConfigurationError, match="services.yaml") as caught:
+    with pytest.raises(ConfigurationError, match=r"services\.yaml") as caught:
         AgentServices.from_yaml(text, "services.yaml")
     assert place in caught.value.message

@@ -41,6 +41,7 @@ class LimitedApp:
         self._limits = limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or let `app` do it."""
         app = self._app
         if scope["type"] == "http" and not self._limits.admits((scope.get("client") or ("",))[0], scope["path"]):
             after = self._limits.retry_after

@@ -85,9 +85,7 @@ class MacroExpander:
                 break
         return value or Expansion("")
 
-    def _run(
-        self, command: Command, piped: Expansion | None, pack: LoadedPack, trail: tuple[_Place, ...]
-    ) -> Expansion:
+    def _run(self, command: Command, piped: Expansion | None, pack: LoadedPack, trail: tuple[_Place, ...]) -> Expansion:
         """One command of a pipe; `piped` is what the command before it gave."""
         first, *others = command
         if first.kind != "name":

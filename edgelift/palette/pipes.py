@@ -74,9 +74,7 @@ def _word(found: re.Match[str]) -> Word | None:
             return Word("text", json.loads(text))
         except ValueError:  # an escape of Go's that JSON has not
             return None
-    kind: Literal["number", "macro", "name"] = (
-        "number" if found["number"] else "macro" if found["macro"] else "name"
-    )
+    kind: Literal["number", "macro", "name"] = "number" if found["number"] else "macro" if found["macro"] else "name"
     return Word(kind, text)
 
 

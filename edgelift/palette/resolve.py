@@ -168,8 +168,8 @@ class _Resolver:
         try:
             self.images.setdefault(ImageReference.parse(reference), []).append(origin)
         except MalformedReferenceError as error:
-            secret = "with the values of its user macros this is not an image reference"
-            message = secret if expansion.is_secret else error.message
+            hidden = "with the values of its user macros this is not an image reference"
+            message = hidden if expansion.is_secret else error.message
             self._report(_explain_reference(message, image.text, pack), origin)
 
     def _add_chart(self, pack: LoadedPack, chart: DeclaredChart, expander: MacroExpander) -> None:

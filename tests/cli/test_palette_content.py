@@ -67,7 +67,7 @@ def test_a_file_says_which_services_are_needed(tmp_path: Path) -> None:
     path.write_text(FILE)
     assert fields(file=path, core=True)["agent_services"] == AgentServices.from_yaml(FILE, "")
     path.write_bytes(b"\xff\xfe")
-    with pytest.raises(ConfigurationError, match="services.yaml is not a text file"):
+    with pytest.raises(ConfigurationError, match="is not a text file"):
         fields(file=path, core=True)
     with pytest.raises(ConfigurationError, match="cannot read"):
         fields(file=tmp_path / "none.yaml", core=True)

@@ -158,7 +158,10 @@ def test_registries_are_listed_without_their_secrets(http: httpx.Client) -> None
     assert [each["spec"]["endpoint"] for each in helm] == ["https://charts.example"]
     assert [each["spec"]["auth"]["password"] for each in (*helm, oci)] == ["abc***def"] * 2
     assert (oci["spec"]["baseContentPath"], oci["spec"]["providerType"]) == ("base", "pack")
-    assert [(each["metadata"]["uid"], each["spec"]["providerType"]) for each in summary] == [("r2", "pack"), ("r3", "helm")]
+    assert [(each["metadata"]["uid"], each["spec"]["providerType"]) for each in summary] == [
+        ("r2", "pack"),
+        ("r3", "helm"),
+    ]
 
 
 UNKNOWN = {

@@ -42,7 +42,10 @@ def test_hosts_are_found_by_their_tag() -> None:
         found = find(palette)
 
     assert [(each.name, each.architecture) for each in found] == [("crane-1", "amd64"), ("crane-2", "arm64")]
-    assert [(each.name, each.version) for each in found[0].profiles] == [("edge-infra", "1.0.0"), ("hello-site", "1.4.0")]
+    assert [(each.name, each.version) for each in found[0].profiles] == [
+        ("edge-infra", "1.0.0"),
+        ("hello-site", "1.4.0"),
+    ]
     assert found[1].profiles == ()
 
 

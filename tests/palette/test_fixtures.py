@@ -71,9 +71,12 @@ FIXTURES = {
         errors=["only one profile may have infrastructure layers"],
     ),
     "two infrastructures": Fixture(
-        [infrastructure(""), infrastructure("", name="other")], errors=["only one profile may have infrastructure layers"]
+        [infrastructure(""), infrastructure("", name="other")],
+        errors=["only one profile may have infrastructure layers"],
     ),
-    "draft": Fixture([add_on(declaring("quay.io/app:1"), name="draft")], ["quay.io/app:1"], warnings=["its draft was read"]),
+    "draft": Fixture(
+        [add_on(declaring("quay.io/app:1"), name="draft")], ["quay.io/app:1"], warnings=["its draft was read"]
+    ),
     "pack twice under display names": Fixture(
         [add_on(*(make_pack(DISPLAY_NAME.format(image_values(f"quay.io/{name}:1"), name)) for name in ("a", "b")))],
         ["quay.io/a:1", "quay.io/b:1"],
@@ -105,7 +108,8 @@ FIXTURES = {
         ["us-docker.pkg.dev/palette-images/edge/stylus-linux-amd64:v4.7.9"],
     ),
     "macro of a running cluster": Fixture(
-        [add_on(declaring("'quay.io/x:{{ .spectro.system.cluster.name }}'"))], errors=["--set system.cluster.name=VALUE"]
+        [add_on(declaring("'quay.io/x:{{ .spectro.system.cluster.name }}'"))],
+        errors=["--set system.cluster.name=VALUE"],
     ),
     "chart and no image": Fixture([add_on(make_pack(CHART, type="helm"))]),
     "pack manifests": Fixture(
@@ -125,9 +129,11 @@ def read(given: Sequence[ClusterProfile]) -> tuple[list[ClusterProfile], Resolut
     uids = [f"65c90f2d0a1b2c3d4e5f6a{number:02x}" for number in range(len(given))]
     profiles = [each.model_copy(update={"uid": uid}) for each, uid in zip(given, uids, strict=True)]
     drafts = frozenset(each.uid for each in profiles if each.name == "draft")
-    with PaletteSimulator(profiles, KEY, drafts=drafts) as palette:
-        with PaletteClient(palette.url, SecretStr(KEY), project="demo", sleep=lambda _seconds: None) as client:
-            found = [client.read_profile(f"{each.name}@{each.version}") for each in profiles]
+    with (
+        PaletteSimulator(profiles, KEY, drafts=drafts) as palette,
+        PaletteClient(palette.url, SecretStr(KEY), project="demo", sleep=lambda _seconds: None) as client,
+    ):
+        found = [client.read_profile(f"{each.name}@{each.version}") for each in profiles]
     return found, resolve_profiles(found)
 
 

@@ -183,7 +183,7 @@ FORMS = {
         "Sprig: default; the option is there and empty",
     ),
     "printf": Case(
-        '- image: \'{{ printf "%s/app:%s" .spectro.macro.registry .spectro.var.TAG }}\'',
+        "- image: '{{ printf \"%s/app:%s\" .spectro.macro.registry .spectro.var.TAG }}'",
         "harbor.example/app:2.0",
         "Go: printf",
     ),

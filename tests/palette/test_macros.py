@@ -110,7 +110,7 @@ UNRESOLVED = {
     "wrong arguments": ("{{ .spectro.var.TAG | replace 1 }}", "'replace' of a macro does not take what it is given"),
     "bare word": ("{{ .spectro.var.TAG | trimPrefix v }}", "'v' in a macro is neither a value nor in quotes"),
     "value after a pipe": ("{{ .spectro.var.TAG | .spectro.var.TAG }}", "'.spectro.var.TAG' is no function"),
-    "default of what is not known": ("{{ .spectro.var.EMPTY | default \"x\" }}", "has no default value"),
+    "default of what is not known": ('{{ .spectro.var.EMPTY | default "x" }}', "has no default value"),
     "argument that is not known": ("{{ .spectro.var.TAG | trimPrefix .spectro.var.NOPE }}", "no such variable"),
     "Helm template": ("{{ .Values.image.tag }}", "not a Palette macro"),
     "two values": ("{{ .spectro.var.TAG .spectro.var.TAG }}", "'.spectro.var.TAG' is no function"),

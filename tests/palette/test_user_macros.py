@@ -83,9 +83,11 @@ def test_nobody_asks_for_macros_that_no_profile_names() -> None:
 
 def test_the_lists_are_read_once() -> None:
     """Several profiles of one project share them."""
-    with palette(asking("{{ .spectro.macro.registry }}/x:1")) as simulator:
-        with PaletteClient(simulator.url, SecretStr(KEY), project="demo", sleep=lambda _seconds: None) as client:
-            assert client.read_profile(UID) == client.read_profile(UID)
+    with (
+        palette(asking("{{ .spectro.macro.registry }}/x:1")) as simulator,
+        PaletteClient(simulator.url, SecretStr(KEY), project="demo", sleep=lambda _seconds: None) as client,
+    ):
+        assert client.read_profile(UID) == client.read_profile(UID)
 
     assert [simulator.paths.count(path) for path in LISTS] == [1] * 3
 
@@ -151,9 +153,7 @@ LEAKS = {
 
 
 @pytest.mark.parametrize(("image", "value"), LEAKS.values(), ids=LEAKS)
-def test_no_message_shows_the_value_of_a_user_macro(
-    image: str, value: str, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_no_message_shows_the_value_of_a_user_macro(image: str, value: str, caplog: pytest.LogCaptureFixture) -> None:
     """Macros hold passwords, too: what becomes no reference is neither in an error nor in a log."""
     other = make_pack("place: '{{ .spectro.macro.password }}:x:y'", "other")
     profile = make_profile(make_pack(image_values(f"'{image}'")), other, uid=UID)
