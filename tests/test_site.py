@@ -187,7 +187,8 @@ def test_the_form_shows_every_part() -> None:
     schema = EdgeSite.model_json_schema()
 
     assert set(schema["$defs"]) == {
-        *("ContentSource", "TargetSettings", "RegistryAccess", "ArchiveSettings", "SigningSettings", "Schedule")
+        *("ContentSource", "TargetSettings", "RegistryAccess", "ArchiveSettings", "SigningSettings", "Schedule"),
+        *("AgentServices", "ServiceGroup"),
     }
     assert {"name", "source", "target"} == set(schema["required"])
 
