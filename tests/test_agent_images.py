@@ -206,7 +206,7 @@ WRONG = {
     "a misspelt key": ("cor: {services: [stylus]}", "cor"),
     "a path for a name": ("core: {services: ['../x']}", "core.services.0"),
     "a list": ("[stylus]", "document"),
-    "no YAML": ("a: '", "line 1, column 4"),
+    "no YAML": ("a: '", "is not YAML at line 1"),
 }
 
 
