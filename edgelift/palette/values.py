@@ -58,7 +58,9 @@ def _construct_other(loader: _RawLoader, node: yaml.Node) -> Any:
         return _construct_mapping(loader, node)
     if isinstance(node, yaml.SequenceNode):
         return loader.construct_sequence(node, deep=True)
-    quoted = _IN_CURLY_QUOTES.fullmatch(node.value) if not node.style else None  # a style: in quotes of YAML's own
+    if not isinstance(node, yaml.ScalarNode) or node.style:  # a style: the quotes that YAML itself knows
+        return node.value
+    quoted = _IN_CURLY_QUOTES.fullmatch(node.value)
     return node.value if quoted is None else quoted[1] or quoted[2] or ""
 
 
