@@ -1,12 +1,16 @@
 """Define: from what is asked for (profiles, files, single images) to the definition of a bundle."""
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from pydantic import ValidationError
 
+from edgelift.agent_images import read_agent_images
 from edgelift.bundle.definition import BundleDefinition, Origin, RequestedImage
+from edgelift.derive import derive_source
 from edgelift.documents import read_document
 from edgelift.errors import ConfigurationError, MalformedReferenceError
 from edgelift.oci.reference import ImageReference
@@ -23,10 +27,11 @@ BY_NAME = Origin(profile="", pack="", path="name")  # of an image that is no pro
 
 @dataclass(frozen=True)
 class Defined:
-    """A definition, and one line for each thing the operator should know of it."""
+    """A definition, a line for each thing the operator should mind, and one for each that was found out on the way."""
 
     definition: BundleDefinition
     warnings: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 def define_bundle(name: str, source: ContentSource, open_palette: Callable[[], PaletteClient]) -> Defined:
@@ -37,7 +42,13 @@ def define_bundle(name: str, source: ContentSource, open_palette: Callable[[], P
     """
     check_name(name)
     images = _parse_images(source.images)
-    profiles, excluded = read_profiles(source, open_palette)
+    with ExitStack() as stack:
+        palette = cache(lambda: stack.enter_context(open_palette()))  # one client, and only where something needs it
+        notes = list[str]()
+        if source.edge_hosts is not None:
+            source, notes = derive_source(source, palette().find_edge_hosts(source.edge_hosts))
+        profiles, excluded = read_profiles(source, palette)
+        agent = read_agent_images(source, palette)
     resolution = resolve_profiles(profiles, source.settings)
     resolution.raise_for_errors()
     held = [resolve_profiles([profile], source.settings) for profile in excluded]
@@ -59,7 +70,7 @@ def define_bundle(name: str, source: ContentSource, open_palette: Callable[[], P
         compression_level=source.compression_level,
         profiles=resolution.profiles,
         excluded_profiles=tuple(version for each in held for version in each.profiles) or None,
-        images=_merge(remaining, images),
+        images=_merge((*remaining.images, *agent.images), images),
         charts=remaining.charts,
     )
     if not definition.images and resolution.images:
@@ -71,8 +82,9 @@ def define_bundle(name: str, source: ContentSource, open_palette: Callable[[], P
             "nothing to carry: no pack of the profiles declares an image",
             hint="images stand under pack.content.images in a pack's values; add others with --image",
         )
+    warnings = (*(str(problem) for problem in remaining.problems), *agent.warnings)
     told = tell(undeclared, chosen, source.include_undeclared)
-    return Defined(definition, (*(str(problem) for problem in remaining.problems), *told))
+    return Defined(definition, (*warnings, *told), tuple(notes))
 
 
 def check_name(name: str) -> None:
@@ -88,14 +100,12 @@ def check_name(name: str) -> None:
 
 
 def read_profiles(
-    source: ContentSource, open_palette: Callable[[], PaletteClient]
+    source: ContentSource, palette: Callable[[], PaletteClient]
 ) -> tuple[list[ClusterProfile], list[ClusterProfile]]:
     """The profiles of `source`, and those that it excludes, from Palette and from exported files; both sorted."""
     wanted, excluded = read_exported(source.profile_files), read_exported(source.exclude_profile_files)
-    if source.profiles or source.exclude_profiles:
-        with open_palette() as palette:
-            wanted += [palette.read_profile(profile) for profile in source.profiles]
-            excluded += [palette.read_profile(profile) for profile in source.exclude_profiles]
+    wanted += [palette().read_profile(profile) for profile in source.profiles]
+    excluded += [palette().read_profile(profile) for profile in source.exclude_profiles]
     return sorted(wanted, key=_sort_key), sorted(excluded, key=_sort_key)
 
 
@@ -152,9 +162,12 @@ def _parse_images(texts: Sequence[str]) -> tuple[str, ...]:
     return tuple(references)
 
 
-def _merge(resolution: Resolution, images: Sequence[str]) -> tuple[RequestedImage, ...]:
-    requested = {image.reference: image for image in resolution.images}
-    for reference in images:
+def _merge(declared: Sequence[RequestedImage], named: Sequence[str]) -> tuple[RequestedImage, ...]:
+    requested: dict[str, RequestedImage] = {}
+    for image in declared:
+        same = requested.get(image.reference, RequestedImage(reference=image.reference))
+        requested[image.reference] = same.model_copy(update={"origins": (*same.origins, *image.origins)})
+    for reference in named:
         known = requested.get(reference, RequestedImage(reference=reference))
         requested[reference] = known.model_copy(update={"origins": (*known.origins, BY_NAME)})
     return tuple(requested[reference] for reference in sorted(requested))

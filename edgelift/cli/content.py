@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from edgelift.bundle.definition import COMPRESSION_LEVEL
-from edgelift.cli import options, reuse, undeclared
+from edgelift.cli import options, palette_content, reuse, undeclared
 from edgelift.cli.console import say, say_json, say_table, set_verbosity, tell
 from edgelift.cli.lock import show_lock
 from edgelift.cli.planning import plan_delivery
@@ -26,7 +26,7 @@ def images(
             metavar="FILE...", help="Exported profiles, JSON or YAML; with --undeclared also packs: folders or .tar.gz."
         ),
     ],
-    settings: options.Settings = [],  # noqa: B006 - typer copies it
+    settings: palette_content.Settings = [],  # noqa: B006 - typer copies it
     find_undeclared: undeclared.FindUndeclared = False,
     as_json: options.Json = False,
 ) -> None:
@@ -59,7 +59,13 @@ def plan(
     arch: options.Arch = None,
     allow_external_layers: options.AllowExternalLayers = False,
     compression_level: options.CompressionLevel = COMPRESSION_LEVEL,
-    settings: options.Settings = [],  # noqa: B006
+    settings: palette_content.Settings = [],  # noqa: B006
+    edge_hosts: palette_content.EdgeHosts = None,
+    core_images: palette_content.CoreImages = False,
+    service_images: palette_content.ServiceImages = False,
+    compliance_images: palette_content.ComplianceImages = False,
+    fips: palette_content.Fips = False,
+    agent_services: palette_content.AgentServicesFile = None,
     exclude_profiles: reuse.ExcludeProfiles = "",
     exclude_profile_files: reuse.ExcludeProfileFiles = [],  # noqa: B006
     base: reuse.Base = None,
@@ -117,6 +123,14 @@ def plan(
         settings=settings,
         exclude_profiles=exclude_profiles,
         exclude_profile_files=exclude_profile_files,
+        **palette_content.palette_content_of(
+            edge_hosts,
+            core=core_images,
+            services=service_images,
+            compliance=compliance_images,
+            fips=fips,
+            file=agent_services,
+        ),
     )
     outcome = plan_delivery(
         name,
@@ -128,6 +142,8 @@ def plan(
         base,
     )
     if not quiet:
+        for note in outcome.notes:
+            tell(note)
         for warning in outcome.warnings:
             tell(f"warning: {warning}")
         for budget in outcome.budgets:
