@@ -23,7 +23,9 @@ COMMANDS = {
     "list": "archive.list_bundles",
     "restore": "archive.restore",
     "prune": "archive.prune",
+    "copy": "copying.copy",
     "store": "store.app",
+    "schema": "schema.schema",
     "demo": "run.demo",
     "up": "run.up",
 }

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from edgelift.bundle.definition import COMPRESSION_LEVEL
-from edgelift.cli import options, reuse
+from edgelift.cli import metadata, options, reuse
 from edgelift.cli.console import say, say_json, say_table, set_verbosity, tell
 from edgelift.cli.lock import show_lock
 from edgelift.cli.planning import plan_delivery
@@ -52,7 +52,15 @@ def plan(
     exclude_profiles: reuse.ExcludeProfiles = "",
     exclude_profile_files: reuse.ExcludeProfileFiles = [],  # noqa: B006
     base: reuse.Base = None,
-    name: Annotated[str, typer.Option(help="Name of the bundle.", rich_help_panel=options.SOURCE)] = "bundle",
+    metadata_file: metadata.MetadataFile = None,
+    images_from: metadata.ImagesFrom = [],  # noqa: B006
+    release_name: metadata.ReleaseName = None,
+    release_version: metadata.ReleaseVersion = None,
+    release_notes: metadata.ReleaseNotes = None,
+    name: Annotated[
+        str | None,
+        typer.Option(help="Name of the bundle; else that in the metadata file.", rich_help_panel=options.SOURCE),
+    ] = None,
     registry: options.OptionalRegistry = None,
     maps: options.Maps = [],  # noqa: B006
     hub_aliases: options.HubAliases = False,
@@ -82,12 +90,15 @@ def plan(
     """
     set_verbosity(verbose=verbose, quiet=quiet)
     outcome = plan_delivery(
-        name,
-        options.source_of(
+        metadata.name_of(name, metadata_file) or "bundle",
+        metadata.source_of(
+            metadata_file,
+            metadata.release_of(release_name, release_version, release_notes),
+            options.source_of,
             profile_files=profile_files,
             profiles=profiles,
             project=project_id,
-            images=image,
+            images=[*image, *metadata.images_in(images_from)],
             arch=arch,
             allow_external_layers=allow_external_layers,
             compression_level=compression_level,
