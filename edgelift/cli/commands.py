@@ -21,7 +21,7 @@ COMMANDS = {
     "reassemble": "parts.reassemble",
     "serve": "serving.serve",
     "list": "archive.list_bundles",
-    "restore": "archive.restore",
+    "restore": "restoring.restore",
     "prune": "archive.prune",
     "copy": "copying.copy",
     "store": "store.app",
