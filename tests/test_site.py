@@ -79,6 +79,10 @@ REFUSED = {
     "several mistakes": (changed(deep="hunter2", depp=1, name="hunter2/.."), ["deep", "depp", "name"]),
     "nothing asked for": (changed(source={}), ["source", "name at least one profile, profile file or image"]),
     "empty lists asked for": (changed(source={"profiles": [], "images": []}), ["source", "at least one profile"]),
+    "a definition file, and more": (
+        changed(source={"definition_file": "hunter2", "images": ["hunter2"], "architecture": "amd64"}),
+        ["source", "a definition file says all of it: leave out architecture, images"],
+    ),
     "two archives": (
         changed(archive={"directory": "/hunter2", "block": "hunter2"}),
         ["archive", "exactly one of block, directory and artifact"],
@@ -175,7 +179,8 @@ def test_the_form_shows_every_part() -> None:
     schema = EdgeSite.model_json_schema()
 
     assert set(schema["$defs"]) == {
-        *("ContentSource", "TargetSettings", "RegistryAccess", "ArchiveSettings", "SigningSettings", "Schedule")
+        *("ContentSource", "TargetSettings", "RegistryAccess", "ArchiveSettings", "SigningSettings", "Schedule"),
+        "Release",
     }
     assert {"name", "source", "target"} == set(schema["required"])
 

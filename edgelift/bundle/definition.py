@@ -102,9 +102,9 @@ class Release(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: Annotated[str, Field(max_length=200)] | None = None
-    version: Annotated[str, Field(max_length=200)] | None = None
-    notes: Annotated[str, Field(max_length=20_000)] | None = None
+    name: str | None = Field(None, max_length=200, description="What is released.")
+    version: str | None = Field(None, max_length=200, description="Which version of it.")
+    notes: str | None = Field(None, max_length=20_000, description="What is new in it.")
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:
