@@ -33,7 +33,7 @@ from edgelift.site import DEFAULT_ACCESS, OnConflict, RegistryAccess
 from edgelift.sizes import format_size
 from edgelift.store.local import LocalStore
 
-_FILES = (".json", ".yaml", ".yml", ".tar.zst")
+_FILES = (".json", ".yaml", ".yml", ".tar.zst")  # what ends so is a file, unless it begins with oci://
 
 
 @takes_access
@@ -73,7 +73,7 @@ def copy(
     """
     set_verbosity(verbose=verbose, quiet=quiet)
     content = LocalStore(store or default_store())
-    if Path(source).is_file():
+    if source.endswith(_FILES) and not source.startswith(OCI):
         place = Target.parse(target, tuple(maps), docker_hub_aliases=hub_aliases)
         with open_registries(access) as connections:
             lock = _lock_of(Path(source), public_key, connections, content)
@@ -138,8 +138,6 @@ def _copy_lock(
 
 def _pairs(source: str, target: str, connections: Connections) -> Iterator[tuple[ImageReference, ImageReference]]:
     """What is to be copied, and where to: one image, or a kept bundle with what is kept beside it, itself the last."""
-    if source.endswith(_FILES) and not source.startswith(OCI):
-        raise ConfigurationError(f"there is no file {source[:200]}", hint="an image is named with its registry and tag")
     reference = parse_artifact(source) if source.startswith(OCI) else ImageReference.parse(source)
     destination = _destination(target, reference)
     if source.startswith(OCI):

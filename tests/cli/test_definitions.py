@@ -224,7 +224,7 @@ BAD: dict[str, tuple[list[str], int, str]] = {
         2,
         "write it as KEY=VALUE",
     ),
-    "a copy of a file that is not there": (["copy", "site.lock.json", "a.example"], 2, "there is no file"),
+    "a copy of a file that is not there": (["copy", "site.lock.json", "a.example"], 2, "cannot read site.lock.json"),
     "a copy of a bundle": (["copy", "x.tar.zst", "a.example"], 2, "push it: edgelift push"),
     "a copy to no repository": (["copy", "quay.io/app:1", "mirror.example"], 2, "is no place for an image"),
     "a copy without a tag": (["copy", f"quay.io/app@sha256:{'0' * 64}", "mirror.example/app"], 2, "has no tag"),
