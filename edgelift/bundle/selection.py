@@ -72,7 +72,7 @@ def select_entries(lock: BundleLock, selector: str | None) -> BundleLock:
         if (blobs := tuple(digest for digest in each.blobs if digest in needed))
     ]
     base = LockBase(name=lock.base.name, lock=lock.base.lock, left_out=tuple(kept)) if lock.base and kept else None
-    return BundleLock(definition=lock.definition, images=chosen, base=base)
+    return lock.model_copy(update={"images": chosen, "base": base})
 
 
 def annotations_of(lock: BundleLock) -> dict[str, dict[str, tuple[str, ...]]]:

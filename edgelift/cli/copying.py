@@ -15,7 +15,7 @@ from edgelift.bundle.signed import read_signed
 from edgelift.cli import options, selection, signing
 from edgelift.cli.access import takes_access
 from edgelift.cli.console import say_json, say_table, set_verbosity, tell
-from edgelift.cli.places import OCI, parse_artifact
+from edgelift.cli.places import OCI, parse_kept
 from edgelift.cli.receipt import show_receipt
 from edgelift.definition_file import read_definition
 from edgelift.delivery.copying import copy_entries, copy_reference
@@ -138,7 +138,7 @@ def _copy_lock(
 
 def _pairs(source: str, target: str, connections: Connections) -> Iterator[tuple[ImageReference, ImageReference]]:
     """What is to be copied, and where to: one image, or a kept bundle with what is kept beside it, itself the last."""
-    reference = parse_artifact(source) if source.startswith(OCI) else ImageReference.parse(source)
+    reference = parse_kept(source) if source.startswith(OCI) else ImageReference.parse(source)
     destination = _destination(target, reference)
     if source.startswith(OCI):
         name = reference.selector

@@ -36,7 +36,7 @@ def listable(place: str, access: RegistryAccess) -> Iterator[ListableArchive]:
     if not place.startswith(OCI):
         yield open_place(place)
         return
-    with _artifacts(parse_artifact(place), access) as archive:
+    with _artifacts(_parse_repository(place), access) as archive:
         yield archive
 
 
@@ -44,7 +44,7 @@ def listable(place: str, access: RegistryAccess) -> Iterator[ListableArchive]:
 def restorable(bundle: str, access: RegistryAccess) -> Iterator[tuple[RestorableArchive, str]]:
     """The archive that `bundle` is in, and its name there; raises `ConfigurationError` where it names none."""
     if bundle.startswith(OCI):
-        reference = parse_artifact(bundle)
+        reference = parse_kept(bundle)
         with _artifacts(reference, access) as archive:
             yield archive, _whole(bundle, reference.selector)
         return
@@ -57,13 +57,22 @@ def restorable(bundle: str, access: RegistryAccess) -> Iterator[tuple[Restorable
     yield _bucket(url), _whole(bundle, name)
 
 
-def parse_artifact(place: str) -> ImageReference:
-    """What oci://HOST/REPOSITORY[:TAG] names; raises `ConfigurationError`."""
+def parse_kept(bundle: str) -> ImageReference:
+    """What oci://HOST/REPOSITORY:TAG names; raises `ConfigurationError`."""
+    reference = _parse_repository(bundle)
+    if reference.tag is None or not bundle.endswith(f":{reference.tag}"):
+        raise ConfigurationError(
+            f"{bundle[:200]!r} names no bundle", hint="write it as oci://HOST/REPOSITORY:TAG; edgelift list shows them"
+        )
+    return reference
+
+
+def _parse_repository(place: str) -> ImageReference:
     text = place.removeprefix(OCI).rstrip("/")
     host, _, rest = text.partition("/")
     if not rest or not names_registry(host):
         raise ConfigurationError(
-            f"{place[:200]!r} names no repository of a registry", hint="write it as oci://HOST/REPOSITORY or with :TAG"
+            f"{place[:200]!r} names no repository of a registry", hint="write it as oci://HOST/REPOSITORY"
         )
     return ImageReference.parse(text)
 
