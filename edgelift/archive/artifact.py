@@ -86,9 +86,13 @@ class ArtifactArchive:
         artifact = find_artifact(self._registry, self._repository, tag)
         return ArtifactFile(self._registry, self._repository, artifact, self.url(tag), self._reader_beside(tag))
 
-    def noted_digest(self, name: str) -> Digest | None:
+    def digest_of(self, name: str) -> Digest:
         """The digest of the file that is kept under `name`, as its manifest has it."""
         return find_artifact(self._registry, self._repository, _tag(name)).file.digest
+
+    def noted_digest(self, name: str) -> Digest | None:
+        """See `RestorableArchive.noted_digest`."""
+        return self.digest_of(name)
 
     def _kept(self, tag: str) -> KeptFile:
         if is_ours(tag):

@@ -10,8 +10,9 @@ from edgelift.access import Connections, default_store, open_registries
 from edgelift.archive.place import names_beside
 from edgelift.bundle.lock import BundleLock
 from edgelift.bundle.parts import whole_name
+from edgelift.bundle.reader import BundleReader
 from edgelift.bundle.selection import select_entries
-from edgelift.bundle.signed import read_signed
+from edgelift.bundle.signed import check_lock, read_bundle_signature, read_signed
 from edgelift.cli import options, selection, signing
 from edgelift.cli.access import takes_access
 from edgelift.cli.console import say_json, say_table, set_verbosity, tell
@@ -27,6 +28,7 @@ from edgelift.documents import write_document
 from edgelift.errors import ConfigurationError, IncompleteError, PlanError
 from edgelift.keys import find_public_key
 from edgelift.oci.reference import ImageReference, names_registry
+from edgelift.oci.registry import Registry
 from edgelift.oci.transfer import Transfer
 from edgelift.plan import plan_bundle
 from edgelift.site import DEFAULT_ACCESS, OnConflict, RegistryAccess
@@ -84,7 +86,7 @@ def copy(
     if maps or hub_aliases or annotation_selector or receipt:
         raise ConfigurationError(f"{source[:200]} is one image: leave out the options that are for a lock")
     with open_registries(access) as connections:
-        pairs = list(_pairs(source, target, connections))
+        pairs = list(_pairs(source, target, connections, public_key))
         outcomes = [copy_reference(one, other, connections, content, on_conflict=on_conflict) for one, other in pairs]
     _show_proofs(outcomes, as_json=as_json)
 
@@ -136,7 +138,9 @@ def _copy_lock(
     proved.raise_unless_whole()
 
 
-def _pairs(source: str, target: str, connections: Connections) -> Iterator[tuple[ImageReference, ImageReference]]:
+def _pairs(
+    source: str, target: str, connections: Connections, public_key: Path | None
+) -> Iterator[tuple[ImageReference, ImageReference]]:
     """What is to be copied, and where to: one image, or a kept bundle with what is kept beside it, itself the last."""
     reference = parse_kept(source) if source.startswith(OCI) else ImageReference.parse(source)
     destination = _destination(target, reference)
@@ -145,10 +149,25 @@ def _pairs(source: str, target: str, connections: Connections) -> Iterator[tuple
         if whole_name(name) is not None:
             raise ConfigurationError(f"{source} is a bundle in parts, of which each tag has to be copied by itself")
         registry = connections.registry(reference.registry)
+        _check_kept(registry, reference, public_key)
         for beside in names_beside(name):
             if registry.describe(reference.repository, beside) is not None:
                 yield _tagged(reference, beside), _tagged(destination, beside)
     yield reference, destination
+
+
+def _check_kept(registry: Registry, reference: ImageReference, public_key: Path | None) -> None:
+    """Raise `SignatureError` where a public key is configured and the kept bundle, or its lock, is not signed."""
+    key = find_public_key(public_key)
+    if key is None:
+        return
+    from edgelift.archive.artifact import ArtifactArchive  # noqa: PLC0415 - loads oras
+
+    archive = ArtifactArchive(registry, reference.repository)
+    digest = archive.digest_of(reference.selector)  # its bytes are compared with it while they are copied
+    with BundleReader.of(archive.open(reference.selector)) as bundle:
+        check_lock(bundle, key)
+        key.check(read_bundle_signature(bundle), digest, bundle.name)
 
 
 def _destination(text: str, reference: ImageReference) -> ImageReference:

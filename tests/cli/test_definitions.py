@@ -11,7 +11,10 @@ import yaml
 from edgelift.demo.content import SampleImage, make_image
 from edgelift.demo.palette_api import DEMO_PROJECT
 from edgelift.demo.profiles import demo_profiles
+from tests.archive.bundles import files_of
+from tests.archive.bundles import make_bundle as make_archived
 from tests.cli.commands import CommandLine, files_below, make_bundle, read_lock, references
+from tests.keys import KeyFiles, signing_key
 from tests.simulators.palette import PaletteSimulator
 from tests.simulators.registry import RegistrySimulator
 
@@ -196,6 +199,27 @@ def test_a_kept_bundle_is_listed_copied_and_brought_back(
     assert (found["name"], found["images"], found["date"]) == ("harbour", 1, None)
     assert files_below(command_line.folder / "back") == ["harbour.lock.json", "harbour.tar.zst"]
     assert (command_line.folder / "back" / "harbour.tar.zst").read_bytes() == bundle.read_bytes()
+
+
+def test_a_kept_bundle_that_is_not_signed_is_not_copied(
+    sim: RegistrySimulator, command_line: CommandLine, tmp_path: Path
+) -> None:
+    """Where a public key is configured, what its owner has not signed goes nowhere."""
+    key = signing_key()
+    for name, signer in (("signed", key), ("plain", None)):
+        path = tmp_path / f"{name}.tar.zst"
+        keep(sim, *files_of(path, make_archived(path, key=signer), signer))
+    options = ("--public-key", KeyFiles.write(tmp_path, "site").public)
+    with RegistrySimulator(tmp_path / "target") as target:
+        signed, plain = (
+            command_line.run("copy", f"oci://{sim.host}/site/bundles:{name}.tar.zst", f"{target.host}/a/b", *options)
+            for name in ("signed", "plain")
+        )
+        tags = target.content.tags("a/b")
+
+    assert (signed.code, plain.code) == (0, 1), signed.err
+    assert "is not signed" in plain.err
+    assert sorted(tags) == ["signed.lock.json", "signed.lock.json.sig", "signed.tar.zst", "signed.tar.zst.sig"]
 
 
 def keep(sim: RegistrySimulator, *files: Path) -> None:
