@@ -37,7 +37,7 @@ def load_yaml(text: str, where: str) -> object:
 
 
 def explain(error: ValidationError, text: str | None = None) -> str:
-    """All problems of a validation error in one line, each with its place; and its line in `text`, the YAML it is of."""
+    """All problems of a validation error in one line, each with its place, and its line in the YAML `text`."""
     problems = error.errors(include_url=False, include_input=False, include_context=False)
     root = yaml.compose(text, _Loader) if text is not None else None
     return "; ".join(f"{_place(each['loc'], root)}: {_plain(each['msg'])}" for each in problems)
@@ -50,7 +50,7 @@ def _place(steps: Sequence[int | str], root: yaml.Node | None) -> str:
 
 
 def _line(steps: Sequence[int | str], node: yaml.Node) -> int | None:
-    """The line on which the value at `steps` stands below `node`, or the last part of the way there; None for the top."""
+    """The line of the value at `steps` below `node`, or of the last part of the way there; None for the top."""
     line = None
     for step in steps:
         below: yaml.Node | None = None

@@ -77,7 +77,11 @@ WRONG_EDITS = {
     "an image twice": ("quay.io/app:2", "docker.io/library/nginx:1.27", "more than once: docker.io/library/nginx:1.27"),
     "no text": ("tier: web", "tier: 5", r"annotations\.tier \(line \d+\)"),
     "a reserved key": ("tier: web", "edgelift.pack: web", "follow from what is carried"),
-    "an unknown key of the whole": ("compression_level", "compresion_level", r"compresion_level \(line 7\): unknown key"),
+    "an unknown key of the whole": (
+        "compression_level",
+        "compresion_level",
+        r"compresion_level \(line 7\): unknown key",
+    ),
 }
 
 

@@ -54,7 +54,7 @@ class ArtifactArchive:
         progress: Progress | None = None,
         confirm: Callable[[Path], None] | None = None,
     ) -> ArchivedBundle:
-        """Fetch `name` from the repository, going on where an earlier run broke off; see `RestorableArchive.restore`."""
+        """Fetch `name`, going on where an earlier run broke off; see `RestorableArchive.restore`."""
         tag = _tag(name)
         artifact = find_artifact(self._registry, self._repository, tag)
         url, expected = self._url(tag, artifact.manifest.digest), digest or artifact.file.digest
@@ -78,7 +78,7 @@ class ArtifactArchive:
         return iter(())
 
     def open(self, name: str) -> ArtifactFile:
-        """Open what is kept under `name` for reading in place; raises `RegistryError`, `BundleError` for what is not ours.
+        """Open what is kept under `name` for reading in place; raises `RegistryError`, and `BundleError` for others'.
 
         Its bytes come from one manifest, also where another gets its name meanwhile.
         """

@@ -1,4 +1,4 @@
-"""Restore: a bundle comes back from a bucket or a registry, with its lock and its signatures, and has its name once it is right."""
+"""Restore: a bundle comes back from a bucket or a registry, with lock and signatures, and has its name once right."""
 
 import hashlib
 from dataclasses import dataclass

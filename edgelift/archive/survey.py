@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
-from edgelift.archive.place import BUNDLE, ListableArchive, KeptFile, Leftover, names_beside
+from edgelift.archive.place import BUNDLE, KeptFile, Leftover, ListableArchive, names_beside
 from edgelift.bundle.parts import INDEX_SUFFIX
 from edgelift.bundle.placing import SIGNATURE_SUFFIX
 from edgelift.bundle.reader import BundleReader

@@ -119,7 +119,7 @@ class Release(BaseModel):
 class BundleDefinition(BaseModel):
     """What a bundle is to hold: images and charts with their origins, their profiles, one architecture or all.
 
-    What `excluded_profiles` hold is not among them. `release` and `annotations` are for people, and of the whole bundle.
+    What `excluded_profiles` hold is not among them. `release` and `annotations` are of the whole bundle.
 
     With `allow_external_layers` images may lack layers that may not be distributed and that their registry lacks, too.
     `compression_level` is zstd's, for what is not compressed already.

@@ -76,8 +76,7 @@ def select_entries(lock: BundleLock, selector: str | None) -> BundleLock:
 
 
 def annotations_of(lock: BundleLock) -> dict[str, dict[str, tuple[str, ...]]]:
-    """The annotations of each entry, by its reference: those that people gave, and those that follow; each with all its
-    values."""
+    """The annotations of each entry by its reference, those that people gave and those that follow, with all values."""
     asked = {image.reference: image for image in lock.definition.images}
     found = {}
     for image in lock.images:

@@ -43,7 +43,8 @@ def copy(
     source: Annotated[
         str,
         typer.Argument(
-            metavar="SOURCE", help="A lock or definition (a file), an image, or a kept bundle: oci://HOST/REPOSITORY:TAG."
+            metavar="SOURCE",
+            help="A lock or definition (a file), an image, or a kept bundle: oci://HOST/REPOSITORY:TAG.",
         ),
     ],
     target: Annotated[
@@ -80,7 +81,15 @@ def copy(
         with open_registries(access) as connections:
             lock = _lock_of(Path(source), public_key, connections, content)
             _copy_lock(
-                lock, place, connections, content, on_conflict, annotation_selector, receipt, as_json=as_json, quiet=quiet
+                lock,
+                place,
+                connections,
+                content,
+                on_conflict,
+                annotation_selector,
+                receipt,
+                as_json=as_json,
+                quiet=quiet,
             )
         return
     if maps or hub_aliases or annotation_selector or receipt:

@@ -82,9 +82,7 @@ def validate(
         client = registries.registry(target.registry)
         client.log_in()
         on_proof = _tell_progress(len(chosen.images), quiet)
-        proved = validate_lock(
-            expected, target, client, deep=deep, selector=annotation_selector, on_proof=on_proof
-        )
+        proved = validate_lock(expected, target, client, deep=deep, selector=annotation_selector, on_proof=on_proof)
     if receipt is not None:
         write_document(receipt, proved.to_json())
     if as_json:

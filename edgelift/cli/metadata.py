@@ -104,7 +104,9 @@ def images_in(lists: list[Path]) -> list[str]:
     return [reference for path in lists for reference in parse_image_list(*_read_list(path))]
 
 
-def write(name: str, source: ContentSource, access: RegistryAccess, folder: Path, *, as_json: bool, quiet: bool) -> None:
+def write(
+    name: str, source: ContentSource, access: RegistryAccess, folder: Path, *, as_json: bool, quiet: bool
+) -> None:
     """Write the definition of what `source` asks for, and say where; raises what `define_bundle` does."""
     defined = define_bundle(name, source, lambda: palette_from_environment(source.project, access))
     path, definition = write_definition(defined.definition, folder), defined.definition

@@ -21,7 +21,9 @@ from edgelift.sizes import format_size
 def restore(
     bundle: Annotated[
         str,
-        typer.Argument(metavar="BUNDLE", help="The bundle where it is kept: s3://BUCKET/KEY or oci://HOST/REPOSITORY:TAG."),
+        typer.Argument(
+            metavar="BUNDLE", help="The bundle where it is kept: s3://BUCKET/KEY or oci://HOST/REPOSITORY:TAG."
+        ),
     ],
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where it is written to.")] = Path(),
     overwrite: Annotated[

@@ -8,7 +8,9 @@ from edgelift.cli.console import say
 from edgelift.schemas import Kind, schema_of
 
 
-def schema(kind: Annotated[Kind, typer.Argument(help="The file that is written: a definition, or a site file.")]) -> None:
+def schema(
+    kind: Annotated[Kind, typer.Argument(help="The file that is written: a definition, or a site file.")],
+) -> None:
     """Print the JSON schema of definitions or site files, for editors that check what one types.
 
     Example: edgelift schema definition > definition.schema.json

@@ -75,7 +75,10 @@ def copy_reference(
     """Copy one image, or artifact, to the tag of `destination`; the proof says whether it is there, and whole."""
     source = connections.source(reference.registry, reference.repository)
     image = pin_image(reference, None, source, store)
-    registry, name = connections.registry(destination.registry), TargetName(destination.repository, destination.selector)
+    registry, name = (
+        connections.registry(destination.registry),
+        TargetName(destination.repository, destination.selector),
+    )
     transfer = _copy(image, [name], registry, connections, store, known=KnownBlobs(), on_conflict=on_conflict)
     return prove_image(image, name, registry, Target(destination.registry)), transfer
 

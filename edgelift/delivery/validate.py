@@ -37,7 +37,7 @@ def validate_lock(
     selector: str | None = None,
     on_proof: ProofDone | None = None,
 ) -> DeliveryReceipt:
-    """Check every reference of `lock`, or those that `selector` chooses, at `target`; with `deep` hash every blob there.
+    """Check every reference of `lock`, or those that `selector` chooses, at `target`; with `deep` hash every blob.
 
     What cannot be asked (denied, unreachable) is `not-checkable`, never good. Raises nothing for what is wrong with a
     reference at the target, only `MalformedReferenceError` for one that can have no name there, and

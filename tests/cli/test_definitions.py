@@ -238,7 +238,11 @@ def keep(sim: RegistrySimulator, *files: Path) -> None:
 # What makes no sense
 
 BAD: dict[str, tuple[list[str], int, str]] = {
-    "a metadata file and images": (["plan", "-f", "x.yaml", "--image", "nginx"], 2, "leave out the options that say it"),
+    "a metadata file and images": (
+        ["plan", "-f", "x.yaml", "--image", "nginx"],
+        2,
+        "leave out the options that say it",
+    ),
     "a metadata file and an architecture": (["plan", "-f", "x.yaml", "--arch", "arm64"], 2, "leave out the options"),
     "no metadata file": (["plan", "-f", "nowhere.yaml"], 2, "cannot read nowhere.yaml"),
     "metadata of a lock": (["build", "--name", "a", "--lock", "x.json", "-f", "x.yaml"], 2, "--lock is built as it is"),
