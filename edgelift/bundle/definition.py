@@ -142,6 +142,8 @@ class BundleDefinition(BaseModel):
     def to_yaml(self) -> str:
         """The definition as YAML; the same definition gives the same text."""
         document = self.model_dump(mode="json")
+        if self.release is not None:
+            document["release"] = self.release.model_dump(mode="json", exclude_none=True)
         for name in ("release", "annotations", "excluded_profiles"):  # as in the lock, only where they say something
             if document[name] is None:
                 del document[name]
