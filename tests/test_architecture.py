@@ -68,9 +68,12 @@ SIBLINGS = {
 
 # Modules that only decide: values in, values out.
 PURE = (
+    "edgelift.bundle.annotations",
     "edgelift.bundle.definition",
     "edgelift.bundle.lock",
+    "edgelift.bundle.selection",
     "edgelift.errors",
+    "edgelift.image_list",
     "edgelift.oci.descriptor",
     "edgelift.oci.digest",
     "edgelift.oci.manifest",
