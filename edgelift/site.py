@@ -8,7 +8,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from edgelift.bundle.definition import COMPRESSION_LEVEL, Architecture, BundleName, CompressionLevel
+from edgelift.agent_services import AgentImages, AgentServices
+from edgelift.bundle.definition import COMPRESSION_LEVEL, Architecture, BundleName, CompressionLevel, Release
 from edgelift.bundle.parts import PartSize
 from edgelift.errors import ConfigurationError
 from edgelift.explain import explain, load_yaml
@@ -16,6 +17,7 @@ from edgelift.oci.ecr import parse_ecr_host
 from edgelift.oci.reference import canonical_registry
 
 OnConflict = Literal["fail", "keep", "replace"]
+UndeclaredPolicy = Literal["none", "confident", "all"] | tuple[str, ...]
 
 
 class _Settings(BaseModel):
@@ -25,17 +27,29 @@ class _Settings(BaseModel):
 
 
 class ContentSource(_Settings):
-    """What a bundle is built from: profiles of Palette, exported profiles, single images, in any mixture."""
+    """What a bundle is built from: profiles of Palette, exported profiles, single images, in any mixture.
+
+    Or a definition file, which says all of it.
+    """
 
     profiles: tuple[str, ...] = Field((), description="Cluster profiles by uid, or by name or name@version.")
     project: str | None = Field(None, description="Palette project, by uid or name; empty for the tenant.")
     palette: str | None = Field(None, description="Name of the Palette Credentials block; empty for PALETTE_API_KEY.")
     profile_files: tuple[str, ...] = Field((), description="Paths of exported profiles (JSON or YAML); no API needed.")
     images: tuple[str, ...] = Field((), description="Further image references.")
+    image_files: tuple[str, ...] = Field((), description="Paths of lists of further images, one reference a line.")
+    definition_file: str | None = Field(
+        None, description="Path of a definition, as --metadata-only writes it; it says what to carry, and nothing else."
+    )
+    release: Release | None = Field(None, description="The release that the bundle carries, for whoever reads it.")
     exclude_profiles: tuple[str, ...] = Field(
         (), description="Profiles of Palette whose images and charts are left out, but for the further images."
     )
     exclude_profile_files: tuple[str, ...] = Field((), description="The same, as paths of exported profiles.")
+    include_undeclared: UndeclaredPolicy = Field(
+        "none",
+        description="Which images that packs use and do not declare are carried: none, confident, all, or these ones.",
+    )
     architecture: Architecture | None = Field(None, description="Only this architecture; empty keeps all of them.")
     allow_external_layers: bool = Field(
         False,
@@ -50,12 +64,40 @@ class ContentSource(_Settings):
     cosign_key: str | None = Field(
         None, description="Path of the public key (PEM) of cosign that has to have signed each image."
     )
-    settings: dict[str, str] = Field({}, description="Values of macros that the profiles cannot give, by name.")
+    settings: dict[str, str] = Field(
+        {}, description="Values of macros and variables, by name, instead of those that the profiles give."
+    )
+    edge_hosts: str | None = Field(
+        None,
+        description="Tag (key:value) of the site's edge hosts in Palette: where no architecture or no profiles are "
+        "named, theirs are taken.",
+    )
+    agent_images: AgentImages = Field(
+        "none", description="Images of Palette's agent: core to create a cluster, all to manage it, too."
+    )
+    compliance_images: bool = Field(False, description="Images of compliance scans, as agent_services lists them.")
+    fips: bool = Field(False, description="The FIPS variants of those images. Profiles name theirs themselves.")
+    agent_services: AgentServices | None = Field(
+        None, description="Which services of Palette are core, day two and compliance; empty for the default."
+    )
 
     @model_validator(mode="after")
     def _asks_for_something(self) -> Self:
-        if not (self.profiles or self.profile_files or self.images):
+        if self.definition_file is not None:
+            besides = self.model_dump(exclude_defaults=True, exclude={"definition_file", "release"})
+            if besides:
+                raise ValueError(f"a definition file says all of it: leave out {', '.join(sorted(besides))}")
+        elif not (
+            self.profiles
+            or self.profile_files
+            or self.images
+            or self.image_files
+            or self.edge_hosts
+            or self.asks_for_agent
+        ):
             raise ValueError("name at least one profile, profile file or image")
+        if self.fips and not self.asks_for_agent:
+            raise ValueError("fips is about agent_images and compliance_images: ask for some, or leave it out")
         return self
 
     @model_validator(mode="after")
@@ -65,6 +107,11 @@ class ContentSource(_Settings):
         if self.cosign_key is not None and not self.require_signatures:
             raise ValueError("a cosign_key checks signatures that are required: set require_signatures, too")
         return self
+
+    @property
+    def asks_for_agent(self) -> bool:
+        """Whether images of Palette's own services are asked for."""
+        return self.agent_images != "none" or self.compliance_images
 
 
 class RegistryAccess(_Settings):

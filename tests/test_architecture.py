@@ -69,10 +69,13 @@ SIBLINGS = {
 
 # Modules that only decide: values in, values out.
 PURE = (
+    "edgelift.bundle.annotations",
     "edgelift.bundle.definition",
     "edgelift.bundle.lock",
     "edgelift.bundle.referrer",
+    "edgelift.bundle.selection",
     "edgelift.errors",
+    "edgelift.image_list",
     "edgelift.oci.descriptor",
     "edgelift.oci.digest",
     "edgelift.oci.manifest",
@@ -80,6 +83,10 @@ PURE = (
     "edgelift.oci.referrer_tags",
     "edgelift.palette.images",
     "edgelift.palette.macros",
+    *(
+        f"edgelift.palette.undeclared.{name}"
+        for name in ("choice", "compose", "manifests", "references", "rendering", "report", "scan", "template", "tree")
+    ),
     "edgelift.site",
 )
 OUTSIDE_WORLD = {

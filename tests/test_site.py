@@ -26,7 +26,14 @@ source:
   profile_files: [exported.json]
   images: ["quay.io/kairos/x:1"]
   architecture: arm64
-  settings: {k8s.version: "1.32"}
+  settings: {k8s.version: "1.32", var.TAG: "2.0"}
+  edge_hosts: site:plant-7
+  agent_images: core
+  compliance_images: true
+  fips: true
+  agent_services:
+    core: {services: [stylus], images: []}
+    versions: {stylus: 4.7.9}
   signatures: true
   require_signatures: true
   cosign_key: /etc/edgelift/cosign.pub
@@ -80,8 +87,17 @@ REFUSED = {
     "a misspelt key": (changed(sauce={"images": ["hunter2"]}), ["sauce"]),
     "a misspelt key further in": (changed(target=TARGET | {"on_conflit": "hunter2"}), ["target.on_conflit"]),
     "several mistakes": (changed(deep="hunter2", depp=1, name="hunter2/.."), ["deep", "depp", "name"]),
+    "FIPS of nothing": (changed(source={"images": ["nginx"], "fips": True}), ["source", "fips is about"]),
+    "a misspelt group": (
+        changed(source={"agent_images": "core", "agent_services": {"cor": {}}}),
+        ["source.agent_services.cor"],
+    ),
     "nothing asked for": (changed(source={}), ["source", "name at least one profile, profile file or image"]),
     "empty lists asked for": (changed(source={"profiles": [], "images": []}), ["source", "at least one profile"]),
+    "a definition file, and more": (
+        changed(source={"definition_file": "hunter2", "images": ["hunter2"], "architecture": "amd64"}),
+        ["source", "a definition file says all of it: leave out architecture, images"],
+    ),
     "two archives": (
         changed(archive={"directory": "/hunter2", "block": "hunter2"}),
         ["archive", "exactly one of block, directory and artifact"],
@@ -186,7 +202,8 @@ def test_the_form_shows_every_part() -> None:
     schema = EdgeSite.model_json_schema()
 
     assert set(schema["$defs"]) == {
-        *("ContentSource", "TargetSettings", "RegistryAccess", "ArchiveSettings", "SigningSettings", "Schedule")
+        *("ContentSource", "TargetSettings", "RegistryAccess", "ArchiveSettings", "SigningSettings", "Schedule"),
+        *("AgentServices", "ServiceGroup", "Release"),
     }
     assert {"name", "source", "target"} == set(schema["required"])
 

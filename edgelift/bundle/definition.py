@@ -1,10 +1,21 @@
 """The bundle definition: what was asked for. YAML, editable; unknown keys are errors: a typo is never silent."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, FailFast, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    FailFast,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
+from edgelift.bundle.annotations import Annotations
 from edgelift.errors import ConfigurationError
 from edgelift.explain import explain, load_yaml
 from edgelift.oci.reference import ImageReference
@@ -13,7 +24,7 @@ FORMAT: Literal["edgelift.definition/v1"] = "edgelift.definition/v1"
 Architecture = Literal["amd64", "arm64"]
 COMPRESSION_LEVEL = 3  # of zstd: at 19 layers get 1.5 % smaller, for two hundred times the work
 CompressionLevel = Annotated[int, Field(ge=1, le=19)]
-_UNSAID = ("excluded_profiles", "signatures", "require_signatures", "cosign_key")
+_UNSAID = ("release", "annotations", "excluded_profiles", "signatures", "require_signatures", "cosign_key")
 BundleName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 
 
@@ -44,24 +55,35 @@ def _canonical(text: str) -> str:
 CanonicalReference = Annotated[str, AfterValidator(_canonical)]
 
 
-class RequestedImage(BaseModel):
-    """One image reference, canonical, and everywhere it is asked for."""
+class _Requested(BaseModel):
+    """What is asked for; where nobody has given it annotations, there is no such key."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @model_serializer(mode="wrap")
+    def _says_only_what_there_is(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        document: dict[str, Any] = write(self)
+        if document.get("annotations", True) is None:
+            del document["annotations"]
+        return document
+
+
+class RequestedImage(_Requested):
+    """One image reference, canonical, and everywhere it is asked for."""
 
     reference: CanonicalReference
     origins: Origins = ()
+    annotations: Annotations = None
 
 
-class RequestedChart(BaseModel):
+class RequestedChart(_Requested):
     """One Helm chart that a pack declares."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     repository: str
     name: str
     version: str
     origins: Origins = ()
+    annotations: Annotations = None
 
 
 class ProfileVersion(BaseModel):
@@ -76,10 +98,29 @@ class ProfileVersion(BaseModel):
     packs: int = 0
 
 
+class Release(BaseModel):
+    """The release of an application that a bundle carries, in the words of whoever builds it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str | None = Field(None, max_length=200, description="What is released.")
+    version: str | None = Field(None, max_length=200, description="Which version of it.")
+    notes: str | None = Field(None, max_length=20_000, description="What is new in it.")
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if not (self.name or self.version or self.notes):
+            raise ValueError("give it a name, a version or notes, or leave it out")
+        return self
+
+    def __str__(self) -> str:
+        return " ".join(part for part in (self.name, self.version) if part)
+
+
 class BundleDefinition(BaseModel):
     """What a bundle is to hold: images and charts with their origins, their profiles, one architecture or all.
 
-    What `excluded_profiles` hold is not among them.
+    What `excluded_profiles` hold is not among them. `release` and `annotations` are of the whole bundle.
 
     With `allow_external_layers` images may lack layers that may not be distributed and that their registry lacks, too.
     `compression_level` is zstd's, for what is not compressed already. Signatures and whatever else refers to images go
@@ -97,6 +138,8 @@ class BundleDefinition(BaseModel):
     signatures: Annotated[bool | None, AfterValidator(lambda value: None if value else value)] = None
     require_signatures: Annotated[bool | None, AfterValidator(lambda value: value or None)] = None
     cosign_key: Annotated[str | None, Field(max_length=16_384)] = None
+    release: Release | None = None
+    annotations: Annotations = None
     profiles: Annotated[tuple[ProfileVersion, ...], FailFast()] = ()
     excluded_profiles: Annotated[tuple[ProfileVersion, ...] | None, FailFast()] = None
     images: Annotated[tuple[RequestedImage, ...], FailFast()] = ()
@@ -113,6 +156,8 @@ class BundleDefinition(BaseModel):
     def to_yaml(self) -> str:
         """The definition as YAML; the same definition gives the same text."""
         document = self.model_dump(mode="json")
+        if self.release is not None:
+            document["release"] = self.release.model_dump(mode="json", exclude_none=True)
         for name in _UNSAID:  # as in the lock, they are there only where they say something
             if document[name] is None:
                 del document[name]
@@ -126,6 +171,6 @@ class BundleDefinition(BaseModel):
             return cls.model_validate(document)
         except ValidationError as error:
             raise ConfigurationError(
-                f"{where} is not a bundle definition: {explain(error)}",
+                f"{where} is not a bundle definition: {explain(error, text)}",
                 hint="unknown keys are refused so that a typo cannot be overlooked",
             ) from None

@@ -1,17 +1,18 @@
 """`build`: it runs a flow, but for `--check`, which compares what stands."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
-from edgelift.bundle.definition import COMPRESSION_LEVEL
+from edgelift.bundle.definition import COMPRESSION_LEVEL, Release
 from edgelift.bundle.part_files import bad_parts_named
 from edgelift.bundle.reader import BundleReader
 from edgelift.bundle.rebuild import first_difference
 from edgelift.bundle.signed import check_lock
 from edgelift.bundle.verify import verify_open
-from edgelift.cli import options, parts, reuse, signatures, signing
+from edgelift.cli import metadata, options, palette_content, parts, reuse, signatures, signing, undeclared
 from edgelift.cli.console import say, say_json, set_verbosity
 from edgelift.cli.planning import check_locally
 from edgelift.cli.prefect_api import running_api
@@ -32,13 +33,26 @@ def build(
     arch: options.Arch = None,
     allow_external_layers: options.AllowExternalLayers = False,
     compression_level: options.CompressionLevel = COMPRESSION_LEVEL,
-    settings: options.Settings = [],  # noqa: B006
+    settings: palette_content.Settings = [],  # noqa: B006
+    edge_hosts: palette_content.EdgeHosts = None,
+    core_images: palette_content.CoreImages = False,
+    service_images: palette_content.ServiceImages = False,
+    compliance_images: palette_content.ComplianceImages = False,
+    fips: palette_content.Fips = False,
+    agent_services: palette_content.AgentServicesFile = None,
     exclude_profiles: reuse.ExcludeProfiles = "",
     exclude_profile_files: reuse.ExcludeProfileFiles = [],  # noqa: B006
     no_signatures: signatures.NoSignatures = False,
     require_signatures: signatures.RequireSignatures = False,
     cosign_key: signatures.CosignKeyFile = None,
     base: reuse.Base = None,
+    include_undeclared: undeclared.IncludeUndeclared = None,
+    metadata_file: metadata.MetadataFile = None,
+    images_from: metadata.ImagesFrom = [],  # noqa: B006
+    release_name: metadata.ReleaseName = None,
+    release_version: metadata.ReleaseVersion = None,
+    release_notes: metadata.ReleaseNotes = None,
+    metadata_only: metadata.MetadataOnly = False,
     lock: Annotated[
         Path | None, typer.Option(metavar="L.json", help="Build this lock instead.", rich_help_panel=options.SOURCE)
     ] = None,
@@ -95,6 +109,8 @@ def build(
 
     Example: edgelift build --profile-file infra.json --profile-file addon.json --name site-7
 
+    Or what an edited definition says: edgelift build --metadata-file site-7.definition.yaml
+
     With --part-size 3GB it is in parts, of which `edgelift reassemble` makes a lost one again.
 
     Or, of one that stands: edgelift build --check output/content-bundle/site-7.tar.zst
@@ -114,10 +130,11 @@ def build(
         parallel=parallel,
     )
     if check is not None:
-        if name or lock or profiles or profile_files or image or base:
+        if name or lock or profiles or profile_files or image or base or edge_hosts or metadata_file or images_from:
             raise ConfigurationError("--check builds nothing: leave out the options that say what to build")
         _check_rebuilt(check, public_key, as_json=as_json)
         return
+    name = metadata.name_of(name, metadata_file)
     if name is None:
         raise ConfigurationError("the bundle has no name", hint="give it one with --name")
     check_name(name)
@@ -128,18 +145,35 @@ def build(
         profile_files,
         profiles,
         project_id,
-        image,
+        [*image, *metadata.images_in(images_from)],
         arch,
         settings,
         allow_external_layers=allow_external_layers,
         compression_level=compression_level,
         exclude_profiles=exclude_profiles,
         exclude_profile_files=exclude_profile_files,
+        palette=palette_content.palette_content_of(
+            edge_hosts,
+            core=core_images,
+            services=service_images,
+            compliance=compliance_images,
+            fips=fips,
+            file=agent_services,
+        ),
+        metadata_file=metadata_file,
+        release=metadata.release_of(release_name, release_version, release_notes),
         rules=signatures.rules_of(leave_out=no_signatures, require=require_signatures, cosign_key=cosign_key),
     )
     if base is not None and lock is not None:
         raise ConfigurationError("--lock is built as it is, with the base that it names: leave out --base")
     check_locally(source, public_key)
+    if metadata_only:
+        if isinstance(source, Path):
+            raise ConfigurationError("--metadata-only is of what is asked for, and a lock is made: leave out --lock")
+        source = undeclared.with_undeclared(source, include_undeclared, access)
+        metadata.write(name, source, access, output, as_json=as_json, quiet=quiet)
+        return
+    source = undeclared.with_undeclared(source, include_undeclared, access)
     base, existing = reuse.base_of(base, store), reuse.existing_of(existing_bundles)
     signs = signing.signing_of(
         key=signing_key, key_fd=signing_key_fd, block=signing_key_block, passphrase_fd=passphrase_fd
@@ -204,10 +238,16 @@ def _source_or_lock(
     compression_level: int,
     exclude_profiles: str,
     exclude_profile_files: list[Path],
+    palette: Mapping[str, Any],
+    metadata_file: Path | None,
+    release: Release | None,
     rules: dict[str, Any],
 ) -> ContentSource | Path:
     if lock is None:
-        return options.source_of(
+        source = metadata.source_of(
+            metadata_file,
+            release,
+            options.source_of,
             profile_files=profile_files,
             profiles=profiles,
             project=project,
@@ -218,9 +258,21 @@ def _source_or_lock(
             settings=settings,
             exclude_profiles=exclude_profiles,
             exclude_profile_files=exclude_profile_files,
-        ).model_copy(update=rules)
+            **palette,
+        )
+        return signatures.with_rules(source, rules)
     is_compressed_otherwise = compression_level != COMPRESSION_LEVEL
-    is_otherwise = bool(arch or allow_external_layers or is_compressed_otherwise or settings or rules)
+    asked = palette.keys() - {"compliance_images"}  # which the environment may ask for, of every command
+    is_otherwise = bool(
+        arch
+        or allow_external_layers
+        or is_compressed_otherwise
+        or settings
+        or asked
+        or metadata_file
+        or release
+        or rules
+    )
     if profiles or profile_files or images or exclude_profiles or exclude_profile_files or is_otherwise:
         raise ConfigurationError("--lock is built as it is: leave out the options that say what to carry")
     return lock

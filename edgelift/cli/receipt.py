@@ -12,7 +12,8 @@ def show_receipt(receipt: DeliveryReceipt) -> None:
     say_table(
         ("VERDICT", "TARGET", "REASON"), [(proof.verdict, proof.target, proof.reason) for proof in receipt.proofs]
     )
-    tell(", ".join(f"{count} {verdict}" for verdict, count in receipt.counts.items()))
+    counts = ", ".join(f"{count} {verdict}" for verdict, count in receipt.counts.items())
+    tell(counts if receipt.selection is None else f"{counts}, of the entries with {receipt.selection} alone")
     if receipt.referrers:
         tell(receipt.referrers)
     extras = receipt.extras

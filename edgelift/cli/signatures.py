@@ -7,6 +7,7 @@ import typer
 
 from edgelift.cli.options import SOURCE
 from edgelift.errors import ConfigurationError
+from edgelift.site import ContentSource
 
 NoSignatures = Annotated[
     bool,
@@ -42,3 +43,13 @@ def rules_of(*, leave_out: bool, require: bool, cosign_key: Path | None) -> dict
     rules: dict[str, Any] = {"signatures": False} if leave_out else {}
     rules |= {"require_signatures": True} if require else {}
     return rules | ({"cosign_key": str(cosign_key.absolute())} if cosign_key is not None else {})
+
+
+def with_rules(source: ContentSource, rules: dict[str, Any]) -> ContentSource:
+    """`source` under `rules`; raises `ConfigurationError` where a metadata file has its own."""
+    if rules and source.definition_file is not None:
+        raise ConfigurationError(
+            "--metadata-file says what is done about signatures: leave out the options that say it, too",
+            hint=f"set signatures, require_signatures or cosign_key (PEM) in {source.definition_file}",
+        )
+    return source.model_copy(update=rules)

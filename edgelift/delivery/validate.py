@@ -7,6 +7,7 @@ nothing.
 
 from collections.abc import Callable, Iterator, Set
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -14,9 +15,10 @@ from typing import NamedTuple
 
 from edgelift.bundle.lock import BundleLock, LockedImage
 from edgelift.bundle.referrer import LockedReferrer, Pinned
+from edgelift.bundle.selection import AnnotationSelector, select_entries
 from edgelift.delivery.receipt import DeliveryReceipt, Extras, Proof, Verdict
 from edgelift.delivery.target import Target, TargetName
-from edgelift.errors import ConfigurationError, EdgeliftError, IntegrityError, NotFoundError
+from edgelift.errors import ConfigurationError, EdgeliftError, IntegrityError, MalformedReferenceError, NotFoundError
 from edgelift.oci.descriptor import Descriptor
 from edgelift.oci.digest import Digest
 from edgelift.oci.pull import BlobStream
@@ -31,14 +33,22 @@ ProofDone = Callable[[Proof], None]
 
 
 def validate_lock(
-    lock: BundleLock, target: Target, registry: Registry, *, deep: bool = False, on_proof: ProofDone | None = None
+    lock: BundleLock,
+    target: Target,
+    registry: Registry,
+    *,
+    deep: bool = False,
+    selector: str | None = None,
+    on_proof: ProofDone | None = None,
 ) -> DeliveryReceipt:
-    """Check every reference of `lock` at `target`; with `deep` read every blob back and hash it.
+    """Check every reference of `lock`, or those that `selector` chooses, at `target`; with `deep` hash every blob.
 
     What cannot be asked (denied, unreachable) is `not-checkable`, never good. Raises nothing for what is wrong with a
-    reference at the target, only `MalformedReferenceError` for one that can have no name there.
+    reference at the target, only `MalformedReferenceError` for one that can have no name there, and
+    `ConfigurationError` for a selector that chooses nothing.
     """
-    expected = [(image, name) for image in lock.images for name in _names(image, target)]
+    chosen = select_entries(lock, selector).images
+    expected = [(image, name) for image in chosen for name in _names(image, target)]
     with ThreadPoolExecutor(PARALLEL_REFERENCES, thread_name_prefix="validate") as pool:
         proofs = []
         for proof in pool.map(lambda item: prove_image(item[0], item[1], registry, target, deep=deep), expected):
@@ -49,10 +59,11 @@ def validate_lock(
         registry=str(target),
         bundle=lock.definition.name,
         lock=lock.digest,
+        selection=str(AnnotationSelector.parse(selector)) if selector is not None else None,
         deep=deep,
         checked_at=datetime.now(UTC).isoformat(timespec="seconds"),
         proofs=tuple(proofs),
-        extras=find_extras({each for image, name in expected for each in _tags(image, name)}, target, registry),
+        extras=find_extras(_all_names(lock, target), target, registry),
     )
 
 
@@ -230,6 +241,15 @@ def _verdict(error: EdgeliftError) -> Verdict:
     if isinstance(error, NotFoundError):
         return "missing"
     return "differs" if isinstance(error, IntegrityError) else "not-checkable"
+
+
+def _all_names(lock: BundleLock, target: Target) -> set[TargetName]:
+    """What the whole lock would be called at the target: none of it is an extra there, selected or not."""
+    names = set[TargetName]()
+    for image in lock.images:
+        with suppress(MalformedReferenceError):
+            names.update(each for name in _names(image, target) for each in _tags(image, name))
+    return names
 
 
 def _tags(image: LockedImage, name: TargetName) -> Iterator[TargetName]:
