@@ -22,6 +22,7 @@ from edgelift.oci.referrer_tags import cosign_tags
 from edgelift.oci.source import Source
 from edgelift.pin import MAX_MANIFESTS, Pinning
 
+PARALLEL_SUBJECTS = 8  # digests for which it is asked at once what refers to them
 MAX_REFERRERS = 1000  # of one image
 MAX_DEPTH = 8  # of what refers to what refers …; the signature of an SBOM of an image is the second
 _LONGEST = 255  # characters of a type or an annotation that the lock keeps

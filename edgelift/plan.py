@@ -27,14 +27,13 @@ from edgelift.oci.reference import ImageReference
 from edgelift.oci.registries import Registries
 from edgelift.oci.source import Source
 from edgelift.pin import pin_image
-from edgelift.pin_referrers import pin_referrers
+from edgelift.pin_referrers import PARALLEL_SUBJECTS, pin_referrers
 from edgelift.sizes import format_size
 
 if TYPE_CHECKING:
     from edgelift.cosign_key import CosignKey
 
 PARALLEL_IMAGES = 8
-PARALLEL_SUBJECTS = 8  # digests for which it is asked what refers to them
 
 
 @dataclass(frozen=True)

@@ -171,7 +171,7 @@ def pieces_of(lock: BundleLock) -> list[Piece]:
     askers, left_out = _askers(lock), lock.left_out
     found, needing = dict[str, Descriptor](), defaultdict[str, dict[str, None]](dict)
     for image in lock.images:
-        for each in (*image.manifests, *image.blobs):
+        for each in (*image.all_manifests, *image.all_blobs):
             if each.digest not in left_out:
                 found.setdefault(each.digest, each)
                 needing[each.digest][image.reference] = None

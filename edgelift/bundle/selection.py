@@ -65,7 +65,7 @@ def select_entries(lock: BundleLock, selector: str | None) -> BundleLock:
     if selector is None:
         return lock
     chosen = AnnotationSelector.parse(selector).choose(lock)
-    needed = {blob.digest for image in chosen for blob in image.blobs}
+    needed = {blob.digest for image in chosen for blob in image.all_blobs}
     kept = [
         LeftOut(name=each.name, blobs=blobs)
         for each in (lock.base.left_out if lock.base else ())

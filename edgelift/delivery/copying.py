@@ -9,16 +9,17 @@ from concurrent.futures import ThreadPoolExecutor
 from edgelift.access import Connections
 from edgelift.bundle.lock import BundleLock, LockedImage
 from edgelift.delivery.receipt import Proof
+from edgelift.delivery.send import send_image
 from edgelift.delivery.target import Target, TargetName
 from edgelift.delivery.validate import prove_image
 from edgelift.errors import EdgeliftError, IncompleteError
 from edgelift.oci.content import ContentStore
-from edgelift.oci.copy import Origin, copy_content
 from edgelift.oci.push import KnownBlobs, OnConflict
 from edgelift.oci.reference import ImageReference
 from edgelift.oci.registry import Registry
 from edgelift.oci.transfer import Transfer
 from edgelift.pin import pin_image
+from edgelift.pin_referrers import PARALLEL_SUBJECTS, pin_referrers
 
 PARALLEL_IMAGES = 4
 ImageDone = Callable[[LockedImage], None]
@@ -72,9 +73,14 @@ def copy_reference(
     *,
     on_conflict: OnConflict = "fail",
 ) -> tuple[Proof, Transfer]:
-    """Copy one image, or artifact, to the tag of `destination`; the proof says whether it is there, and whole."""
+    """Copy one image, or artifact, to the tag of `destination`, and what refers to it.
+
+    The proof says whether it is there, and whole.
+    """
     source = connections.source(reference.registry, reference.repository)
     image = pin_image(reference, None, source, store)
+    with ThreadPoolExecutor(PARALLEL_SUBJECTS, thread_name_prefix="referrers") as pool:
+        image = image.model_copy(update={"referrers": pin_referrers(image, source, store, pool)})
     registry, name = (
         connections.registry(destination.registry),
         TargetName(destination.repository, destination.selector),
@@ -93,9 +99,8 @@ def _copy(
     known: KnownBlobs,
     on_conflict: OnConflict,
 ) -> Transfer:
-    reference = ImageReference.parse(image.reference)
+    reference, transfer = ImageReference.parse(image.reference), Transfer()
     source = connections.source(reference.registry, reference.repository)
-    origin, transfer = Origin(source, reference.repository, store), Transfer()
     for name in names:
-        transfer += copy_content(origin, image.content, registry, name, known=known, on_conflict=on_conflict)
+        transfer += send_image(image, store, registry, name, copied_from=source, known=known, on_conflict=on_conflict)
     return transfer
