@@ -134,7 +134,7 @@ def _standing_tags(
     """The conflict of every tag that stands with another digest, and a line for each that could not be asked for."""
     expected = [(each.image.reference, name, digest) for each in deliveries for name, digest in each.tags]
     with ThreadPoolExecutor(PARALLEL_TAGS, thread_name_prefix="preflight") as pool:
-        found = list(pool.map(lambda item: _standing_tag(*item, registry), expected))
+        found = list(pool.map(lambda item: _standing_tag(item[0], item[1], item[2], registry), expected))
     conflicts = tuple(each for each in found if isinstance(each, RefusedError))
     return conflicts, tuple(each for each in found if isinstance(each, str))
 
