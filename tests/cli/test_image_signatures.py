@@ -60,8 +60,11 @@ def test_what_is_not_signed_is_refused_by_name(signed: str, sim: RegistrySimulat
     both = ("--image", signed, "--image", unsigned)
     outcome = command_line.run("plan", *both, "--require-signatures")
 
-    assert (outcome.code, f"{unsigned}: no signature of {OTHER.root.digest}" in outcome.error) == (1, True)
-    assert f"{signed}: " not in outcome.error
+    assert (outcome.code, f"{unsigned} (asked for by name): no signature of {OTHER.root.digest}" in outcome.error) == (
+        1,
+        True,
+    )
+    assert f"{signed} (" not in outcome.error
 
 
 @pytest.mark.parametrize(("name", "code"), [("maker", 0), ("a stranger", 1)])
