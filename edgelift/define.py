@@ -6,7 +6,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from edgelift.bundle.definition import BundleDefinition, Origin, RequestedImage
+from edgelift.bundle.definition import BundleDefinition, Origin, RequestedChart, RequestedImage
+from edgelift.charts.repository import ChartName
 from edgelift.documents import read_document
 from edgelift.errors import ConfigurationError, MalformedReferenceError
 from edgelift.oci.reference import ImageReference
@@ -16,7 +17,7 @@ from edgelift.palette.models import ClusterProfile
 from edgelift.palette.resolve import Resolution, resolve_profiles
 from edgelift.site import ContentSource
 
-BY_NAME = Origin(profile="", pack="", path="name")  # of an image that is no profile's: it is asked for by name
+BY_NAME = Origin(profile="", pack="", path="name")  # of what is no profile's: it is asked for by name
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ def define_bundle(name: str, source: ContentSource, open_palette: Callable[[], P
     `ProfileError` with every problem that makes a reference unusable, `ConfigurationError`, `PaletteError`.
     """
     check_name(name)
-    images = _parse_images(source.images)
+    images, charts = _parse_images(source.images), [ChartName.parse(text) for text in source.charts]
     profiles, excluded = read_profiles(source, open_palette)
     resolution = resolve_profiles(profiles, source.settings)
     resolution.raise_for_errors()
@@ -50,13 +51,14 @@ def define_bundle(name: str, source: ContentSource, open_palette: Callable[[], P
         profiles=resolution.profiles,
         excluded_profiles=tuple(version for each in held for version in each.profiles) or None,
         images=_merge(remaining, images),
-        charts=remaining.charts,
+        charts=_merge_charts(remaining, charts),
     )
-    if not definition.images and resolution.images:
+    is_empty = not (definition.images or definition.charts)
+    if is_empty and (resolution.images or resolution.charts):
         raise ConfigurationError(
             "nothing to carry: the excluded profiles hold every image", hint="exclude only what the site has already"
         )
-    if not definition.images:
+    if is_empty:
         raise ConfigurationError(
             "nothing to carry: no pack of the profiles declares an image",
             hint="images stand under pack.content.images in a pack's values; add others with --image",
@@ -137,3 +139,12 @@ def _merge(resolution: Resolution, images: Sequence[str]) -> tuple[RequestedImag
         known = requested.get(reference, RequestedImage(reference=reference))
         requested[reference] = known.model_copy(update={"origins": (*known.origins, BY_NAME)})
     return tuple(requested[reference] for reference in sorted(requested))
+
+
+def _merge_charts(resolution: Resolution, named: Sequence[ChartName]) -> tuple[RequestedChart, ...]:
+    requested = {(chart.repository, chart.name, chart.version): chart for chart in resolution.charts}
+    for each in dict.fromkeys(named):
+        key = (each.repository, each.name, each.version)
+        known = requested.get(key, RequestedChart(repository=each.repository, name=each.name, version=each.version))
+        requested[key] = known.model_copy(update={"origins": (*known.origins, BY_NAME)})
+    return tuple(requested[key] for key in sorted(requested))

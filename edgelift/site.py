@@ -25,15 +25,18 @@ class _Settings(BaseModel):
 
 
 class ContentSource(_Settings):
-    """What a bundle is built from: profiles of Palette, exported profiles, single images, in any mixture."""
+    """What a bundle is built from: profiles of Palette, exported profiles, single images and charts, in any mixture."""
 
     profiles: tuple[str, ...] = Field((), description="Cluster profiles by uid, or by name or name@version.")
     project: str | None = Field(None, description="Palette project, by uid or name; empty for the tenant.")
     palette: str | None = Field(None, description="Name of the Palette Credentials block; empty for PALETTE_API_KEY.")
     profile_files: tuple[str, ...] = Field((), description="Paths of exported profiles (JSON or YAML); no API needed.")
     images: tuple[str, ...] = Field((), description="Further image references.")
+    charts: tuple[str, ...] = Field(
+        (), description="Further Helm charts, as oci://HOST/PATH/NAME:VERSION or URL#NAME:VERSION."
+    )
     exclude_profiles: tuple[str, ...] = Field(
-        (), description="Profiles of Palette whose images and charts are left out, but for the further images."
+        (), description="Profiles of Palette whose images and charts are left out, but for the further ones."
     )
     exclude_profile_files: tuple[str, ...] = Field((), description="The same, as paths of exported profiles.")
     architecture: Architecture | None = Field(None, description="Only this architecture; empty keeps all of them.")
@@ -49,8 +52,8 @@ class ContentSource(_Settings):
 
     @model_validator(mode="after")
     def _asks_for_something(self) -> Self:
-        if not (self.profiles or self.profile_files or self.images):
-            raise ValueError("name at least one profile, profile file or image")
+        if not (self.profiles or self.profile_files or self.images or self.charts):
+            raise ValueError("name at least one profile, profile file, image or chart")
         return self
 
 

@@ -55,7 +55,7 @@ def pull_image(
     It gets its name there only where all of it is there.
     """
     reference = ImageReference.parse(image.reference)
-    content, source = open_store(store), connect(access).source(reference.registry, reference.repository)
+    content, source = open_store(store), connect(access).source_for(image)
     transfer = pull_content(
         source,
         reference.repository,

@@ -80,8 +80,7 @@ def push_image(
     source = complete_content(source, registry, known_blobs(target))
     send = partial(push_content, source, image.content)
     if direct:
-        registry_of = connect(access).source(reference.registry, reference.repository)
-        origin = Origin(registry_of, reference.repository, source)
+        origin = Origin(connect(access).source_for(image), reference.repository, source)
         send = partial(copy_content, origin, image.content)
     progress = narrate_progress(f"pushing {image.reference}", image.size * len(names))
     transfer = Transfer()

@@ -2,13 +2,14 @@
 
 from typing import Any
 
+from edgelift.bundle.kinds import origins_of
 from edgelift.bundle.lock import BundleLock
 
 
 def summarise(lock: BundleLock) -> dict[str, Any]:
     """Name, profiles, one entry per image (`reference`, `digest`, `size` in bytes, origins …), and the totals."""
     definition, base = lock.definition, lock.base
-    origins = {image.reference: image.origins for image in definition.images}
+    origins = origins_of(lock)
     return {
         "name": definition.name,
         "architecture": definition.architecture,
@@ -25,6 +26,7 @@ def summarise(lock: BundleLock) -> dict[str, Any]:
         "images": [
             {
                 "reference": image.reference,
+                "kind": image.kind or "image",
                 "digest": image.descriptor.digest,
                 "media_type": image.descriptor.media_type,
                 "size": image.size,

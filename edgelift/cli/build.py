@@ -12,6 +12,7 @@ from edgelift.bundle.rebuild import first_difference
 from edgelift.bundle.signed import check_lock
 from edgelift.bundle.verify import verify_open
 from edgelift.cli import options, parts, reuse, signing
+from edgelift.cli.charts import Charts
 from edgelift.cli.console import say, say_json, set_verbosity
 from edgelift.cli.planning import check_locally
 from edgelift.cli.prefect_api import running_api
@@ -29,6 +30,7 @@ def build(
     profiles: options.Profiles = "",
     project_id: options.ProjectId = None,
     image: options.Images = [],  # noqa: B006
+    chart: Charts = [],  # noqa: B006
     arch: options.Arch = None,
     allow_external_layers: options.AllowExternalLayers = False,
     compression_level: options.CompressionLevel = COMPRESSION_LEVEL,
@@ -111,7 +113,7 @@ def build(
         parallel=parallel,
     )
     if check is not None:
-        if name or lock or profiles or profile_files or image or base:
+        if name or lock or profiles or profile_files or image or chart or base:
             raise ConfigurationError("--check builds nothing: leave out the options that say what to build")
         _check_rebuilt(check, public_key, as_json=as_json)
         return
@@ -126,6 +128,7 @@ def build(
         profiles,
         project_id,
         image,
+        chart,
         arch,
         settings,
         allow_external_layers=allow_external_layers,
@@ -193,6 +196,7 @@ def _source_or_lock(
     profiles: str,
     project: str | None,
     images: list[str],
+    charts: list[str],
     arch: Literal["amd64", "arm64"] | None,
     settings: list[str],
     *,
@@ -213,10 +217,11 @@ def _source_or_lock(
             settings=settings,
             exclude_profiles=exclude_profiles,
             exclude_profile_files=exclude_profile_files,
+            charts=charts,
         )
     is_compressed_otherwise = compression_level != COMPRESSION_LEVEL
     is_otherwise = bool(arch or allow_external_layers or is_compressed_otherwise or settings)
-    if profiles or profile_files or images or exclude_profiles or exclude_profile_files or is_otherwise:
+    if profiles or profile_files or images or charts or exclude_profiles or exclude_profile_files or is_otherwise:
         raise ConfigurationError("--lock is built as it is: leave out the options that say what to carry")
     return lock
 

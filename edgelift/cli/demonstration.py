@@ -62,7 +62,7 @@ def _show(folder: Path, target: str, receipt_path: str) -> None:
     say(f"archive   {folder / 'archive'}")
     say(f"settings  {folder / 'site' / f'{SITE}.site-settings.yaml'}")
     say(f"target    look: {EDGELIFT} serve --writable {folder / 'target-registry'} --port {port}")
-    say(f"receipt   {receipt_path}: {receipt.counts['ok']} of {len(receipt.proofs)} images ok")
+    say(f"receipt   {receipt_path}: {receipt.counts['ok']} of {len(receipt.proofs)} references ok")
 
 
 def _ports(note: Path) -> dict[str, int]:

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from edgelift.bundle.diff import ImageChange, LockDiff, compare_locks
+from edgelift.bundle.kinds import name_of
 from edgelift.bundle.lock import BundleLock
 from edgelift.bundle.part_files import find_index
 from edgelift.bundle.signed import check_lock, read_signed
@@ -47,6 +48,7 @@ def _diff_document(before: Path, after: Path, found: LockDiff) -> dict[str, Any]
         name: [
             {
                 "reference": change.reference,
+                "kind": change.kind or "image",
                 "before": change.before,
                 "after": change.after,
                 "bytes": change.size,
@@ -68,7 +70,7 @@ def _print_diff(before: Path, after: Path, found: LockDiff) -> None:
     for name, listed in _changes(found):
         for change in listed:
             digests = " → ".join(digest[:19] for digest in (change.before, change.after) if digest is not None)
-            first = (name, change.reference, digests, format_size(change.size))
+            first = (name, name_of(change.reference, change.kind), digests, format_size(change.size))
             askers = [str(origin) for origin in change.origins] or [""]
             rows += [(*(first if number == 0 else ("", "", "", "")), asker) for number, asker in enumerate(askers)]
     if rows:

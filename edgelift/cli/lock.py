@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from edgelift.bundle.kinds import count_kinds, name_of
+from edgelift.bundle.lock import ArtifactKind
 from edgelift.cli.console import say, say_table
 from edgelift.sizes import format_size
 
@@ -9,14 +11,24 @@ from edgelift.sizes import format_size
 def show_lock(document: dict[str, Any]) -> None:
     """The images of a `summarise`d lock, their sum, and of a delta its base."""
     rows = [
-        (image["reference"], image["digest"][:19], format_size(image["size"]), str(image["manifests"]))
+        (_name_of(image), image["digest"][:19], format_size(image["size"]), str(image["manifests"]))
         for image in document["images"]
     ]
     say_table(("IMAGE", "DIGEST", "SIZE", "MANIFESTS"), rows)
     totals = document["totals"]
     size = format_size(totals["unique_bytes"])
-    say(f"{totals['images']} images, {totals['unique_blobs']} unique blobs, {size} unique")
+    kinds = count_kinds(_kind_of(image) for image in document["images"])
+    say(f"{kinds}, {totals['unique_blobs']} unique blobs, {size} unique")
     show_base(document["base"], totals["carried_bytes"])
+
+
+def _name_of(image: dict[str, Any]) -> str:
+    return name_of(image["reference"], _kind_of(image))
+
+
+def _kind_of(image: dict[str, Any]) -> ArtifactKind | None:
+    kind: ArtifactKind | None = image["kind"] if image["kind"] != "image" else None
+    return kind
 
 
 def show_base(base: dict[str, Any] | None, carried: int) -> None:

@@ -201,18 +201,21 @@ def source_of(
     settings: list[str],
     exclude_profiles: str = "",
     exclude_profile_files: Sequence[Path] = (),
+    charts: Sequence[str] = (),
 ) -> ContentSource:
     """What the source options ask for; raises `ConfigurationError` where they ask for nothing."""
     named = _names(profiles)
-    if not (named or profile_files or images):
+    if not (named or profile_files or images or charts):
         raise ConfigurationError(
-            "nothing is asked for", hint="name profiles with --profiles or --profile-file, or images with --image"
+            "nothing is asked for",
+            hint="name profiles with --profiles or --profile-file, images with --image or charts with --chart",
         )
     return ContentSource(
         profiles=named,
         project=project,
         profile_files=tuple(str(path) for path in profile_files),
         images=tuple(images),
+        charts=tuple(charts),
         architecture=arch,
         allow_external_layers=allow_external_layers,
         compression_level=compression_level,

@@ -9,6 +9,7 @@ from edgelift.bundle.lock import BundleLock
 from edgelift.bundle.reader import BundleReader
 from edgelift.bundle.signed import check_bundle, read_signed
 from edgelift.bundle.summary import summarise
+from edgelift.charts.repository import ChartName
 from edgelift.define import define_bundle, read_exported
 from edgelift.delivery.base import leave_out, read_base
 from edgelift.delivery.preflight import check_delivery, check_disk
@@ -70,6 +71,8 @@ def check_locally(source: ContentSource | Path, public_key: Path | None = None) 
     read_exported((*source.profile_files, *source.exclude_profile_files))
     for text in source.images:
         ImageReference.parse(text)
+    for text in source.charts:
+        ChartName.parse(text)
 
 
 def plan_delivery(
