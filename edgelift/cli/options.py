@@ -172,12 +172,6 @@ Aws = Annotated[
     bool,
     typer.Option("--aws", help="Log in to Amazon ECR with your AWS credentials, too.", rich_help_panel=ACCESS),
 ]
-CreateRepositories = Annotated[
-    bool,
-    typer.Option(
-        "--create-repositories", help="Make repositories that are missing; Amazon ECR only.", rich_help_panel=TARGET
-    ),
-]
 Parallel = Annotated[
     int,
     typer.Option(
@@ -207,8 +201,7 @@ def source_of(
     named = _names(profiles)
     if not (named or profile_files or images or charts):
         raise ConfigurationError(
-            "nothing is asked for",
-            hint="name profiles with --profiles or --profile-file, images with --image or charts with --chart",
+            "nothing is asked for", hint="name profiles with --profiles or --profile-file, or use --image or --chart"
         )
     return ContentSource(
         profiles=named,

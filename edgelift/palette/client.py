@@ -13,6 +13,7 @@ from pydantic import AliasPath, FailFast, Field, SecretStr, ValidationError
 from edgelift.errors import PaletteError, ProfileError
 from edgelift.explain import explain
 from edgelift.palette.api import PaletteApi, parse_endpoint
+from edgelift.palette.chart_registries import ChartRegistries
 from edgelift.palette.export import profile_from_document
 from edgelift.palette.models import ClusterProfile, FromPalette, Pack, PackManifest, ProfileVariable
 from edgelift.transport import TransportSettings, open_client
@@ -119,10 +120,11 @@ class PaletteClient:
                 f"profile {uid} is version {found.version}, not {version}", hint="each version has a uid of its own"
             )
         contents = self._get(_PackContents, f"/v1/clusterprofiles/{uid}/packs/manifests", scope)
+        registries = ChartRegistries(lambda path: self._api.get(path, scope))
         return found.model_copy(
             update={
                 "uid": uid,
-                "packs": tuple(_complete_pack(pack, contents) for pack in found.packs),
+                "packs": tuple(_place_chart(_complete_pack(pack, contents), registries) for pack in found.packs),
                 "variables": self._read_variables(uid, scope) or found.variables,
                 "project_uid": project.uid if project else "",
                 "project_name": project.name if project else "",
@@ -222,6 +224,13 @@ def _complete_pack(pack: Pack, contents: _PackContents) -> Pack:
             "values": pack.values or (values.pop() if len(values) == 1 else ""),
         }
     )
+
+
+def _place_chart(pack: Pack, registries: ChartRegistries) -> Pack:
+    """`pack`, with the address of its Helm registry where it is a chart."""
+    if not pack.is_chart:
+        return pack
+    return pack.model_copy(update={"chart_repository": registries.address(pack.registry_uid)})
 
 
 def _join(names: Iterable[str]) -> str:
