@@ -3,13 +3,17 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test bench check format lock clean
+.PHONY: demo test interop bench check format lock clean
 
 demo: $(VENV)/.ready
 	$(BIN)/edgelift demo
 
 test: $(VENV)/.ready
 	$(BIN)/python -m pytest
+
+# With tools that need not be there otherwise (helm), on the PATH or where Go installs; one that is missing is a failure.
+interop: $(VENV)/.ready
+	$(BIN)/python -m pytest tests/interop
 
 # Options after ARGS=, for example: make bench ARGS="--scale 0.1 --rounds 2"
 bench: $(VENV)/.ready

@@ -6,8 +6,7 @@ from pathlib import Path
 import oras.provider
 import pytest
 
-from edgelift.access import open_registries
-from edgelift.bundle.definition import BundleDefinition, Origin, RequestedChart, RequestedImage
+from edgelift.bundle.definition import BundleDefinition, Origin, RequestedChart
 from edgelift.bundle.diff import compare_locks
 from edgelift.bundle.kinds import origins_of
 from edgelift.bundle.lock import BundleLock
@@ -15,15 +14,10 @@ from edgelift.bundle.summary import summarise
 from edgelift.demo.charts import DemoChart, build_registry_charts, make_chart
 from edgelift.demo.content import make_image
 from edgelift.delivery.target import Target
-from edgelift.delivery.validate import validate_lock
 from edgelift.errors import ConfigurationError, IntegrityError, PlanError
 from edgelift.oci.digest import Digest
-from edgelift.oci.pull import pull_content
-from edgelift.oci.push import KnownBlobs, push_content
-from edgelift.oci.reference import ImageReference
-from edgelift.plan import Plan, plan_bundle
-from edgelift.site import RegistryAccess
 from edgelift.store.local import LocalStore
+from tests.charts.delivery import deliver, plan, pull
 from tests.images import load_image
 from tests.real_parts import RunningRegistry
 from tests.simulators.charts import ChartRepositorySimulator
@@ -31,7 +25,6 @@ from tests.simulators.registry import RegistrySimulator
 
 WEB = make_chart("web", "1.2.3")
 SIGNED = b"-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA512\n\nname: web\n"
-ACCESS = RegistryAccess(docker_config=False)
 ASKED = Origin(profile="site@1.0.0", pack="web", path="pack.content.charts[0]")
 
 
@@ -56,21 +49,6 @@ def registry(tmp_path: Path) -> Iterator[RegistrySimulator]:
 def store(tmp_path: Path) -> LocalStore:
     """An empty store."""
     return LocalStore(tmp_path / "store")
-
-
-def plan(store: LocalStore, *charts: RequestedChart, images: tuple[str, ...] = ()) -> Plan:
-    """The plan for these charts and images."""
-    definition = BundleDefinition(images=tuple(RequestedImage(reference=each) for each in images), charts=charts)
-    with open_registries(ACCESS) as connections:
-        return plan_bundle(definition, connections.registries, store)
-
-
-def pull(lock: BundleLock, store: LocalStore) -> None:
-    """Bring all of `lock` into `store`."""
-    with open_registries(ACCESS) as connections:
-        for image in lock.images:
-            repository = ImageReference.parse(image.reference).repository
-            pull_content(connections.source_for(image), repository, image.content, store)
 
 
 def web(charts: ChartRepositorySimulator, version: str = "1.2.3") -> RequestedChart:
@@ -213,12 +191,7 @@ def test_charts_arrive_at_a_real_registry_byte_for_byte(
     asked = RequestedChart(repository=f"oci://{source.host}/team", name="app", version="^2")
     lock = plan(store, web(charts), asked).lock
     pull(lock, store)
-    with open_registries(ACCESS) as connections:
-        registry = connections.registry(target.registry)
-        for image in lock.images:
-            (name,) = target.names(ImageReference.parse(image.reference), image.descriptor.digest)
-            push_content(store, image.content, registry, name, known=KnownBlobs())
-        receipt = validate_lock(lock, target, registry, deep=True)
+    receipt = deliver(lock, store, target)
 
     assert receipt.is_whole
     assert {proof.kind for proof in receipt.proofs} == {"chart"}
