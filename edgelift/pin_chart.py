@@ -32,5 +32,5 @@ def open_archive(image: LockedImage, channel: Channel) -> ChartArchive:
     """The archive that a locked chart is made of, read by the `channel` to its repository."""
     reference = ImageReference.parse(image.reference)
     is_signed = any(blob.media_type == CHART_PROVENANCE for blob in image.blobs)
-    folder = reference.repository.rpartition("/")[0]
-    return ChartArchive(channel, image.archive or "", folder, is_signed=is_signed)
+    folder, _, chart = reference.repository.rpartition("/")
+    return ChartArchive(channel, image.archive or "", folder, chart, is_signed=is_signed)

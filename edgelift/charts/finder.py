@@ -88,7 +88,7 @@ class ChartFinder:
         if entry.url.lower().startswith("oci://"):
             return self._follow(entry.url, chart)
         channel = self._registries.registry(place.host).channel
-        archive = ChartArchive(channel, entry.url, place.path, expected=entry.digest)
+        archive = ChartArchive(channel, entry.url, place.path, chart, expected=entry.digest)
         said = archive.artifact().metadata
         if said.name != chart or choose_version(chosen, [said.version]) is None:
             raise IntegrityError(
@@ -109,7 +109,7 @@ class ChartFinder:
     def _open(self, place: ChartRepository, chart: str, version: str) -> FoundChart:
         """The chart in the one archive at `place`."""
         channel = self._registries.registry(place.host).channel
-        archive = ChartArchive(channel, f"/{place.path}", place.path.rpartition("/")[0])
+        archive = ChartArchive(channel, f"/{place.path}", place.path.rpartition("/")[0], chart)
         said = archive.artifact().metadata
         if said.name != chart or choose_version(version, [said.version]) is None:
             raise NotFoundError(

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 
 import httpx
 
-from edgelift.charts.archive import ARCHIVE_LIMIT, read_metadata
+from edgelift.charts.archive import ARCHIVE_LIMIT, pick_chart
 from edgelift.charts.artifact import ChartArtifact, make_artifact
 from edgelift.errors import DeniedError, IntegrityError, RefusedError, UnreachableError
 from edgelift.oci.channel import Channel
@@ -31,17 +31,26 @@ _CHANGED = "plan again: what is there now has another digest, so that it will be
 class ChartArchive:
     """The chart whose archive is at `url`, where the repository behind `channel` sends us. Implements `Source`.
 
-    `url` may be relative to the repository. `path` is what the login for it is looked up by; it stays with the
+    `url` may be relative to the repository. Where it is an archive of something else, `chart` is looked for inside.
+    `path` is what the login for it is looked up by; it stays with the
     repository's own host. The archive has the digest `expected`, where the repository gives one. `is_signed` says
     whether there is a provenance file; None where that is not known yet.
     """
 
     def __init__(
-        self, channel: Channel, url: str, path: str, *, expected: Digest | None = None, is_signed: bool | None = None
+        self,
+        channel: Channel,
+        url: str,
+        path: str,
+        chart: str,
+        *,
+        expected: Digest | None = None,
+        is_signed: bool | None = None,
     ) -> None:
         self.host = channel.host
         self._channel = channel
         self._path = path
+        self._chart = chart
         self._expected = expected
         self._is_signed = is_signed
         self._made: ChartArtifact | None = None
@@ -126,8 +135,10 @@ class ChartArchive:
                 f"{self._shown} is not what its index says: it has {Digest.of(archive)}, not {self._expected}",
                 hint="have the repository's index made anew (helm repo index), or look for a proxy that changes content",
             )
-        metadata = read_metadata(archive, self._shown)
-        return make_artifact(metadata, archive, self._provenance(has_slot=has_slot))
+        chart, metadata = pick_chart(archive, self._chart, self._shown)
+        # A signature is of the chart, and not of what that was found in.
+        provenance = self._provenance(has_slot=has_slot) if chart is archive else None
+        return make_artifact(metadata, chart, provenance)
 
     def _provenance(self, *, has_slot: bool) -> bytes | None:
         """The provenance file beside the archive; None where there is none, or a page that says so."""

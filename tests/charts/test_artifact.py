@@ -7,7 +7,7 @@ import tarfile
 
 import pytest
 
-from edgelift.charts.archive import read_metadata
+from edgelift.charts.archive import pick_chart, read_metadata
 from edgelift.charts.artifact import CHART_CONFIG, CHART_CONTENT, CHART_PROVENANCE, make_artifact
 from edgelift.charts.metadata import ChartMetadata
 from edgelift.demo.charts import make_chart
@@ -170,3 +170,54 @@ def test_a_chart_may_begin_with_a_dot() -> None:
     """Some tools write ./NAME/Chart.yaml."""
     metadata = read_metadata(archive_of({"./web/Chart.yaml": b"name: web\nversion: 1.0.0"}), "it")
     assert (metadata.name, metadata.version) == ("web", "1.0.0")
+
+
+def member_names(archive: bytes) -> list[str]:
+    """The names in a .tgz."""
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        return tar.getnames()
+
+
+SOURCES = {
+    "web-1.0.0/README.md": b"",
+    "web-1.0.0/test/deeper/still/web/Chart.yaml": b"name: web\nversion: 9.9.9",
+    "web-1.0.0/charts/web/values.yaml": b"a: 1",
+    "web-1.0.0/charts/web/Chart.yaml": b"name: web\nversion: 1.0.0",
+    "web-1.0.0/charts/web/templates/a.yaml": b"",
+    "web-1.0.0/charts/db/Chart.yaml": b"name: db\nversion: 1.0.0",
+    "web-1.0.0/charts/web/../../../etc/passwd": b"",
+}
+
+
+def test_a_chart_in_an_archive_of_sources_is_packed_anew() -> None:
+    """The folder that is least deep, its Chart.yaml first; in whatever order they come, the same files are the same bytes."""
+    backwards = dict(reversed(SOURCES.items()))
+    chart, metadata = pick_chart(archive_of(SOURCES), "web", "it")
+
+    assert member_names(chart) == ["web/Chart.yaml", "web/templates/a.yaml", "web/values.yaml"]
+    assert (metadata.name, metadata.version) == ("web", "1.0.0")
+    assert pick_chart(archive_of(backwards), "web", "it") == (chart, metadata)
+    assert Digest.of(chart) == "sha256:0"
+
+
+def test_a_chart_in_an_installer_is_taken_as_it_is() -> None:
+    """An archive inside an archive, for it is what its maker signed."""
+    inside = {"setup/web-0.9.tgz": b"no archive", "setup/web-db-1.0.0.tgz": make_chart("web-db", "1.0.0")}
+    installer = archive_of(inside | {"setup/helm/web-1.0.0.tgz": WHOLE, **SOURCES})
+
+    assert pick_chart(installer, "web", "it")[0] == WHOLE
+
+
+def test_a_chart_is_given_as_it_is() -> None:
+    """Whatever other charts there are inside; and what holds none is refused."""
+    assert pick_chart(WHOLE, "other", "it")[0] is WHOLE
+    with pytest.raises(IntegrityError, match="holds no chart"):
+        pick_chart(archive_of(SOURCES), "other", "it")
+
+
+def test_large_charts_are_packed_in_several_blocks() -> None:
+    """A stored block has 65,535 bytes at most."""
+    large = archive_of({"src/web/Chart.yaml": b"name: web\nversion: 1.0.0", "src/web/large": bytes(range(256)) * 1000})
+    chart, _ = pick_chart(large, "web", "it")
+
+    assert len(gzip.decompress(chart)) > 3 * 65535
