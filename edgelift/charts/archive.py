@@ -18,6 +18,7 @@ from edgelift.errors import IntegrityError
 ARCHIVE_LIMIT = 64 * 2**20  # bytes as it travels
 _UNPACKED_LIMIT = 256 * 2**20  # bytes; Helm itself takes 100 MiB
 _TOP = 2  # the parts of NAME/Chart.yaml
+_TRIED = 16  # archives inside an archive
 _STORED = 65535  # bytes of a stored block at most (RFC 1951, 3.2.4)
 
 _Files = Iterator[tuple[str, int, IO[bytes]]]  # path, size and content, which can be read before the next
@@ -69,10 +70,12 @@ def _find_at_top(archive: bytes, where: str) -> ChartMetadata | None:
 
 def _find_packaged(archive: bytes, chart: str, where: str) -> tuple[bytes, ChartMetadata] | None:
     """The archive of `chart` inside `archive`."""
+    tried = 0
     with _open(archive, where) as files:
         for path, size, file in files:
-            if path.rpartition("/")[2].startswith(f"{chart}-") and path.endswith(".tgz") and size <= ARCHIVE_LIMIT:
-                content = file.read()
+            is_likely = path.rpartition("/")[2].startswith(f"{chart}-") and path.endswith(".tgz")
+            if is_likely and size <= ARCHIVE_LIMIT and tried < _TRIED:
+                tried, content = tried + 1, file.read()
                 with suppress(IntegrityError):
                     metadata = read_metadata(content, f"{path} in {where}")
                     if metadata.name == chart:

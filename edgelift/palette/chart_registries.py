@@ -23,6 +23,7 @@ class _Registry(FromPalette):
     uid: str = Field(default="", validation_alias=AliasPath("metadata", "uid"))
     endpoint: str = Field(default="", validation_alias=AliasPath("spec", "endpoint"))
     base_path: str = Field(default="", validation_alias=AliasPath("spec", "basePath"))
+    content_path: str = Field(default="", validation_alias=AliasPath("spec", "baseContentPath"))
 
 
 class _Registries(FromPalette):
@@ -46,9 +47,7 @@ class ChartRegistries:
             self._by_uid = self._list()
         if uid and uid not in self._by_uid:
             found = self._read(_Registry, f"/v1/registries/oci/{quote(uid, safe='')}/basic")
-            host = found.endpoint.partition("://")[2] or found.endpoint if found is not None else ""
-            path = found.base_path.strip("/") if found is not None else ""
-            self._by_uid[uid] = f"oci://{host.rstrip('/')}/{path}".rstrip("/") if host else ""
+            self._by_uid[uid] = _oci_address(found) if found is not None else ""
         return self._by_uid.get(uid, "")
 
     def _list(self) -> dict[str, str]:
@@ -73,3 +72,9 @@ class ChartRegistries:
             raise
         except ValidationError:
             raise PaletteError(f"Palette answered GET {path.partition('?')[0]} with something else") from None
+
+
+def _oci_address(registry: _Registry) -> str:
+    host = registry.endpoint.rpartition("://")[2].rstrip("/")
+    path = (registry.content_path or registry.base_path).strip("/")
+    return f"oci://{host}/{path}".rstrip("/") if host else ""

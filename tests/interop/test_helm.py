@@ -1,7 +1,6 @@
 """Charts that edgelift carried, in the hands of Helm itself: pulled, compared, verified."""
 
 import json
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from edgelift.charts.artifact import CHART_CONFIG
 from edgelift.delivery.target import Target
 from edgelift.store.local import LocalStore
 from tests.charts.delivery import deliver, plan, pull
-from tests.interop.tools import require_tool, run
+from tests.interop.tools import find_tool, run_tool
 from tests.real_parts import RunningRegistry
 from tests.simulators.charts import ChartRepositorySimulator
 
@@ -23,11 +22,11 @@ SIGNER = "edgelift tests"
 @pytest.fixture
 def helm(tmp_path: Path) -> Callable[..., str]:
     """Helm with an empty home."""
-    program = require_tool("helm", "go install helm.sh/helm/v3/cmd/helm@v3.19.2")
+    program = find_tool("helm", "go install helm.sh/helm/v3/cmd/helm@v3.19.2")
     homes = {name: str(tmp_path / "helm" / name) for name in ("HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME")}
 
     def call(*arguments: str | Path) -> str:
-        return run(program, *arguments, env={**os.environ, **homes}, cwd=tmp_path)
+        return run_tool(program, *arguments, environment=homes, folder=tmp_path)
 
     return call
 
@@ -35,16 +34,16 @@ def helm(tmp_path: Path) -> Callable[..., str]:
 @pytest.fixture
 def keyrings(tmp_path: Path) -> Iterator[tuple[Path, Path]]:
     """A fresh key to sign charts with: the secret keyring and the public one, in the form that Helm reads."""
-    gpg = require_tool("gpg", "Debian package gnupg")
+    gpg = find_tool("gpg", "Debian package gnupg")
     home = tmp_path / "gnupg"
     home.mkdir(mode=0o700)
     base = (gpg, "--homedir", home, "--batch", "--pinentry-mode", "loopback", "--passphrase", "")
-    run(*base, "--quick-generate-key", f"{SIGNER} <tests@example.com>", "rsa3072", "sign", "never")
+    run_tool(*base, "--quick-generate-key", f"{SIGNER} <tests@example.com>", "rsa3072", "sign", "never")
     rings = tmp_path / "secret.gpg", tmp_path / "public.gpg"
     for ring, export in zip(rings, ("--export-secret-keys", "--export"), strict=True):
-        run(*base, "--output", ring, export)
+        run_tool(*base, "--output", ring, export)
     yield rings
-    run(require_tool("gpgconf", "Debian package gpgconf"), "--homedir", home, "--kill", "all")
+    run_tool(find_tool("gpgconf", "Debian package gpgconf"), "--homedir", home, "--kill", "all")
 
 
 def package(helm: Callable[..., str], folder: Path, name: str, *options: str | Path) -> Path:
