@@ -76,11 +76,12 @@ def plan_bundle(definition: BundleDefinition, registries: Registries, store: Con
         outcomes = list(pool.map(pin, asked))
         charts = list(pool.map(partial(_pin_chart_or_explain, ChartFinder(registries), store), definition.charts))
     pinned, rivals = _join(outcomes, charts)
+    hosts = [*(each.reference.registry for each in asked), *map(_host_of, definition.charts)]
     return Plan(
         BundleLock(definition=definition, images=pinned),
         errors=(*(outcome for outcome in (*outcomes, *charts) if isinstance(outcome, str)), *rivals),
         warnings=tuple(_warnings(definition, pinned)),
-        postponed=tuple(_postponed([*map(_host_of, asked), *map(_chart_host_of, definition.charts)], outcomes + charts)),
+        postponed=tuple(_postponed(hosts, outcomes + charts)),
         budgets=tuple(f"{host}: {budget}" for host, budget in registries.budgets().items()),
     )
 
@@ -142,11 +143,7 @@ def _pin_chart_or_explain(
         return f"chart {chart.name} {chart.version} of {for_message(chart.repository)}{_asked_by(chart)}: {error}"
 
 
-def _host_of(asked: _Asked) -> str:
-    return asked.reference.registry
-
-
-def _chart_host_of(chart: RequestedChart) -> str:
+def _host_of(chart: RequestedChart) -> str:
     try:
         return ChartRepository.parse(chart.repository).host
     except ConfigurationError:

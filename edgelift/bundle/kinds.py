@@ -21,7 +21,7 @@ def name_of(reference: str, kind: ArtifactKind | None) -> str:
 
 
 def origins_of(lock: BundleLock) -> dict[str, tuple[Origin, ...]]:
-    """Everywhere that each reference of `lock` is asked for; a chart is asked for by its repository, not by its name."""
+    """Everywhere that each reference of `lock` is asked for; a chart is asked for by its repository, not its name."""
     definition = lock.definition
     origins = {image.reference: image.origins for image in definition.images}
     for image in lock.images:

@@ -34,7 +34,7 @@ class FoundChart(NamedTuple):
 
 
 class ChartFinder:
-    """Finds charts; safe to share between threads. Each index is read once, and each failure is told once it is known."""
+    """Finds charts; safe to share between threads. Each index is read once, or found once not to be readable."""
 
     def __init__(self, registries: Registries) -> None:
         self._registries = registries

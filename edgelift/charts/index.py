@@ -1,4 +1,4 @@
-"""The index of a chart repository, `index.yaml` (helm.sh, "The Chart Repository Guide"): which charts it has, and where.
+"""The index of a chart repository, `index.yaml` (helm.sh, "The Chart Repository Guide"): which charts are where.
 
 Nothing here sends a request.
 """
@@ -22,7 +22,7 @@ _SHOWN = 5  # names or versions in a message
 
 @dataclass(frozen=True)
 class IndexEntry:
-    """One version of a chart: where its archive is, as the index writes it, and its digest where the index gives one."""
+    """One version of a chart: where its archive is, as the index writes it, and its digest where that is given."""
 
     version: str
     url: str

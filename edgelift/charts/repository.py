@@ -42,7 +42,7 @@ class ChartRepository:
         host, _, path = rest.partition("/")
         if "@" in host:
             raise _malformed(
-                text, "it holds a login", "put the login into the credentials file, or log in with `helm registry login`"
+                text, "it holds a login", "put the login into the credentials file, or into that of Docker"
             )
         if not (names_registry(host) and is_registry(host)) or re.search(r"[?#\s]|[^\x21-\x7e]", path):
             raise _malformed(text, "it is no plain address")

@@ -133,7 +133,7 @@ class ChartArchive:
         if self._expected is not None and not self._expected.matches(archive):
             raise IntegrityError(
                 f"{self._shown} is not what its index says: it has {Digest.of(archive)}, not {self._expected}",
-                hint="have the repository's index made anew (helm repo index), or look for a proxy that changes content",
+                hint="have its index made anew (helm repo index), or look for a proxy that changes content",
             )
         chart, metadata = pick_chart(archive, self._chart, self._shown)
         # A signature is of the chart, and not of what that was found in.

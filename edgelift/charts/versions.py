@@ -11,8 +11,9 @@ from functools import total_ordering
 from typing import Self
 
 _SUFFIX = r"(?:-(?P<pre>[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*))?(?:\+[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*)?"
-_VERSION = re.compile(rf"v?(?P<major>[0-9]{{1,18}})(?:\.(?P<minor>[0-9]{{1,18}}))?(?:\.(?P<patch>[0-9]{{1,18}}))?{_SUFFIX}")
-_PART = r"[0-9]{1,18}|[xX*]"
+_NUMBER = r"[0-9]{1,18}"
+_VERSION = re.compile(rf"v?(?P<major>{_NUMBER})(?:\.(?P<minor>{_NUMBER}))?(?:\.(?P<patch>{_NUMBER}))?{_SUFFIX}")
+_PART = rf"{_NUMBER}|[xX*]"
 _PATTERN = rf"v?(?P<major>{_PART})(?:\.(?P<minor>{_PART}))?(?:\.(?P<patch>{_PART}))?{_SUFFIX}"
 _COMPARISON = re.compile(rf"\s*(?P<sign>!=|>=|=>|<=|=<|~>|[=><~^]|)\s*{_PATTERN}(?=[\s,]|\Z)[\s,]*")
 _HYPHEN = re.compile(r"(?P<low>[^\s,|]+)\s+-\s+(?P<high>[^\s,|]+)")
@@ -60,8 +61,8 @@ class _Comparison:
     is_patch_open: bool = False
 
     def allows(self, version: Version) -> bool:
-        """Whether `version` is within; a pre-release only where the condition names one."""
-        return bool(self.bound.pre or not version.pre) and _SIGNS[self.sign](self, version)
+        """Whether `version` is within."""
+        return _SIGNS[self.sign](self, version)
 
     def equals(self, version: Version) -> bool:
         """Whether `version` is the bound, or, where that is open, one of those that begin with it."""
@@ -149,8 +150,12 @@ class VersionRange:
         return cls(known) if len(known) == len(alternatives) else None
 
     def allows(self, version: Version) -> bool:
-        """Whether `version` is in the range."""
-        return any(all(each.allows(version) for each in conditions) for conditions in self._alternatives)
+        """Whether `version` is in the range; a pre-release only where one of the conditions names one."""
+        return any(
+            all(each.allows(version) for each in conditions)
+            and (not version.pre or any(each.bound.pre for each in conditions))
+            for conditions in self._alternatives
+        )
 
     @property
     def is_single(self) -> bool:

@@ -48,8 +48,8 @@ class PackManifest(FromPalette):
 class Pack(FromPalette):
     """One component of a profile. `values` is its YAML as text; `version` is the pack's, `tag` the one asked for.
 
-    One of type `helm` is a chart of this name and tag; `chart_repository` is the address of its Helm registry, where that
-    is known.
+    One of type `helm` is a chart of this name and tag; `chart_repository` is the address of its Helm registry, where
+    that is known.
     """
 
     name: str

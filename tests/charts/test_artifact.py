@@ -79,7 +79,7 @@ ANNOTATIONS = {
 
 
 def test_the_config_is_what_helm_writes() -> None:
-    """Fields in Helm's order, signs of HTML escaped as Go does; what Helm does not know or could not read is left out."""
+    """Fields in Helm's order, signs of HTML escaped as Go does; what Helm could not read is left out."""
     config = ChartMetadata.parse(FULL.encode(), "it").to_config()
     assert list(json.loads(config).items()) == list(CONFIG.items())
     assert b"A web server \\u003cfast\\u003e \\u0026 small" in config
@@ -190,7 +190,7 @@ SOURCES = {
 
 
 def test_a_chart_in_an_archive_of_sources_is_packed_anew() -> None:
-    """The folder that is least deep, its Chart.yaml first; in whatever order they come, the same files are the same bytes."""
+    """The folder that is least deep, its Chart.yaml first; the order of the files there changes nothing."""
     backwards = dict(reversed(SOURCES.items()))
     chart, metadata = pick_chart(archive_of(SOURCES), "web", "it")
 

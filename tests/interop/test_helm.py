@@ -62,7 +62,7 @@ def test_helm_pulls_what_was_carried(
     docker_registries: Callable[[], RunningRegistry],
     tmp_path: Path,
 ) -> None:
-    """A signed chart of an HTTP repository and one of a registry: the same bytes, and a signature that Helm verifies."""
+    """A signed chart of an HTTP repository and one of a registry: the same bytes, and a signature that holds."""
     secret, public = keyrings
     served = package(helm, tmp_path / "served", "web", "--sign", "--key", SIGNER, "--keyring", secret)
     pushed = package(helm, tmp_path / "pushed", "app")

@@ -64,7 +64,7 @@ class ChartRepositorySimulator:
     def add(
         self, archive: bytes, *, url: str | None = None, digest: str | None = "right", provenance: bytes | None = None
     ) -> Digest:
-        """Offer a chart: beside the index, or at a `url` of its own; the index gives its digest, another one or none."""
+        """Offer a chart: beside the index or at a `url`; the index gives its digest, another one or none."""
         about = read_metadata(archive, "a sample")
         file = f"{about.name}-{about.version}.tgz"
         self.files[f"{self.path}/{file}"] = archive
