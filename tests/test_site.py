@@ -77,7 +77,7 @@ REFUSED = {
     "a misspelt key": (changed(sauce={"images": ["hunter2"]}), ["sauce"]),
     "a misspelt key further in": (changed(target=TARGET | {"on_conflit": "hunter2"}), ["target.on_conflit"]),
     "several mistakes": (changed(deep="hunter2", depp=1, name="hunter2/.."), ["deep", "depp", "name"]),
-    "nothing asked for": (changed(source={}), ["source", "name at least one profile, profile file or image"]),
+    "nothing asked for": (changed(source={}), ["source", "name at least one profile, profile file, image or chart"]),
     "empty lists asked for": (changed(source={"profiles": [], "images": []}), ["source", "at least one profile"]),
     "two archives": (
         changed(archive={"directory": "/hunter2", "block": "hunter2"}),

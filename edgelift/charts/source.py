@@ -32,9 +32,9 @@ class ChartArchive:
     """The chart whose archive is at `url`, where the repository behind `channel` sends us. Implements `Source`.
 
     `url` may be relative to the repository. Where it is an archive of something else, `chart` is looked for inside.
-    `path` is what the login for it is looked up by; it stays with the
-    repository's own host. The archive has the digest `expected`, where the repository gives one. `is_signed` says
-    whether there is a provenance file; None where that is not known yet.
+    `path` is what the login for it is looked up by, which stays with the repository's own host. The archive has the
+    digest `expected`, where the repository gives one. `is_signed` says whether there is a provenance file; None where
+    that is not known yet.
     """
 
     def __init__(
