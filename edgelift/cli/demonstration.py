@@ -38,6 +38,7 @@ def run_demo(directory: Path, *, quiet: bool) -> None:
         tell(f"stand-in Palette {palette.url}, source registry {source.host}, target registry {target.host}")
         tell(f"chart repository {charts}")
         os.environ |= {"PALETTE_API_KEY": API_KEY, "PALETTE_ENDPOINT": palette.url}
+        os.environ.pop("EDGELIFT_PUBLIC_KEY", None)  # the user's own bundles are signed, the demo's is not
         site = EdgeSite(
             name=SITE,
             source=ContentSource(profiles=tuple(profile.name for profile in profiles), project=DEMO_PROJECT.name),
