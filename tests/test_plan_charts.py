@@ -11,9 +11,9 @@ from edgelift.bundle.diff import compare_locks
 from edgelift.bundle.kinds import origins_of
 from edgelift.bundle.lock import BundleLock
 from edgelift.bundle.summary import summarise
+from edgelift.delivery.target import Target
 from edgelift.demo.charts import DemoChart, build_registry_charts, make_chart
 from edgelift.demo.content import make_image
-from edgelift.delivery.target import Target
 from edgelift.errors import ConfigurationError, IntegrityError, PlanError
 from edgelift.oci.digest import Digest
 from edgelift.store.local import LocalStore

@@ -118,9 +118,7 @@ def _change(image: LockedImage, earlier: LockedImage | None, own: _Side, other: 
 
 def _removal(image: LockedImage, own: _Side, other: _Side) -> ImageChange:
     origins = own.origins.get(image.reference, ())
-    return ImageChange(
-        image.reference, image.descriptor.digest, None, origins, _size_beyond(image, other), image.kind
-    )
+    return ImageChange(image.reference, image.descriptor.digest, None, origins, _size_beyond(image, other), image.kind)
 
 
 def _size_beyond(image: LockedImage, other: _Side) -> int:

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass, replace
 from typing import Literal, Self
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from edgelift.charts.versions import Version, VersionRange
 from edgelift.errors import ConfigurationError, MalformedReferenceError
@@ -12,7 +12,6 @@ from edgelift.oci.reference import (
     canonical_registry,
     for_message,
     is_registry,
-    is_repository,
     names_registry,
 )
 
@@ -66,8 +65,6 @@ class ChartRepository:
         folder = self.path.rpartition("/")[0] if self.kind == "archive" else self.path
         repository = "/".join(part for part in (unquote(folder), chart) if part).lower()
         try:
-            if not is_repository(repository):
-                raise MalformedReferenceError(f"{for_message(repository)!r} can be no repository of a registry")
             return ImageReference.parse(f"{self.host}/{repository}:{to_tag(version)}")
         except MalformedReferenceError as error:
             raise MalformedReferenceError(

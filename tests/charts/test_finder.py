@@ -68,7 +68,9 @@ def archive_in(found: FoundChart) -> set[Digest]:
 # HTTP repositories
 
 
-@pytest.mark.parametrize(("version", "tag"), {"1.2.3": "1.2.3", "v1.2.3": "1.2.3", "^1.2": "1.10.0", "*": "1.10.0"}.items())
+@pytest.mark.parametrize(
+    ("version", "tag"), {"1.2.3": "1.2.3", "v1.2.3": "1.2.3", "^1.2": "1.10.0", "*": "1.10.0"}.items()
+)
 def test_a_chart_of_an_http_repository_is_found(charts: ChartRepositorySimulator, version: str, tag: str) -> None:
     """It is named after its repository, and its version is the tag; its layer is the archive as it is."""
     found = find(charts, version)
@@ -258,7 +260,11 @@ ARCHIVES = {
     "a page": (Answer(body=b"<html></html>"), IntegrityError, "no whole archive"),
     "of another chart": (Answer(body=make_chart("db", "1.2.3")), IntegrityError, "an archive of db"),
     "of another version": (Answer(body=make_chart("web", "9.9.9")), IntegrityError, "an archive of web 9.9.9"),
-    "a redirect to a file": (Answer(302, (("Location", "file:///etc/passwd"),)), RegistryError, "is not a plain web address"),
+    "a redirect to a file": (
+        Answer(302, (("Location", "file:///etc/passwd"),)),
+        RegistryError,
+        "is not a plain web address",
+    ),
     "redirects without end": (Answer(302, (("Location", "/stable/web-1.2.3.tgz"),)), RegistryError, "redirected more"),
 }
 
@@ -363,7 +369,9 @@ def test_a_chart_of_a_registry_is_found(registry: RegistrySimulator, suffix: str
     assert (str(found.reference), found.archive) == (f"{registry.host}/team/web:{tag}", None)
 
 
-@pytest.mark.parametrize(("chart", "version"), [("web", "3.x"), ("web", "1.2.4"), ("db", "1.2.3"), ("web", "not a tag")])
+@pytest.mark.parametrize(
+    ("chart", "version"), [("web", "3.x"), ("web", "1.2.4"), ("db", "1.2.3"), ("web", "not a tag")]
+)
 def test_what_a_registry_does_not_have(registry: RegistrySimulator, chart: str, version: str) -> None:
     """The error says what was asked for."""
     with pytest.raises(NotFoundError):

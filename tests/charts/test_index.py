@@ -90,7 +90,7 @@ HOSTILE = {
 @pytest.mark.parametrize(("content", "message"), HOSTILE.values(), ids=HOSTILE)
 def test_what_is_no_index_is_refused(content: bytes, message: str) -> None:
     """The error names the address, and shows nothing of what came from there."""
-    with pytest.raises(RegistryError, match="^it ") as caught:
+    with pytest.raises(RegistryError, match=r"^it ") as caught:
         parse_index(content, "it")
     assert message in caught.value.message
 

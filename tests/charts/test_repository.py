@@ -52,11 +52,21 @@ def test_what_is_no_repository_is_refused(text: str, message: str) -> None:
 
 
 NAMES = {
-    "a folder": ("https://charts.bitnami.com/bitnami", "wordpress", "15.2.1", "charts.bitnami.com/bitnami/wordpress:15.2.1"),
+    "a folder": (
+        "https://charts.bitnami.com/bitnami",
+        "wordpress",
+        "15.2.1",
+        "charts.bitnami.com/bitnami/wordpress:15.2.1",
+    ),
     "no folder": ("https://charts.example", "web", "v1.0.0", "charts.example/web:v1.0.0"),
     "a port": ("http://charts.example:8080/a", "web", "1.0.0", "charts.example:8080/a/web:1.0.0"),
     "a plus": ("https://charts.example", "web", "1.0.0+k3s1", "charts.example/web:1.0.0_k3s1"),
-    "capitals": ("https://raw.githubusercontent.com/Org/Charts/main", "web", "1", "raw.githubusercontent.com/org/charts/main/web:1"),
+    "capitals": (
+        "https://raw.githubusercontent.com/Org/Charts/main",
+        "web",
+        "1",
+        "raw.githubusercontent.com/org/charts/main/web:1",
+    ),
     "an archive": ("https://charts.example/a/web-1.0.0.tgz", "web", "1.0.0", "charts.example/a/web:1.0.0"),
     "a registry": ("oci://ghcr.io/nvidia", "kai", "v1.0.0", "ghcr.io/nvidia/kai:v1.0.0"),
     "Docker Hub": ("oci://registry-1.docker.io/bitnamicharts", "redis", "1.0.0", "docker.io/bitnamicharts/redis:1.0.0"),
@@ -69,7 +79,7 @@ def test_a_chart_has_a_name_like_an_image(repository: str, chart: str, version: 
     assert str(ChartRepository.parse(repository).reference(chart, version)) == expected
 
 
-@pytest.mark.parametrize("repository", ["https://charts.example/~ann", "https://charts.example/a%20b", "https://c.example//a"])
+@pytest.mark.parametrize("repository", ["https://charts.example/~ann", "https://charts.example/a%20b"])
 def test_a_path_that_no_registry_takes_is_refused(repository: str) -> None:
     """The error names the chart and the repository, and what to do."""
     with pytest.raises(MalformedReferenceError, match=r"chart web 1\.0\.0 of c.*can have no name") as caught:
@@ -106,7 +116,9 @@ def test_charts_are_asked_for_by_hand(text: str, expected: tuple[str, str, str])
     assert (found.repository, found.name, found.version) == expected
 
 
-@pytest.mark.parametrize("text", ["web", "oci://ghcr.io/web", "oci://ghcr.io:5000", "https://charts.example#web", "oci://h.io/", ""])
+@pytest.mark.parametrize(
+    "text", ["web", "oci://ghcr.io/web", "oci://ghcr.io:5000", "https://charts.example#web", "oci://h.io/", ""]
+)
 def test_what_names_no_chart_is_refused(text: str) -> None:
     """Repository, name and version are all needed: a bundle is made of what somebody decided on."""
     with pytest.raises(ConfigurationError):
@@ -132,7 +144,7 @@ def test_who_asked_for_a_chart_is_found_again(
     chart: str,
     version: str,
     reference: str,
-    expected: bool,  # noqa: FBT001 - the expectation
+    expected: bool,
 ) -> None:
     """The lock has a chart under its name among images: requests that can have led there are its origins."""
     assert may_stand_for(ImageReference.parse(reference), repository, chart, version) is expected

@@ -97,7 +97,10 @@ def test_a_pack_of_type_helm_is_a_chart() -> None:
 
 @pytest.mark.parametrize(
     ("fields", "message"),
-    [({}, "only Palette knows"), ({"chart_repository": "https://c.example", "tag": "", "version": ""}, "has no version")],
+    [
+        ({}, "only Palette knows"),
+        ({"chart_repository": "https://c.example", "tag": "", "version": ""}, "has no version"),
+    ],
 )
 def test_a_chart_that_cannot_be_found_is_told(fields: dict[str, str], message: str) -> None:
     """An exported profile does not say where the registry is: a warning tells what to do."""

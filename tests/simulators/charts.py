@@ -1,10 +1,10 @@
 """A small chart repository over plain HTTP, with the faults that repositories have.
 
-    with ChartRepositorySimulator() as charts:
-        charts.add(make_chart("web", "1.2.3"))              # edgelift.demo.charts; the index follows
-        charts.url                                          # what a profile names
-        charts.login = ("user", "password")                 # 401 without it
-        charts.answers["/stable/web-1.2.3.tgz"] = Answer(302, (("Location", other.url),))
+with ChartRepositorySimulator() as charts:
+    charts.add(make_chart("web", "1.2.3"))              # edgelift.demo.charts; the index follows
+    charts.url                                          # what a profile names
+    charts.login = ("user", "password")                 # 401 without it
+    charts.answers["/stable/web-1.2.3.tgz"] = Answer(302, (("Location", other.url),))
 """
 
 import base64
