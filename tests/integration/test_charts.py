@@ -1,4 +1,4 @@
-"""Charts in the flows: of an HTTP repository and of a registry they go the way of images, and a lock gives them again."""
+"""Charts in the flows: from HTTP repositories and registries they go the way of images, and a lock gives them again."""
 
 from collections.abc import Iterator
 from pathlib import Path
