@@ -147,8 +147,9 @@ def palette_from_environment(project: str | None, access: RegistryAccess = DEFAU
     key = os.environ.get("PALETTE_API_KEY")
     if not key:
         raise ConfigurationError(
-            "profiles are to be read from Palette, but there is no API key",
-            hint="set PALETTE_API_KEY (and PALETTE_ENDPOINT), or give exported profiles with --profile-file",
+            "profiles, edge hosts or agent images are to be read from Palette, but there is no API key",
+            hint="set PALETTE_API_KEY (and PALETTE_ENDPOINT), or give exported profiles with --profile-file; "
+            "hosts and agent images are in no export",
         )
     endpoint = os.environ.get("PALETTE_ENDPOINT") or PALETTE_ENDPOINT
     settings = transport_settings(access)

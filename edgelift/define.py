@@ -1,13 +1,17 @@
 """Define: from what is asked for (profiles, files, single images) to the definition of a bundle."""
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from pydantic import ValidationError
 
+from edgelift.agent_images import read_agent_images
 from edgelift.bundle.definition import BundleDefinition, Origin, RequestedChart, RequestedImage
 from edgelift.charts.repository import ChartName
+from edgelift.derive import derive_source
 from edgelift.documents import read_document
 from edgelift.errors import ConfigurationError, MalformedReferenceError
 from edgelift.oci.reference import ImageReference
@@ -15,6 +19,8 @@ from edgelift.palette.client import PaletteClient
 from edgelift.palette.export import parse_exported_profile
 from edgelift.palette.models import ClusterProfile
 from edgelift.palette.resolve import Resolution, resolve_profiles
+from edgelift.palette.undeclared.choice import choose, tell
+from edgelift.palette.undeclared.profiles import find_undeclared
 from edgelift.site import ContentSource
 
 BY_NAME = Origin(profile="", pack="", path="name")  # of what is no profile's: it is asked for by name
@@ -22,10 +28,11 @@ BY_NAME = Origin(profile="", pack="", path="name")  # of what is no profile's: i
 
 @dataclass(frozen=True)
 class Defined:
-    """A definition, and one line for each thing the operator should know of it."""
+    """A definition, a line for each thing the operator should mind, and one for each that was found out on the way."""
 
     definition: BundleDefinition
     warnings: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 def define_bundle(name: str, source: ContentSource, open_palette: Callable[[], PaletteClient]) -> Defined:
@@ -36,12 +43,26 @@ def define_bundle(name: str, source: ContentSource, open_palette: Callable[[], P
     """
     check_name(name)
     images, charts = _parse_images(source.images), [ChartName.parse(text) for text in source.charts]
-    profiles, excluded = read_profiles(source, open_palette)
+    with ExitStack() as stack:
+        palette = cache(lambda: stack.enter_context(open_palette()))  # one client, and only where something needs it
+        notes = list[str]()
+        if source.edge_hosts is not None:
+            source, notes = derive_source(source, palette().find_edge_hosts(source.edge_hosts))
+        profiles, excluded = read_profiles(source, palette)
+        agent = read_agent_images(source, palette)
     resolution = resolve_profiles(profiles, source.settings)
     resolution.raise_for_errors()
     held = [resolve_profiles([profile], source.settings) for profile in excluded]
     for each in held:
         each.raise_for_errors()
+    undeclared = find_undeclared(profiles, source.settings, declared=_references(*held, also=images))
+    chosen = choose(undeclared, source.include_undeclared)
+    if source.include_undeclared != "none":
+        resolution = _with_undeclared(resolution, chosen)
+        held = [
+            _with_undeclared(each, choose(find_undeclared([profile], source.settings), source.include_undeclared))
+            for each, profile in zip(held, excluded, strict=True)
+        ]
     remaining = _subtract(resolution, held)
     definition = BundleDefinition(
         name=name,
@@ -50,7 +71,7 @@ def define_bundle(name: str, source: ContentSource, open_palette: Callable[[], P
         compression_level=source.compression_level,
         profiles=resolution.profiles,
         excluded_profiles=tuple(version for each in held for version in each.profiles) or None,
-        images=_merge(remaining, images),
+        images=_merge((*remaining.images, *agent.images), images),
         charts=_merge_charts(remaining, charts),
     )
     is_empty = not (definition.images or definition.charts)
@@ -63,7 +84,9 @@ def define_bundle(name: str, source: ContentSource, open_palette: Callable[[], P
             "nothing to carry: no pack of the profiles declares an image",
             hint="images stand under pack.content.images in a pack's values; add others with --image",
         )
-    return Defined(definition, tuple(str(problem) for problem in remaining.problems))
+    warnings = (*(str(problem) for problem in remaining.problems), *agent.warnings)
+    told = tell(undeclared, chosen, source.include_undeclared)
+    return Defined(definition, (*warnings, *told), tuple(notes))
 
 
 def check_name(name: str) -> None:
@@ -79,14 +102,12 @@ def check_name(name: str) -> None:
 
 
 def read_profiles(
-    source: ContentSource, open_palette: Callable[[], PaletteClient]
+    source: ContentSource, palette: Callable[[], PaletteClient]
 ) -> tuple[list[ClusterProfile], list[ClusterProfile]]:
     """The profiles of `source`, and those that it excludes, from Palette and from exported files; both sorted."""
     wanted, excluded = read_exported(source.profile_files), read_exported(source.exclude_profile_files)
-    if source.profiles or source.exclude_profiles:
-        with open_palette() as palette:
-            wanted += [palette.read_profile(profile) for profile in source.profiles]
-            excluded += [palette.read_profile(profile) for profile in source.exclude_profiles]
+    wanted += [palette().read_profile(profile) for profile in source.profiles]
+    excluded += [palette().read_profile(profile) for profile in source.exclude_profiles]
     return sorted(wanted, key=_sort_key), sorted(excluded, key=_sort_key)
 
 
@@ -113,6 +134,16 @@ def _subtract(resolution: Resolution, held: Sequence[Resolution]) -> Resolution:
     )
 
 
+def _references(*resolutions: Resolution, also: Sequence[str]) -> frozenset[str]:
+    return frozenset(also).union(image.reference for each in resolutions for image in each.images)
+
+
+def _with_undeclared(resolution: Resolution, images: Sequence[RequestedImage]) -> Resolution:
+    """`resolution` with images that its packs use and do not declare."""
+    requested = {image.reference: image for image in images} | {image.reference: image for image in resolution.images}
+    return resolution.model_copy(update={"images": tuple(requested[reference] for reference in sorted(requested))})
+
+
 def _text(path: Path) -> str:
     try:
         return read_document(path).decode()
@@ -133,9 +164,12 @@ def _parse_images(texts: Sequence[str]) -> tuple[str, ...]:
     return tuple(references)
 
 
-def _merge(resolution: Resolution, images: Sequence[str]) -> tuple[RequestedImage, ...]:
-    requested = {image.reference: image for image in resolution.images}
-    for reference in images:
+def _merge(declared: Sequence[RequestedImage], named: Sequence[str]) -> tuple[RequestedImage, ...]:
+    requested: dict[str, RequestedImage] = {}
+    for image in declared:
+        same = requested.get(image.reference, RequestedImage(reference=image.reference))
+        requested[image.reference] = same.model_copy(update={"origins": (*same.origins, *image.origins)})
+    for reference in named:
         known = requested.get(reference, RequestedImage(reference=reference))
         requested[reference] = known.model_copy(update={"origins": (*known.origins, BY_NAME)})
     return tuple(requested[reference] for reference in sorted(requested))

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from edgelift.agent_services import AgentImages, AgentServices
 from edgelift.bundle.definition import COMPRESSION_LEVEL, Architecture, BundleName, CompressionLevel
 from edgelift.bundle.parts import PartSize
 from edgelift.errors import ConfigurationError
@@ -16,6 +17,7 @@ from edgelift.oci.ecr import parse_ecr_host
 from edgelift.oci.reference import canonical_registry
 
 OnConflict = Literal["fail", "keep", "replace"]
+UndeclaredPolicy = Literal["none", "confident", "all"] | tuple[str, ...]
 
 
 class _Settings(BaseModel):
@@ -39,6 +41,10 @@ class ContentSource(_Settings):
         (), description="Profiles of Palette whose images and charts are left out, but for the further ones."
     )
     exclude_profile_files: tuple[str, ...] = Field((), description="The same, as paths of exported profiles.")
+    include_undeclared: UndeclaredPolicy = Field(
+        "none",
+        description="Which images that packs use and do not declare are carried: none, confident, all, or these ones.",
+    )
     architecture: Architecture | None = Field(None, description="Only this architecture; empty keeps all of them.")
     allow_external_layers: bool = Field(
         False,
@@ -48,13 +54,36 @@ class ContentSource(_Settings):
         COMPRESSION_LEVEL,
         description="Of zstd, 1 to 19, for what is not compressed already. Higher ones take long and gain little.",
     )
-    settings: dict[str, str] = Field({}, description="Values of macros that the profiles cannot give, by name.")
+    settings: dict[str, str] = Field(
+        {}, description="Values of macros and variables, by name, instead of those that the profiles give."
+    )
+    edge_hosts: str | None = Field(
+        None,
+        description="Tag (key:value) of the site's edge hosts in Palette: where no architecture or no profiles are "
+        "named, theirs are taken.",
+    )
+    agent_images: AgentImages = Field(
+        "none", description="Images of Palette's agent: core to create a cluster, all to manage it, too."
+    )
+    compliance_images: bool = Field(False, description="Images of compliance scans, as agent_services lists them.")
+    fips: bool = Field(False, description="The FIPS variants of those images. Profiles name theirs themselves.")
+    agent_services: AgentServices | None = Field(
+        None, description="Which services of Palette are core, day two and compliance; empty for the default."
+    )
 
     @model_validator(mode="after")
     def _asks_for_something(self) -> Self:
-        if not (self.profiles or self.profile_files or self.images or self.charts):
+        named = self.profiles or self.profile_files or self.images or self.charts
+        if not (named or self.edge_hosts or self.asks_for_agent):
             raise ValueError("name at least one profile, profile file, image or chart")
+        if self.fips and not self.asks_for_agent:
+            raise ValueError("fips is about agent_images and compliance_images: ask for some, or leave it out")
         return self
+
+    @property
+    def asks_for_agent(self) -> bool:
+        """Whether images of Palette's own services are asked for."""
+        return self.agent_images != "none" or self.compliance_images
 
 
 class RegistryAccess(_Settings):

@@ -1,4 +1,4 @@
-"""Report: the receipt as files and as Prefect artifacts, with the settings that the site's hosts need."""
+"""Report: the receipt as files and as Prefect artifacts, the settings that the site's hosts need, and a treemap."""
 
 from prefect import task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
@@ -11,6 +11,7 @@ from edgelift.delivery.receipt import DeliveryReceipt
 from edgelift.delivery.site_settings import site_settings
 from edgelift.documents import write_document
 from edgelift.site import TargetSettings
+from edgelift.treemap.svg import draw_treemap
 from tasks.connect import path_of, target_of
 from tasks.narrate import narrate
 
@@ -19,13 +20,14 @@ LONGEST = 500  # characters of a name or a reason there
 
 
 class DeliveryReport(BaseModel):
-    """Where the receipt and the site-side settings were written, and whether the delivery is whole."""
+    """Where receipt, site-side settings and the treemap of sizes were written, and whether the delivery is whole."""
 
     model_config = ConfigDict(frozen=True)
 
     registry: str
     receipt_path: str
     settings_path: str
+    sizes_path: str
     counts: dict[str, int]
     is_whole: bool
 
@@ -34,22 +36,29 @@ class DeliveryReport(BaseModel):
 def report_delivery(
     lock: BundleLock, receipt: DeliveryReceipt, target: TargetSettings, output: str, receipt_file: str | None = None
 ) -> DeliveryReport:
-    """Write the receipt and the settings, publish both as artifacts; raises `IncompleteError` unless all is well."""
+    """Write the receipt, the settings and the treemap, publish the first two as artifacts.
+
+    Raises `IncompleteError` unless all is well.
+    """
     folder, name = path_of(output), lock.definition.name
     receipt_path = path_of(receipt_file) if receipt_file else folder / f"{name}.receipt.json"
     settings_path = receipt_path.with_name(f"{name}.site-settings.yaml")
+    sizes_path = receipt_path.with_name(f"{name}.sizes.svg")
     settings = site_settings(lock, target_of(target))
     write_document(receipt_path, receipt.to_json())
     write_document(settings_path, settings.encode())
+    write_document(sizes_path, draw_treemap(lock))
     create_table_artifact(key="delivery-receipt", table=_rows(receipt), description=_headline(receipt))
     create_markdown_artifact(key="delivery-report", markdown=_markdown(receipt, settings))
     narrate(f"receipt: {receipt_path}")
     narrate(f"site-side settings: {settings_path}")
+    narrate(f"what costs how much: {sizes_path}")
     receipt.raise_unless_whole()
     return DeliveryReport(
         registry=receipt.registry,
         receipt_path=str(receipt_path),
         settings_path=str(settings_path),
+        sizes_path=str(sizes_path),
         counts=dict(receipt.counts),
         is_whole=receipt.is_whole,
     )

@@ -84,6 +84,10 @@ PURE = (
     "edgelift.oci.reference",
     "edgelift.palette.images",
     "edgelift.palette.macros",
+    *(
+        f"edgelift.palette.undeclared.{name}"
+        for name in ("choice", "compose", "manifests", "references", "rendering", "report", "scan", "template", "tree")
+    ),
     "edgelift.site",
 )
 OUTSIDE_WORLD = {

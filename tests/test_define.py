@@ -330,3 +330,37 @@ def test_a_text_that_names_no_chart_stops_it() -> None:
     """The message says how to write one."""
     with pytest.raises(ConfigurationError, match="'web' names no chart"):
         define(charts=["web"])
+
+
+USES = "sidecar: {image: 'team/side:1'}\nold: {enabled: false, image: 'team/old:1'}\n"
+
+
+@pytest.mark.parametrize(
+    ("policy", "carried"),
+    [
+        ("none", []),
+        ("confident", ["docker.io/team/side:1"]),
+        ("all", ["docker.io/team/old:1", "docker.io/team/side:1"]),
+        (["team/old:1"], ["docker.io/team/old:1"]),
+    ],
+)
+def test_undeclared_images_are_carried_as_the_source_says(tmp_path: Path, policy: object, carried: list[str]) -> None:
+    """Images that a pack uses and does not declare are left out, with a warning, or carried."""
+    files = write(tmp_path, make_profile(make_pack(image_values("team/app:1") + USES)))
+    defined = define(files, include_undeclared=policy)
+
+    assert references(defined.definition) == sorted(["docker.io/team/app:1", *carried])
+    is_left = "docker.io/team/side:1" not in carried
+    assert [warning.partition(" are ")[0].partition(" is ")[0] for warning in defined.warnings] == ["1 image"] * is_left
+
+
+def test_undeclared_images_of_excluded_profiles_are_left_out(tmp_path: Path) -> None:
+    """What the site gets from elsewhere by the same policy, it has; what is declared there is not told as missing."""
+    wanted = make_profile(make_pack(image_values("team/app:1") + USES), name="wanted")
+    held = make_profile(make_pack(image_values("team/base:1") + USES), name="held")
+    declares = make_profile(make_pack(image_values("team/side:1")), name="declares")
+    (first, second, third) = write(tmp_path, wanted, held, declares)
+
+    both = define([first], exclude_profile_files=[second], include_undeclared="confident").definition
+    assert references(both) == ["docker.io/team/app:1"]
+    assert define([first], exclude_profile_files=[third]).warnings == ()

@@ -26,7 +26,14 @@ source:
   profile_files: [exported.json]
   images: ["quay.io/kairos/x:1"]
   architecture: arm64
-  settings: {k8s.version: "1.32"}
+  settings: {k8s.version: "1.32", var.TAG: "2.0"}
+  edge_hosts: site:plant-7
+  agent_images: core
+  compliance_images: true
+  fips: true
+  agent_services:
+    core: {services: [stylus], images: []}
+    versions: {stylus: 4.7.9}
 target:
   registry: mirror.example:5000/spectro-images
   rules: [quay.io=quay]
@@ -77,6 +84,11 @@ REFUSED = {
     "a misspelt key": (changed(sauce={"images": ["hunter2"]}), ["sauce"]),
     "a misspelt key further in": (changed(target=TARGET | {"on_conflit": "hunter2"}), ["target.on_conflit"]),
     "several mistakes": (changed(deep="hunter2", depp=1, name="hunter2/.."), ["deep", "depp", "name"]),
+    "FIPS of nothing": (changed(source={"images": ["nginx"], "fips": True}), ["source", "fips is about"]),
+    "a misspelt group": (
+        changed(source={"agent_images": "core", "agent_services": {"cor": {}}}),
+        ["source.agent_services.cor"],
+    ),
     "nothing asked for": (changed(source={}), ["source", "name at least one profile, profile file, image or chart"]),
     "empty lists asked for": (changed(source={"profiles": [], "images": []}), ["source", "at least one profile"]),
     "two archives": (
@@ -175,7 +187,8 @@ def test_the_form_shows_every_part() -> None:
     schema = EdgeSite.model_json_schema()
 
     assert set(schema["$defs"]) == {
-        *("ContentSource", "TargetSettings", "RegistryAccess", "ArchiveSettings", "SigningSettings", "Schedule")
+        *("ContentSource", "TargetSettings", "RegistryAccess", "ArchiveSettings", "SigningSettings", "Schedule"),
+        *("AgentServices", "ServiceGroup"),
     }
     assert {"name", "source", "target"} == set(schema["required"])
 

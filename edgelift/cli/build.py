@@ -1,7 +1,8 @@
 """`build`: it runs a flow, but for `--check`, which compares what stands."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -11,7 +12,7 @@ from edgelift.bundle.reader import BundleReader
 from edgelift.bundle.rebuild import first_difference
 from edgelift.bundle.signed import check_lock
 from edgelift.bundle.verify import verify_open
-from edgelift.cli import options, parts, reuse, signing
+from edgelift.cli import options, palette_content, parts, reuse, signing, undeclared
 from edgelift.cli.charts import Charts
 from edgelift.cli.console import say, say_json, set_verbosity
 from edgelift.cli.planning import check_locally
@@ -34,10 +35,17 @@ def build(
     arch: options.Arch = None,
     allow_external_layers: options.AllowExternalLayers = False,
     compression_level: options.CompressionLevel = COMPRESSION_LEVEL,
-    settings: options.Settings = [],  # noqa: B006
+    settings: palette_content.Settings = [],  # noqa: B006
+    edge_hosts: palette_content.EdgeHosts = None,
+    core_images: palette_content.CoreImages = False,
+    service_images: palette_content.ServiceImages = False,
+    compliance_images: palette_content.ComplianceImages = False,
+    fips: palette_content.Fips = False,
+    agent_services: palette_content.AgentServicesFile = None,
     exclude_profiles: reuse.ExcludeProfiles = "",
     exclude_profile_files: reuse.ExcludeProfileFiles = [],  # noqa: B006
     base: reuse.Base = None,
+    include_undeclared: undeclared.IncludeUndeclared = None,
     lock: Annotated[
         Path | None, typer.Option(metavar="L.json", help="Build this lock instead.", rich_help_panel=options.SOURCE)
     ] = None,
@@ -113,7 +121,7 @@ def build(
         parallel=parallel,
     )
     if check is not None:
-        if name or lock or profiles or profile_files or image or chart or base:
+        if name or lock or profiles or profile_files or image or chart or base or edge_hosts:
             raise ConfigurationError("--check builds nothing: leave out the options that say what to build")
         _check_rebuilt(check, public_key, as_json=as_json)
         return
@@ -135,10 +143,19 @@ def build(
         compression_level=compression_level,
         exclude_profiles=exclude_profiles,
         exclude_profile_files=exclude_profile_files,
+        palette=palette_content.palette_content_of(
+            edge_hosts,
+            core=core_images,
+            services=service_images,
+            compliance=compliance_images,
+            fips=fips,
+            file=agent_services,
+        ),
     )
     if base is not None and lock is not None:
         raise ConfigurationError("--lock is built as it is, with the base that it names: leave out --base")
     check_locally(source, public_key)
+    source = undeclared.with_undeclared(source, include_undeclared, access)
     base, existing = reuse.base_of(base, store), reuse.existing_of(existing_bundles)
     signs = signing.signing_of(
         key=signing_key, key_fd=signing_key_fd, block=signing_key_block, passphrase_fd=passphrase_fd
@@ -204,6 +221,7 @@ def _source_or_lock(
     compression_level: int,
     exclude_profiles: str,
     exclude_profile_files: list[Path],
+    palette: Mapping[str, Any],
 ) -> ContentSource | Path:
     if lock is None:
         return options.source_of(
@@ -218,9 +236,11 @@ def _source_or_lock(
             exclude_profiles=exclude_profiles,
             exclude_profile_files=exclude_profile_files,
             charts=charts,
+            **palette,
         )
     is_compressed_otherwise = compression_level != COMPRESSION_LEVEL
-    is_otherwise = bool(arch or allow_external_layers or is_compressed_otherwise or settings)
+    asked = palette.keys() - {"compliance_images"}  # which the environment may ask for, of every command
+    is_otherwise = bool(arch or allow_external_layers or is_compressed_otherwise or settings or asked)
     if profiles or profile_files or images or charts or exclude_profiles or exclude_profile_files or is_otherwise:
         raise ConfigurationError("--lock is built as it is: leave out the options that say what to carry")
     return lock

@@ -7,12 +7,9 @@ import typer
 
 from edgelift.bundle.diff import ImageChange, LockDiff, compare_locks
 from edgelift.bundle.kinds import name_of
-from edgelift.bundle.lock import BundleLock
-from edgelift.bundle.part_files import find_index
-from edgelift.bundle.signed import check_lock, read_signed
-from edgelift.bundle.stream import open_for_lock
 from edgelift.cli import options
 from edgelift.cli.console import say, say_json, say_table
+from edgelift.cli.lock import read_lock
 from edgelift.keys import find_public_key
 from edgelift.sizes import format_size
 
@@ -26,21 +23,12 @@ def diff(
 
     Example: edgelift diff site-7.lock.json site-7-new.tar.zst
     """
-    found = compare_locks(_lock_of(before), _lock_of(after))
+    key = find_public_key(None)
+    found = compare_locks(read_lock(str(before), key), read_lock(str(after), key))
     if as_json:
         say_json(_diff_document(before, after, found))
     else:
         _print_diff(before, after, found)
-
-
-def _lock_of(path: Path) -> BundleLock:
-    """The lock in the file at `path`, which is one or holds one; signed, where a public key is configured."""
-    key = find_public_key(None)
-    if path.suffix == ".json" and find_index(path) is None:
-        return BundleLock.from_json(read_signed(path, key), str(path))
-    with open_for_lock(path) as opened:
-        check_lock(opened, key)
-        return opened.lock
 
 
 def _diff_document(before: Path, after: Path, found: LockDiff) -> dict[str, Any]:

@@ -1,11 +1,29 @@
-"""What a lock names, as a table in the terminal."""
+"""A lock, from wherever people keep it, and what it names as a table in the terminal."""
 
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from edgelift.bundle.kinds import count_kinds, name_of
-from edgelift.bundle.lock import ArtifactKind
+from edgelift.bundle.lock import ArtifactKind, BundleLock
+from edgelift.bundle.part_files import find_index
+from edgelift.bundle.signed import check_lock, read_signed
+from edgelift.bundle.source import is_object
+from edgelift.bundle.stream import open_for_lock
 from edgelift.cli.console import say, say_table
 from edgelift.sizes import format_size
+
+if TYPE_CHECKING:
+    from edgelift.bundle.signature import PublicKey
+
+
+def read_lock(place: str, key: "PublicKey | None") -> BundleLock:
+    """The lock at `place`, which is one (.json) or a bundle that holds one; with a `key` it has to be signed."""
+    path = Path(place)
+    if not is_object(place) and path.suffix == ".json" and find_index(path) is None:
+        return BundleLock.from_json(read_signed(path, key), place)
+    with open_for_lock(place) as opened:
+        check_lock(opened, key)
+        return opened.lock
 
 
 def show_lock(document: dict[str, Any]) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -60,15 +60,6 @@ CompressionLevel = Annotated[
         min=1,
         max=19,
         help="Of zstd, for what is not compressed already. Higher ones take long and gain little.",
-        rich_help_panel=SOURCE,
-    ),
-]
-Settings = Annotated[
-    list[str],
-    typer.Option(
-        "--set",
-        metavar="NAME=VALUE",
-        help="Value of a macro the profiles cannot give, e.g. kubernetes.version=1.32.1. Repeatable.",
         rich_help_panel=SOURCE,
     ),
 ]
@@ -196,10 +187,11 @@ def source_of(
     exclude_profiles: str = "",
     exclude_profile_files: Sequence[Path] = (),
     charts: Sequence[str] = (),
+    **palette: Any,
 ) -> ContentSource:
-    """What the source options ask for; raises `ConfigurationError` where they ask for nothing."""
+    """What the source options ask for, `palette_content` among them; raises `ConfigurationError` for nothing."""
     named = _names(profiles)
-    if not (named or profile_files or images or charts):
+    if not (named or profile_files or images or charts or palette):
         raise ConfigurationError(
             "nothing is asked for", hint="name profiles with --profiles or --profile-file, or use --image or --chart"
         )
@@ -215,6 +207,7 @@ def source_of(
         settings=settings_of(settings),
         exclude_profiles=_names(exclude_profiles),
         exclude_profile_files=tuple(str(path) for path in exclude_profile_files),
+        **palette,
     )
 
 

@@ -32,6 +32,7 @@ class Planned:
     warnings: tuple[str, ...]
     postponed: tuple[str, ...] = ()
     budgets: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def raise_for_errors(self) -> None:
         """Raises `PlanError` with every obstacle, or `IncompleteError` where a registry gives no more for now."""
@@ -45,6 +46,7 @@ class Planned:
     def document(self) -> dict[str, Any]:
         """The plan for scripts."""
         told = {"errors": self.errors, "warnings": self.warnings, "postponed": self.postponed, "budgets": self.budgets}
+        told |= {"notes": self.notes}
         return {**summarise(self.lock), **{name: list(lines) for name, lines in told.items()}}
 
 
@@ -108,7 +110,7 @@ def plan_delivery(
             warnings += preflight.warnings
     if output is not None and not errors and not plan.postponed:
         write_document(output, lock.to_json())
-    return Planned(lock, tuple(errors), tuple(warnings), plan.postponed, plan.budgets)
+    return Planned(lock, tuple(errors), tuple(warnings), plan.postponed, plan.budgets, defined.notes)
 
 
 def rehearse_push(

@@ -1,11 +1,14 @@
-"""The Palette client: reads cluster profiles, by name or uid, in the scope of a project or of the tenant."""
+"""The Palette client: reads cluster profiles, by name or uid, in the scope of a project or of the tenant.
+
+It also finds the edge hosts of a site, and the manifests of Palette's own services.
+"""
 
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Annotated, Any, Self, TypeVar
+from typing import Annotated, Any, Self
 
 import httpx
 from pydantic import AliasPath, FailFast, Field, SecretStr, ValidationError
@@ -14,8 +17,11 @@ from edgelift.errors import PaletteError, ProfileError
 from edgelift.explain import explain
 from edgelift.palette.api import PaletteApi, parse_endpoint
 from edgelift.palette.chart_registries import ChartRegistries
+from edgelift.palette.edge_hosts import EdgeHost, find_edge_hosts
 from edgelift.palette.export import profile_from_document
-from edgelift.palette.models import ClusterProfile, FromPalette, Pack, PackManifest, ProfileVariable
+from edgelift.palette.models import ClusterProfile, FromPalette, Model, Pack, PackManifest, ProfileVariable, UserMacros
+from edgelift.palette.services import Service, read_service
+from edgelift.palette.user_macros import asks_for_tenant, asks_for_user_macros, read_tenant_uid, read_user_macros
 from edgelift.transport import TransportSettings, open_client
 
 _UID = re.compile(r"[0-9a-f]{24}")
@@ -54,9 +60,6 @@ class _Variables(FromPalette):
     variables: Annotated[tuple[ProfileVariable, ...], FailFast()] = ()
 
 
-_Model = TypeVar("_Model", bound=FromPalette)
-
-
 class PaletteClient:
     """Reads from one Palette with one API key; safe to share between threads.
 
@@ -84,6 +87,8 @@ class PaletteClient:
         self._api = PaletteApi(scheme, host, api_key, http or open_client(settings, host), sleep)
         self._wanted_project = project
         self._projects: tuple[_Listed, ...] | None = None
+        self._tenant_uid: str | None = None
+        self._user_macros: UserMacros | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -121,15 +126,36 @@ class PaletteClient:
             )
         contents = self._get(_PackContents, f"/v1/clusterprofiles/{uid}/packs/manifests", scope)
         registries = ChartRegistries(lambda path: self._api.get(path, scope))
-        return found.model_copy(
+        whole = found.model_copy(
             update={
                 "uid": uid,
-                "packs": tuple(_place_chart(_complete_pack(pack, contents), registries) for pack in found.packs),
+                "packs": tuple(_place_chart(pack, registries) for pack in _complete_packs(found.packs, contents)),
                 "variables": self._read_variables(uid, scope) or found.variables,
                 "project_uid": project.uid if project else "",
                 "project_name": project.name if project else "",
             }
         )
+        return self._with_macros(whole, scope)
+
+    def find_edge_hosts(self, tag: str) -> tuple[EdgeHost, ...]:
+        """The edge hosts that have `tag` (`key:value`), by name; there may be none."""
+        project = self._project()
+        return find_edge_hosts(self._search, project.uid if project else None, tag)
+
+    def read_service(self, name: str, version: str | None = None) -> Service:
+        """The manifests of Palette's own service `name`, of `version` or of the one that Palette would roll out."""
+        project = self._project()
+        return read_service(self._get, project.uid if project else None, name, version)
+
+    def _with_macros(self, profile: ClusterProfile, scope: str | None) -> ClusterProfile:
+        """`profile` with the values beyond it that its macros ask for; they are asked for once."""
+        if not asks_for_tenant(profile):
+            return profile
+        if self._tenant_uid is None:
+            self._tenant_uid = read_tenant_uid(self._get)
+        if asks_for_user_macros(profile) and self._user_macros is None:
+            self._user_macros = read_user_macros(self._get, scope, self._tenant_uid)
+        return profile.model_copy(update={"tenant_uid": self._tenant_uid, "user_macros": self._user_macros})
 
     def _project(self) -> _Listed | None:
         # Always the first question: it proves the key, so that a later 404 means what it says.
@@ -198,11 +224,17 @@ class PaletteClient:
                 return ()
             raise
 
-    def _get(self, model: type[_Model], path: str, scope: str | None) -> _Model:
+    def _get(self, model: type[Model], path: str, scope: str | None) -> Model:
+        return self._read(model, self._api.get(path, scope), f"GET {path}")
+
+    def _search(self, model: type[Model], path: str, scope: str | None, document: Mapping[str, Any]) -> Model:
+        return self._read(model, self._api.search(path, document, scope), f"POST {path}")
+
+    def _read(self, model: type[Model], document: Any, asked: str) -> Model:
         try:
-            return model.model_validate(self._api.get(path, scope))
+            return model.model_validate(document)
         except ValidationError as error:
-            raise PaletteError(f"{self._api.host} answered GET {path} with something else: {explain(error)}") from None
+            raise PaletteError(f"{self._api.host} answered {asked} with something else: {explain(error)}") from None
 
     def _unknown_profile(self, profile: str) -> PaletteError:
         place = f"project {self._wanted_project}" if self._wanted_project else "the tenant's own scope"
@@ -214,16 +246,22 @@ class PaletteClient:
         )
 
 
-def _complete_pack(pack: Pack, contents: _PackContents) -> Pack:
-    """`pack` with the contents of its manifests, and its values where the profile itself left them out."""
+def _complete_packs(packs: Iterable[Pack], contents: _PackContents) -> tuple[Pack, ...]:
+    """`packs` with the contents of their manifests, and their values where the profile itself left them out.
+
+    A pack that stands twice is known by its turn.
+    """
     manifests = {manifest.uid: manifest for content in contents.packs for manifest in content.manifests if manifest.uid}
-    values = {content.values for content in contents.packs if content.name == pack.name}
-    return pack.model_copy(
-        update={
-            "manifests": tuple(manifests.get(manifest.uid, manifest) for manifest in pack.manifests),
-            "values": pack.values or (values.pop() if len(values) == 1 else ""),
-        }
-    )
+    values: dict[str, list[str]] = {}
+    for content in contents.packs:
+        values.setdefault(content.name, []).append(content.values)
+    whole = []
+    for pack in packs:
+        left = values.get(pack.name, [])
+        listed = left.pop(0) if left else ""
+        given = tuple(manifests.get(manifest.uid, manifest) for manifest in pack.manifests)
+        whole.append(pack.model_copy(update={"manifests": given, "values": pack.values or listed}))
+    return tuple(whole)
 
 
 def _place_chart(pack: Pack, registries: ChartRegistries) -> Pack:
