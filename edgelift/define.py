@@ -9,11 +9,13 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from edgelift.agent_images import read_agent_images
-from edgelift.bundle.definition import BundleDefinition, Origin, RequestedChart, RequestedImage
+from edgelift.bundle.definition import BundleDefinition, Origin, Release, RequestedChart, RequestedImage
 from edgelift.charts.repository import ChartName
+from edgelift.definition_file import read_definition
 from edgelift.derive import derive_source
-from edgelift.documents import read_document
+from edgelift.documents import read_text
 from edgelift.errors import ConfigurationError, MalformedReferenceError
+from edgelift.image_list import parse_image_list
 from edgelift.oci.reference import ImageReference
 from edgelift.palette.client import PaletteClient
 from edgelift.palette.export import parse_exported_profile
@@ -38,11 +40,16 @@ class Defined:
 def define_bundle(name: str, source: ContentSource, open_palette: Callable[[], PaletteClient]) -> Defined:
     """Read the profiles of `source` and list what they declare; `open_palette` is called only where it is needed.
 
+    Or read its definition file, which says all of it but the `name`.
+
     The order in which things are asked for does not matter: the same content gives the same definition. Raises
     `ProfileError` with every problem that makes a reference unusable, `ConfigurationError`, `PaletteError`.
     """
     check_name(name)
-    images, charts = _parse_images(source.images), [ChartName.parse(text) for text in source.charts]
+    if source.definition_file is not None:
+        return Defined(_renamed(read_definition(Path(source.definition_file)), name, source.release), ())
+    images = _parse_images((*source.images, *read_image_lists(source.image_files)))
+    charts = [ChartName.parse(text) for text in source.charts]
     with ExitStack() as stack:
         palette = cache(lambda: stack.enter_context(open_palette()))  # one client, and only where something needs it
         notes = list[str]()
@@ -69,6 +76,7 @@ def define_bundle(name: str, source: ContentSource, open_palette: Callable[[], P
         architecture=source.architecture,
         allow_external_layers=source.allow_external_layers,
         compression_level=source.compression_level,
+        release=source.release,
         profiles=resolution.profiles,
         excluded_profiles=tuple(version for each in held for version in each.profiles) or None,
         images=_merge((*remaining.images, *agent.images), images),
@@ -113,7 +121,19 @@ def read_profiles(
 
 def read_exported(paths: Sequence[str]) -> list[ClusterProfile]:
     """The profiles in exported files; raises `ConfigurationError` for a file that is none."""
-    return [parse_exported_profile(_text(Path(path)), path) for path in paths]
+    return [parse_exported_profile(read_text(Path(path)), path) for path in paths]
+
+
+def read_image_lists(paths: Sequence[str]) -> list[str]:
+    """The references in files; raises `ConfigurationError` that names what is none, with its place."""
+    return [reference for path in paths for reference in parse_image_list(read_text(Path(path)), path)]
+
+
+def _renamed(definition: BundleDefinition, name: str, release: Release | None) -> BundleDefinition:
+    """`definition` under another name; what is said of the `release` goes before what it says itself."""
+    said = [each.model_dump(exclude_none=True) for each in (definition.release, release) if each is not None]
+    merged = Release.model_validate({key: value for each in said for key, value in each.items()}) if said else None
+    return definition.model_copy(update={"name": name, "release": merged})
 
 
 def _sort_key(profile: ClusterProfile) -> tuple[str, str, str]:
@@ -142,13 +162,6 @@ def _with_undeclared(resolution: Resolution, images: Sequence[RequestedImage]) -
     """`resolution` with images that its packs use and do not declare."""
     requested = {image.reference: image for image in images} | {image.reference: image for image in resolution.images}
     return resolution.model_copy(update={"images": tuple(requested[reference] for reference in sorted(requested))})
-
-
-def _text(path: Path) -> str:
-    try:
-        return read_document(path).decode()
-    except UnicodeDecodeError:
-        raise ConfigurationError(f"{path} is not a text file in UTF-8") from None
 
 
 def _parse_images(texts: Sequence[str]) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from edgelift.agent_services import AgentImages, AgentServices
-from edgelift.bundle.definition import COMPRESSION_LEVEL, Architecture, BundleName, CompressionLevel
+from edgelift.bundle.definition import COMPRESSION_LEVEL, Architecture, BundleName, CompressionLevel, Release
 from edgelift.bundle.parts import PartSize
 from edgelift.errors import ConfigurationError
 from edgelift.explain import explain, load_yaml
@@ -27,7 +27,10 @@ class _Settings(BaseModel):
 
 
 class ContentSource(_Settings):
-    """What a bundle is built from: profiles of Palette, exported profiles, single images and charts, in any mixture."""
+    """What a bundle is built from: profiles of Palette, exported profiles, single images and charts, in any mixture.
+
+    Or a definition file, which says all of it.
+    """
 
     profiles: tuple[str, ...] = Field((), description="Cluster profiles by uid, or by name or name@version.")
     project: str | None = Field(None, description="Palette project, by uid or name; empty for the tenant.")
@@ -37,6 +40,11 @@ class ContentSource(_Settings):
     charts: tuple[str, ...] = Field(
         (), description="Further Helm charts, as oci://HOST/PATH/NAME:VERSION or URL#NAME:VERSION."
     )
+    image_files: tuple[str, ...] = Field((), description="Paths of lists of further images, one reference a line.")
+    definition_file: str | None = Field(
+        None, description="Path of a definition, as --metadata-only writes it; it says what to carry, and nothing else."
+    )
+    release: Release | None = Field(None, description="The release that the bundle carries, for whoever reads it.")
     exclude_profiles: tuple[str, ...] = Field(
         (), description="Profiles of Palette whose images and charts are left out, but for the further ones."
     )
@@ -73,8 +81,19 @@ class ContentSource(_Settings):
 
     @model_validator(mode="after")
     def _asks_for_something(self) -> Self:
-        named = self.profiles or self.profile_files or self.images or self.charts
-        if not (named or self.edge_hosts or self.asks_for_agent):
+        if self.definition_file is not None:
+            besides = self.model_dump(exclude_defaults=True, exclude={"definition_file", "release"})
+            if besides:
+                raise ValueError(f"a definition file says all of it: leave out {', '.join(sorted(besides))}")
+        elif not (
+            self.profiles
+            or self.profile_files
+            or self.images
+            or self.charts
+            or self.image_files
+            or self.edge_hosts
+            or self.asks_for_agent
+        ):
             raise ValueError("name at least one profile, profile file, image or chart")
         if self.fips and not self.asks_for_agent:
             raise ValueError("fips is about agent_images and compliance_images: ask for some, or leave it out")

@@ -142,7 +142,7 @@ def mend_target(
         return receipt
     narrate(f"{target.registry} does not have all of {len(broken)} images: sending them again", warn=True)
     _push(broken, _Inputs(content, access, target, public_key, archive_block, direct), force=True)
-    return validate_target(as_is(lock), access, target, deep=receipt.deep)
+    return validate_target(as_is(lock), access, target, deep=receipt.deep, selector=receipt.selection)
 
 
 class _Inputs(NamedTuple):

@@ -66,7 +66,8 @@ def report_delivery(
 
 def _headline(receipt: DeliveryReceipt) -> str:
     counts = ", ".join(f"{count} {verdict}" for verdict, count in receipt.counts.items())
-    return f"{receipt.registry}, {receipt.checked_at}: {counts}"
+    only = f", of the entries with {_code(receipt.selection)} alone" if receipt.selection is not None else ""
+    return f"{receipt.registry}, {receipt.checked_at}: {counts}{only}"
 
 
 def _depth(receipt: DeliveryReceipt) -> str:
@@ -88,7 +89,8 @@ def _rows(receipt: DeliveryReceipt) -> list[dict[str, str]]:
 
 
 def _markdown(receipt: DeliveryReceipt, settings: str) -> str:
-    verdict = "Every reference is proved." if receipt.is_whole else "**The delivery is not whole.**"
+    every = "Every reference" if receipt.selection is None else "Every selected reference"
+    verdict = f"{every} is proved." if receipt.is_whole else "**The delivery is not whole.**"
     problems = [
         f"- {_code(proof.target)}: {proof.verdict}. {_code(proof.reason)}"
         for proof in receipt.proofs

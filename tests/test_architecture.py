@@ -69,6 +69,7 @@ SIBLINGS = {
 
 # Modules that only decide: values in, values out.
 PURE = (
+    "edgelift.bundle.annotations",
     "edgelift.bundle.definition",
     "edgelift.bundle.lock",
     "edgelift.bundle.kinds",
@@ -77,7 +78,9 @@ PURE = (
     "edgelift.charts.metadata",
     "edgelift.charts.repository",
     "edgelift.charts.versions",
+    "edgelift.bundle.selection",
     "edgelift.errors",
+    "edgelift.image_list",
     "edgelift.oci.descriptor",
     "edgelift.oci.digest",
     "edgelift.oci.manifest",

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from edgelift.bundle.definition import BundleDefinition
+from edgelift.bundle.definition import BundleDefinition, Release
 from edgelift.define import BY_NAME, Defined, check_name, define_bundle, read_exported
 from edgelift.demo.palette_api import DEMO_PROJECT, export_document
 from edgelift.demo.profiles import demo_profiles
@@ -162,6 +162,43 @@ def test_warnings_are_handed_on(tmp_path: Path) -> None:
     warnings = define(write(tmp_path, make_profile(make_pack(image_values("app:1"))), empty)).warnings
 
     assert any("empty@1.0.0" in warning and "no packs" in warning for warning in warnings)
+
+
+# Lists and definitions
+
+
+def test_images_of_lists_come_beside_the_others(tmp_path: Path) -> None:
+    """A list is as good as naming each of them."""
+    (tmp_path / "images.txt").write_text("nginx # the web server\nquay.io/app:2\n")
+    definition = define(images=["nginx", "busybox:1"], image_files=(str(tmp_path / "images.txt"),)).definition
+
+    assert references(definition) == ["docker.io/library/busybox:1", "docker.io/library/nginx:latest", "quay.io/app:2"]
+    assert {image.origins for image in definition.images} == {(BY_NAME,)}
+
+
+def test_a_definition_is_built_as_it_is_edited(tmp_path: Path) -> None:
+    """Without Palette, under the name of the build; what its file says of images, profiles and levels counts."""
+    first = define(write(tmp_path, *DEMO), compression_level=5).definition
+    path = tmp_path / "edited.yaml"
+    path.write_text(first.to_yaml().replace("images:\n", "images:\n- reference: busybox:1\n", 1))
+
+    built = define(definition_file=str(path)).definition
+
+    assert references(built) == sorted(["docker.io/library/busybox:1", *references(first)])
+    assert (built.name, built.profiles, built.compression_level) == ("site", first.profiles, 5)
+    assert built.model_copy(update={"images": first.images}) == first
+
+
+def test_a_release_goes_before_that_of_the_definition(tmp_path: Path) -> None:
+    """A pipeline names the version of the day; what it does not name stays."""
+    path = tmp_path / "definition.yaml"
+    path.write_text(define(images=["nginx"], release={"name": "shop", "version": "1.0"}).definition.to_yaml())
+
+    built = define(definition_file=str(path), release={"version": "2.0"}).definition
+
+    assert built.release is not None
+    assert built.release.model_dump(exclude_none=True) == {"name": "shop", "version": "2.0"}
+    assert define(definition_file=str(path)).definition.release == Release(name="shop", version="1.0")
 
 
 # Files

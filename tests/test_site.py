@@ -91,6 +91,10 @@ REFUSED = {
     ),
     "nothing asked for": (changed(source={}), ["source", "name at least one profile, profile file, image or chart"]),
     "empty lists asked for": (changed(source={"profiles": [], "images": []}), ["source", "at least one profile"]),
+    "a definition file, and more": (
+        changed(source={"definition_file": "hunter2", "images": ["hunter2"], "architecture": "amd64"}),
+        ["source", "a definition file says all of it: leave out architecture, images"],
+    ),
     "two archives": (
         changed(archive={"directory": "/hunter2", "block": "hunter2"}),
         ["archive", "exactly one of block, directory and artifact"],
@@ -188,7 +192,7 @@ def test_the_form_shows_every_part() -> None:
 
     assert set(schema["$defs"]) == {
         *("ContentSource", "TargetSettings", "RegistryAccess", "ArchiveSettings", "SigningSettings", "Schedule"),
-        *("AgentServices", "ServiceGroup"),
+        *("AgentServices", "ServiceGroup", "Release"),
     }
     assert {"name", "source", "target"} == set(schema["required"])
 

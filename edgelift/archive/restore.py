@@ -1,12 +1,11 @@
-"""Restore: a bundle comes back from a bucket, with its lock and its signatures, and has its name once it is right."""
+"""Restore: a bundle comes back from a bucket or a registry, with lock and signatures, and has its name once right."""
 
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgelift.archive.place import BUNDLE, LOCK, Progress
-from edgelift.archive.s3 import S3Archive
+from edgelift.archive.place import BUNDLE, LOCK, Progress, RestorableArchive
 from edgelift.bundle.container import SIGNATURE_SIZES
 from edgelift.bundle.file_digest import FileDigest
 from edgelift.bundle.lock import BundleLock
@@ -71,7 +70,7 @@ class _Wanted:
 
 
 def restore_bundle(
-    archive: S3Archive,
+    archive: RestorableArchive,
     name: str,
     folder: Path,
     *,
@@ -111,7 +110,7 @@ def restore_bundle(
     )
 
 
-def _look(archive: S3Archive, name: str, key: "PublicKey | None") -> _Wanted:
+def _look(archive: RestorableArchive, name: str, key: "PublicKey | None") -> _Wanted:
     with BundleReader.of(archive.open(name)) as bundle:
         check_lock(bundle, key)
         if key is not None:

@@ -1,10 +1,21 @@
 """The bundle definition: what was asked for. YAML, editable; unknown keys are errors: a typo is never silent."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, FailFast, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    FailFast,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
+from edgelift.bundle.annotations import Annotations
 from edgelift.errors import ConfigurationError
 from edgelift.explain import explain, load_yaml
 from edgelift.oci.reference import ImageReference
@@ -43,24 +54,35 @@ def _canonical(text: str) -> str:
 CanonicalReference = Annotated[str, AfterValidator(_canonical)]
 
 
-class RequestedImage(BaseModel):
-    """One image reference, canonical, and everywhere it is asked for."""
+class _Requested(BaseModel):
+    """What is asked for; where nobody has given it annotations, there is no such key."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @model_serializer(mode="wrap")
+    def _says_only_what_there_is(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        document: dict[str, Any] = write(self)
+        if document.get("annotations", True) is None:
+            del document["annotations"]
+        return document
+
+
+class RequestedImage(_Requested):
+    """One image reference, canonical, and everywhere it is asked for."""
 
     reference: CanonicalReference
     origins: Origins = ()
+    annotations: Annotations = None
 
 
-class RequestedChart(BaseModel):
+class RequestedChart(_Requested):
     """One Helm chart that a pack declares."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     repository: str
     name: str
     version: str
     origins: Origins = ()
+    annotations: Annotations = None
 
 
 class ProfileVersion(BaseModel):
@@ -75,10 +97,29 @@ class ProfileVersion(BaseModel):
     packs: int = 0
 
 
+class Release(BaseModel):
+    """The release of an application that a bundle carries, in the words of whoever builds it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str | None = Field(None, max_length=200, description="What is released.")
+    version: str | None = Field(None, max_length=200, description="Which version of it.")
+    notes: str | None = Field(None, max_length=20_000, description="What is new in it.")
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if not (self.name or self.version or self.notes):
+            raise ValueError("give it a name, a version or notes, or leave it out")
+        return self
+
+    def __str__(self) -> str:
+        return " ".join(part for part in (self.name, self.version) if part)
+
+
 class BundleDefinition(BaseModel):
     """What a bundle is to hold: images and charts with their origins, their profiles, one architecture or all.
 
-    What `excluded_profiles` hold is not among them.
+    What `excluded_profiles` hold is not among them. `release` and `annotations` are of the whole bundle.
 
     With `allow_external_layers` images may lack layers that may not be distributed and that their registry lacks, too.
     `compression_level` is zstd's, for what is not compressed already.
@@ -91,6 +132,8 @@ class BundleDefinition(BaseModel):
     architecture: Architecture | None = None
     allow_external_layers: bool = False
     compression_level: CompressionLevel = COMPRESSION_LEVEL
+    release: Release | None = None
+    annotations: Annotations = None
     profiles: Annotated[tuple[ProfileVersion, ...], FailFast()] = ()
     excluded_profiles: Annotated[tuple[ProfileVersion, ...] | None, FailFast()] = None
     images: Annotated[tuple[RequestedImage, ...], FailFast()] = ()
@@ -99,8 +142,11 @@ class BundleDefinition(BaseModel):
     def to_yaml(self) -> str:
         """The definition as YAML; the same definition gives the same text."""
         document = self.model_dump(mode="json")
-        if self.excluded_profiles is None:  # as in the lock, it is there only where it says something
-            del document["excluded_profiles"]
+        if self.release is not None:
+            document["release"] = self.release.model_dump(mode="json", exclude_none=True)
+        for name in ("release", "annotations", "excluded_profiles"):  # as in the lock, only where they say something
+            if document[name] is None:
+                del document[name]
         return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120)
 
     @classmethod
@@ -111,6 +157,6 @@ class BundleDefinition(BaseModel):
             return cls.model_validate(document)
         except ValidationError as error:
             raise ConfigurationError(
-                f"{where} is not a bundle definition: {explain(error)}",
+                f"{where} is not a bundle definition: {explain(error, text)}",
                 hint="unknown keys are refused so that a typo cannot be overlooked",
             ) from None

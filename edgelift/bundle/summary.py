@@ -4,15 +4,21 @@ from typing import Any
 
 from edgelift.bundle.kinds import origins_of
 from edgelift.bundle.lock import BundleLock
+from edgelift.bundle.selection import annotations_of
 
 
 def summarise(lock: BundleLock) -> dict[str, Any]:
-    """Name, profiles, one entry per image (`reference`, `digest`, `size` in bytes, origins …), and the totals."""
-    definition, base = lock.definition, lock.base
+    """Name, release, profiles, one entry per image (`reference`, `digest`, `size` in bytes, origins …), and the totals.
+
+    The annotations of an image are those that people gave, and those that follow, of which there can be several.
+    """
+    definition, base, annotations = lock.definition, lock.base, annotations_of(lock)
     origins = origins_of(lock)
     return {
         "name": definition.name,
         "architecture": definition.architecture,
+        "release": definition.release.model_dump(exclude_none=True) if definition.release is not None else None,
+        "annotations": definition.annotations or {},
         "lock": lock.digest,
         "base": {
             "name": base.name,
@@ -34,6 +40,7 @@ def summarise(lock: BundleLock) -> dict[str, Any]:
                 "blobs": len(image.blobs),
                 "external_layers": len(image.external),
                 "origins": [origin.model_dump() for origin in origins.get(image.reference, ())],
+                "annotations": {key: list(values) for key, values in annotations[image.reference].items()},
             }
             for image in lock.images
         ],

@@ -6,13 +6,13 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from edgelift.bundle.definition import COMPRESSION_LEVEL
+from edgelift.bundle.definition import COMPRESSION_LEVEL, Release
 from edgelift.bundle.part_files import bad_parts_named
 from edgelift.bundle.reader import BundleReader
 from edgelift.bundle.rebuild import first_difference
 from edgelift.bundle.signed import check_lock
 from edgelift.bundle.verify import verify_open
-from edgelift.cli import options, palette_content, parts, reuse, signing, undeclared
+from edgelift.cli import metadata, options, palette_content, parts, reuse, signing, undeclared
 from edgelift.cli.charts import Charts
 from edgelift.cli.console import say, say_json, set_verbosity
 from edgelift.cli.planning import check_locally
@@ -46,6 +46,12 @@ def build(
     exclude_profile_files: reuse.ExcludeProfileFiles = [],  # noqa: B006
     base: reuse.Base = None,
     include_undeclared: undeclared.IncludeUndeclared = None,
+    metadata_file: metadata.MetadataFile = None,
+    images_from: metadata.ImagesFrom = [],  # noqa: B006
+    release_name: metadata.ReleaseName = None,
+    release_version: metadata.ReleaseVersion = None,
+    release_notes: metadata.ReleaseNotes = None,
+    metadata_only: metadata.MetadataOnly = False,
     lock: Annotated[
         Path | None, typer.Option(metavar="L.json", help="Build this lock instead.", rich_help_panel=options.SOURCE)
     ] = None,
@@ -102,6 +108,8 @@ def build(
 
     Example: edgelift build --profile-file infra.json --profile-file addon.json --name site-7
 
+    Or what an edited definition says: edgelift build --metadata-file site-7.definition.yaml
+
     With --part-size 3GB it is in parts, of which `edgelift reassemble` makes a lost one again.
 
     Or, of one that stands: edgelift build --check output/content-bundle/site-7.tar.zst
@@ -121,10 +129,12 @@ def build(
         parallel=parallel,
     )
     if check is not None:
-        if name or lock or profiles or profile_files or image or chart or base or edge_hosts:
+        named = name or lock or profiles or profile_files or image or chart or metadata_file or images_from
+        if named or base or edge_hosts:
             raise ConfigurationError("--check builds nothing: leave out the options that say what to build")
         _check_rebuilt(check, public_key, as_json=as_json)
         return
+    name = metadata.name_of(name, metadata_file)
     if name is None:
         raise ConfigurationError("the bundle has no name", hint="give it one with --name")
     check_name(name)
@@ -135,7 +145,7 @@ def build(
         profile_files,
         profiles,
         project_id,
-        image,
+        [*image, *metadata.images_in(images_from)],
         chart,
         arch,
         settings,
@@ -151,10 +161,18 @@ def build(
             fips=fips,
             file=agent_services,
         ),
+        metadata_file=metadata_file,
+        release=metadata.release_of(release_name, release_version, release_notes),
     )
     if base is not None and lock is not None:
         raise ConfigurationError("--lock is built as it is, with the base that it names: leave out --base")
     check_locally(source, public_key)
+    if metadata_only:
+        if isinstance(source, Path):
+            raise ConfigurationError("--metadata-only is of what is asked for, and a lock is made: leave out --lock")
+        source = undeclared.with_undeclared(source, include_undeclared, access)
+        metadata.write(name, source, access, output, as_json=as_json, quiet=quiet)
+        return
     source = undeclared.with_undeclared(source, include_undeclared, access)
     base, existing = reuse.base_of(base, store), reuse.existing_of(existing_bundles)
     signs = signing.signing_of(
@@ -222,9 +240,14 @@ def _source_or_lock(
     exclude_profiles: str,
     exclude_profile_files: list[Path],
     palette: Mapping[str, Any],
+    metadata_file: Path | None,
+    release: Release | None,
 ) -> ContentSource | Path:
     if lock is None:
-        return options.source_of(
+        return metadata.source_of(
+            metadata_file,
+            release,
+            options.source_of,
             profile_files=profile_files,
             profiles=profiles,
             project=project,
@@ -240,7 +263,9 @@ def _source_or_lock(
         )
     is_compressed_otherwise = compression_level != COMPRESSION_LEVEL
     asked = palette.keys() - {"compliance_images"}  # which the environment may ask for, of every command
-    is_otherwise = bool(arch or allow_external_layers or is_compressed_otherwise or settings or asked)
+    is_otherwise = bool(
+        arch or allow_external_layers or is_compressed_otherwise or settings or asked or metadata_file or release
+    )
     if profiles or profile_files or images or charts or exclude_profiles or exclude_profile_files or is_otherwise:
         raise ConfigurationError("--lock is built as it is: leave out the options that say what to carry")
     return lock

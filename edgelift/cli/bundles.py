@@ -22,7 +22,14 @@ if TYPE_CHECKING:
     from edgelift.bundle.signature import PublicKey
 
 
-def inspect(bundle: options.Bundle, public_key: signing.PublicKeyFile = None, as_json: options.Json = False) -> None:
+def inspect(
+    bundle: options.Bundle,
+    definition: Annotated[
+        bool, typer.Option("--definition", help="Print its definition, as --metadata-file takes it, and nothing else.")
+    ] = False,
+    public_key: signing.PublicKeyFile = None,
+    as_json: options.Json = False,
+) -> None:
     """Show what a bundle holds, without unpacking it."""
     key = find_public_key(public_key)
     with open_for_lock(bundle) as opened:
@@ -31,8 +38,12 @@ def inspect(bundle: options.Bundle, public_key: signing.PublicKeyFile = None, as
         signature = _signature(is_there=opened.lock_signature is not None, is_checked=key is not None)
         told = {"file_size": opened.size, "seekable": is_seekable, "signature": signature}
         document = {"file": bundle, **told, **summarise(opened.lock)}
+        asked = opened.lock.definition
     if not is_seekable:
         tell(f"warning: {bundle} has no seek table, so it cannot be pushed or served: see edgelift reassemble --help")
+    if definition:
+        say(asked.to_yaml().rstrip())
+        return
     if as_json:
         say_json(document)
         return

@@ -23,9 +23,11 @@ COMMANDS = {
     "serve": "serving.serve",
     "upload": "upload.upload",
     "list": "archive.list_bundles",
-    "restore": "archive.restore",
+    "restore": "restoring.restore",
     "prune": "archive.prune",
+    "copy": "copying.copy",
     "store": "store.app",
+    "schema": "schema.schema",
     "demo": "run.demo",
     "up": "run.up",
 }

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from edgelift.bundle.definition import COMPRESSION_LEVEL
-from edgelift.cli import options, palette_content, reuse, undeclared
+from edgelift.cli import metadata, options, palette_content, reuse, undeclared
 from edgelift.cli.charts import Charts
 from edgelift.cli.console import say, say_json, say_table, set_verbosity, tell
 from edgelift.cli.lock import show_lock
@@ -72,7 +72,15 @@ def plan(
     exclude_profile_files: reuse.ExcludeProfileFiles = [],  # noqa: B006
     base: reuse.Base = None,
     include_undeclared: undeclared.IncludeUndeclared = None,
-    name: Annotated[str, typer.Option(help="Name of the bundle.", rich_help_panel=options.SOURCE)] = "bundle",
+    metadata_file: metadata.MetadataFile = None,
+    images_from: metadata.ImagesFrom = [],  # noqa: B006
+    release_name: metadata.ReleaseName = None,
+    release_version: metadata.ReleaseVersion = None,
+    release_notes: metadata.ReleaseNotes = None,
+    name: Annotated[
+        str | None,
+        typer.Option(help="Name of the bundle; else that in the metadata file.", rich_help_panel=options.SOURCE),
+    ] = None,
     registry: options.OptionalRegistry = None,
     maps: options.Maps = [],  # noqa: B006
     hub_aliases: options.HubAliases = False,
@@ -114,11 +122,14 @@ def plan(
         aws=aws,
         parallel=parallel,
     )
-    source = options.source_of(
+    source = metadata.source_of(
+        metadata_file,
+        metadata.release_of(release_name, release_version, release_notes),
+        options.source_of,
         profile_files=profile_files,
         profiles=profiles,
         project=project_id,
-        images=image,
+        images=[*image, *metadata.images_in(images_from)],
         arch=arch,
         allow_external_layers=allow_external_layers,
         compression_level=compression_level,
@@ -136,7 +147,7 @@ def plan(
         ),
     )
     outcome = plan_delivery(
-        name,
+        metadata.name_of(name, metadata_file) or "bundle",
         undeclared.with_undeclared(source, include_undeclared, access),
         access,
         options.target_settings(registry, maps=maps, aliases=hub_aliases, conflict=on_conflict) if registry else None,

@@ -27,7 +27,8 @@ def read_lock(place: str, key: "PublicKey | None") -> BundleLock:
 
 
 def show_lock(document: dict[str, Any]) -> None:
-    """The images of a `summarise`d lock, their sum, and of a delta its base."""
+    """The release of a `summarise`d lock, its images, their sum, and of a delta its base."""
+    show_release(document["release"], document["annotations"])
     rows = [
         (_name_of(image), image["digest"][:19], format_size(image["size"]), str(image["manifests"]))
         for image in document["images"]
@@ -47,6 +48,16 @@ def _name_of(image: dict[str, Any]) -> str:
 def _kind_of(image: dict[str, Any]) -> ArtifactKind | None:
     kind: ArtifactKind | None = image["kind"] if image["kind"] != "image" else None
     return kind
+
+
+def show_release(release: dict[str, str] | None, annotations: dict[str, str]) -> None:
+    """What people have said of the bundle, where they have said something."""
+    if release is not None:
+        say(" ".join(filter(None, ("release", release.get("name"), release.get("version")))))
+    for line in (release or {}).get("notes", "").splitlines():
+        say(f"  {line}")
+    for key, value in annotations.items():
+        say(f"annotation {key}={value}")
 
 
 def show_base(base: dict[str, Any] | None, carried: int) -> None:

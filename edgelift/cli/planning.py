@@ -7,10 +7,12 @@ from typing import Any
 from edgelift.access import default_store, open_registries, palette_from_environment
 from edgelift.bundle.lock import BundleLock
 from edgelift.bundle.reader import BundleReader
+from edgelift.bundle.selection import select_entries
 from edgelift.bundle.signed import check_bundle, read_signed
 from edgelift.bundle.summary import summarise
 from edgelift.charts.repository import ChartName
-from edgelift.define import define_bundle, read_exported
+from edgelift.define import define_bundle, read_exported, read_image_lists
+from edgelift.definition_file import read_definition
 from edgelift.delivery.base import leave_out, read_base
 from edgelift.delivery.preflight import check_delivery, check_disk
 from edgelift.delivery.target import Target
@@ -75,6 +77,9 @@ def check_locally(source: ContentSource | Path, public_key: Path | None = None) 
         ImageReference.parse(text)
     for text in source.charts:
         ChartName.parse(text)
+    read_image_lists(source.image_files)
+    if source.definition_file is not None:
+        read_definition(Path(source.definition_file))
 
 
 def plan_delivery(
@@ -114,14 +119,19 @@ def plan_delivery(
 
 
 def rehearse_push(
-    bundle: str, target: TargetSettings, access: RegistryAccess, public_key: Path | None = None
+    bundle: str,
+    target: TargetSettings,
+    access: RegistryAccess,
+    public_key: Path | None = None,
+    selector: str | None = None,
 ) -> Rehearsal:
-    """What a push of `bundle` would do, and what stands in its way; sends no content."""
+    """What a push of `bundle`, or of what `selector` chooses of it, would do and what stops it; sends no content."""
     place = Target.parse(target.registry, target.rules, docker_hub_aliases=target.docker_hub_aliases)
     with BundleReader.open(bundle) as reader, open_registries(access) as connections:
         check_bundle(reader, find_public_key(public_key))
         registry = connections.target(place.registry, create_repositories=target.create_repositories)
-        preflight = check_delivery(reader.lock, place, registry, target.on_conflict)
+        lock = select_entries(reader.lock, selector)
+        preflight = check_delivery(lock, place, registry, target.on_conflict)
     pushes = tuple(
         (delivery.image.reference, f"{place.registry}/{name}")
         for delivery in preflight.deliveries

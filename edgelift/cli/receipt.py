@@ -14,7 +14,8 @@ def show_receipt(receipt: DeliveryReceipt) -> None:
         ("VERDICT", "TARGET", "REASON"),
         [(proof.verdict, name_of(proof.target, proof.kind), proof.reason) for proof in receipt.proofs],
     )
-    tell(", ".join(f"{count} {verdict}" for verdict, count in receipt.counts.items()))
+    counts = ", ".join(f"{count} {verdict}" for verdict, count in receipt.counts.items())
+    tell(counts if receipt.selection is None else f"{counts}, of the entries with {receipt.selection} alone")
     extras = receipt.extras
     if extras.tags or extras.repositories:
         found = f"{len(extras.tags)} tags, {len(extras.repositories)} repositories"

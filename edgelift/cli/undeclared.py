@@ -2,6 +2,8 @@
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
@@ -50,7 +52,9 @@ def with_undeclared(source: _Asked, wanted: str | None, access: RegistryAccess) 
         raise ConfigurationError(
             "--include-undeclared ask needs a terminal to ask at", hint="take none, confident or all instead"
         )
-    profiles, _ = read_profiles(source, lambda: palette_from_environment(source.project, access))
+    with ExitStack() as stack:
+        palette = cache(lambda: stack.enter_context(palette_from_environment(source.project, access)))
+        profiles, _ = read_profiles(source, palette)
     reports = find_undeclared(profiles, source.settings, declared=source.images)
     return source.model_copy(update={"include_undeclared": tuple(_ask(reports))})
 

@@ -51,7 +51,10 @@ class Extras(BaseModel):
 
 
 class DeliveryReceipt(BaseModel):
-    """The outcome of a validation: only `proofs` decide whether a delivery is whole; `extras` inform."""
+    """The outcome of a validation: only `proofs` decide whether a delivery is whole; `extras` inform.
+
+    With a `selection` only the entries of the lock that it chooses were looked at: nothing is said of the others.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -59,6 +62,7 @@ class DeliveryReceipt(BaseModel):
     registry: str
     bundle: str
     lock: Digest
+    selection: str | None = None  # KEY=VALUE,…
     deep: bool
     checked_at: str  # ISO 8601, UTC
     proofs: tuple[Proof, ...]

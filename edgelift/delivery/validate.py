@@ -6,14 +6,16 @@ For each reference: the manifest by tag, the same by digest, then everything it 
 
 from collections.abc import Callable, Iterator, Set
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NamedTuple
 
 from edgelift.bundle.lock import BundleLock, LockedImage
+from edgelift.bundle.selection import AnnotationSelector, select_entries
 from edgelift.delivery.receipt import DeliveryReceipt, Extras, Proof, Verdict
 from edgelift.delivery.target import Target, TargetName
-from edgelift.errors import ConfigurationError, EdgeliftError, IntegrityError, NotFoundError
+from edgelift.errors import ConfigurationError, EdgeliftError, IntegrityError, MalformedReferenceError, NotFoundError
 from edgelift.oci.descriptor import Descriptor
 from edgelift.oci.digest import Digest
 from edgelift.oci.pull import BlobStream
@@ -27,14 +29,22 @@ ProofDone = Callable[[Proof], None]
 
 
 def validate_lock(
-    lock: BundleLock, target: Target, registry: Registry, *, deep: bool = False, on_proof: ProofDone | None = None
+    lock: BundleLock,
+    target: Target,
+    registry: Registry,
+    *,
+    deep: bool = False,
+    selector: str | None = None,
+    on_proof: ProofDone | None = None,
 ) -> DeliveryReceipt:
-    """Check every reference of `lock` at `target`; with `deep` read every blob back and hash it.
+    """Check every reference of `lock`, or those that `selector` chooses, at `target`; with `deep` hash every blob.
 
     What cannot be asked (denied, unreachable) is `not-checkable`, never good. Raises nothing for what is wrong with a
-    reference at the target, only `MalformedReferenceError` for one that can have no name there.
+    reference at the target, only `MalformedReferenceError` for one that can have no name there, and
+    `ConfigurationError` for a selector that chooses nothing.
     """
-    expected = [(image, name) for image in lock.images for name in _names(image, target)]
+    chosen = select_entries(lock, selector).images
+    expected = [(image, name) for image in chosen for name in _names(image, target)]
     with ThreadPoolExecutor(PARALLEL_REFERENCES, thread_name_prefix="validate") as pool:
         proofs = []
         for proof in pool.map(lambda item: prove_image(item[0], item[1], registry, target, deep=deep), expected):
@@ -45,10 +55,11 @@ def validate_lock(
         registry=str(target),
         bundle=lock.definition.name,
         lock=lock.digest,
+        selection=str(AnnotationSelector.parse(selector)) if selector is not None else None,
         deep=deep,
         checked_at=datetime.now(UTC).isoformat(timespec="seconds"),
         proofs=tuple(proofs),
-        extras=find_extras({name for _, name in expected}, target, registry),
+        extras=find_extras(_all_names(lock, target), target, registry),
     )
 
 
@@ -194,6 +205,15 @@ def _verdict(error: EdgeliftError) -> Verdict:
     if isinstance(error, NotFoundError):
         return "missing"
     return "differs" if isinstance(error, IntegrityError) else "not-checkable"
+
+
+def _all_names(lock: BundleLock, target: Target) -> set[TargetName]:
+    """What the whole lock would be called at the target: none of it is an extra there, selected or not."""
+    names = set[TargetName]()
+    for image in lock.images:
+        with suppress(MalformedReferenceError):
+            names.update(_names(image, target))
+    return names
 
 
 def _names(image: LockedImage, target: Target) -> tuple[TargetName, ...]:

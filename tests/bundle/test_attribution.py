@@ -21,6 +21,7 @@ from tests.bundle.asked import (
 )
 from tests.bundle.content import mixed_content
 
+
 def test_what_an_image_costs() -> None:
     """Unique is what no other image has; shared is the rest, in full for each that needs it."""
     costs = {each.reference: each.cost for each in attribute_sizes(LOCK).images}

@@ -240,9 +240,7 @@ def test_an_upload_that_is_refused(
         send(simulator, path, "cluster-definition")
     hint, retryable = told
 
-    assert caught.value.message == (
-        f"{simulator.host}: cannot upload small.tgz: {status} (Whatever: it will not)"
-    )
+    assert caught.value.message == (f"{simulator.host}: cannot upload small.tgz: {status} (Whatever: it will not)")
     assert (caught.value.status, caught.value.retryable) == (status, retryable)
     assert hint is None or hint in str(caught.value.hint)
 

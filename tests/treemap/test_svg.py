@@ -122,7 +122,7 @@ def test_text_can_be_read_on_every_box() -> None:
 
 HOSTILE = {
     "markup": "</title><script>alert(1)</script>",
-    "quotes": "\"' onload=\"x",
+    "quotes": '"\' onload="x',
     "ampersands": "a & b &amp; c &#60;",
     "controls": "a\x00b\x1b[31mc\x7f",
     "reversed": "abc\u202etxt.exe",

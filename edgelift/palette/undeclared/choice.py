@@ -13,9 +13,9 @@ _TOLD = frozenset({"floating", "windows", "known-issue"})  # the others are for 
 def choose(reports: Sequence[PackReport], policy: UndeclaredPolicy) -> tuple[RequestedImage, ...]:
     """The undeclared images that `policy` carries, by reference; each with the packs that use it as its origins."""
     chosen: dict[str, list[Origin]] = {}
-    listed = {str(ImageReference.parse(text)) for text in policy} if isinstance(policy, tuple) else None
+    wanted = {str(ImageReference.parse(text)) for text in policy} if isinstance(policy, tuple) else policy
     for report, image in _images(reports):
-        if image.is_complete and _is_wanted(image, policy if listed is None else listed):
+        if image.is_complete and _is_wanted(image, wanted):
             place = f"undeclared: {image.evidence[0]}" if image.evidence else "undeclared"
             chosen.setdefault(image.image, []).append(Origin(profile=report.profile, pack=report.pack, path=place))
     return tuple(RequestedImage(reference=name, origins=tuple(origins)) for name, origins in sorted(chosen.items()))
