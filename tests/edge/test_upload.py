@@ -248,7 +248,7 @@ def test_an_upload_that_is_refused(
 def test_a_connection_that_is_cut(simulator: EdgeHostSimulator, file: Path) -> None:
     """In the middle of a file: it can be tried again, and that all of it is sent again then is said."""
     simulator.resets(2**20, path="upload-content")
-    with pytest.raises(EdgeHostError, match="cannot upload site-7.tar.zst") as caught:
+    with pytest.raises(EdgeHostError, match=r"cannot upload site-7\.tar\.zst") as caught:
         send(simulator, file)
 
     assert caught.value.retryable

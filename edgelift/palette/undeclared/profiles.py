@@ -55,7 +55,7 @@ def _load(profiles: Sequence[ClusterProfile]) -> Iterator[LoadedPack]:
 
 def _subject(pack: LoadedPack, expander: MacroExpander, contents: Mapping[Pack, PackContent]) -> _Subject:
     images, complaints = find_images(pack.tree)
-    references = (_reference(_expand(image.text, pack, expander)) for image in images)
+    references = (_reference(expander.expand(image.text, pack).text) for image in images)
     return _Subject(
         pack,
         contents.get(pack.pack) or _content(pack),
@@ -93,9 +93,9 @@ def _content(pack: LoadedPack) -> PackContent:
 
 
 def _expand(text: str, pack: LoadedPack, expander: MacroExpander) -> str:
-    """The text with its macros expanded, or as it stands where one of them is not known."""
+    """The text with its macros expanded, or as it stands where one of them is not known, or may be a secret."""
     expansion = expander.expand(text, pack)
-    return text if expansion.unresolved else expansion.text
+    return text if expansion.unresolved or expansion.is_secret else expansion.text
 
 
 def _reference(text: str) -> ImageReference | None:

@@ -1,13 +1,10 @@
 """helm renders charts where it is installed: with the pack's values, in a folder of its own, without a network."""
 
-import shutil
 from pathlib import Path
 
 import pytest
 
-from edgelift.palette.undeclared.content import PackContent
-from edgelift.palette.undeclared.helm import find_helm, render_with_helm
-from edgelift.palette.undeclared.scan import look_at_pack
+from edgelift.palette.undeclared.helm import render_with_helm
 from edgelift.palette.values import load_values
 from tests.palette.charts import deployment, make_chart
 
@@ -46,16 +43,3 @@ FAILS = {"an error": "#!/bin/sh\necho 'image: a/b:1'\nexit 1\n", "no program": "
 def test_where_helm_fails_there_is_no_answer(tmp_path: Path, text: str) -> None:
     """What it wrote before is not taken for all of it."""
     assert render_with_helm(program(tmp_path, text), CHART, {}) is None
-
-
-@pytest.mark.skipif(shutil.which("helm") is None, reason="helm is not installed")
-@pytest.mark.parametrize("values", ["", "charts: {web: {on: true}}", "charts: {web: {on: true, image: {tag: '2'}}}"])
-def test_our_own_reading_of_a_chart_is_that_of_helm(values: str) -> None:
-    """The same images, whether helm is there or not."""
-    content = PackContent("web", values=values, charts=(CHART,))
-    ours, helms = (
-        {use.hit.text for use in look_at_pack(content, helm=helm).uses if use.hit.confidence == "certain"}
-        for helm in (None, find_helm())
-    )
-
-    assert ours == helms

@@ -1,6 +1,8 @@
 """What packs use is compared with what they declare: undeclared images with evidence, remarks on the others."""
 
-from edgelift.palette.models import PackManifest
+from pydantic import SecretStr
+
+from edgelift.palette.models import PackManifest, UserMacro, UserMacros
 from edgelift.palette.undeclared.choice import choose, tell
 from edgelift.palette.undeclared.content import PackContent, PackFile
 from edgelift.palette.undeclared.findings import PackReport
@@ -71,6 +73,19 @@ def test_pack_manifests_are_looked_at() -> None:
 
     assert images(report) == {"docker.io/team/extra:v5": "certain"}
     assert report.undeclared[0].evidence[0].file == "extra"
+
+
+def test_the_value_of_a_user_macro_is_not_shown() -> None:
+    """It may be a password: what a pack uses is told without it, and what it declares is compared with it."""
+    macros = UserMacros(values=(UserMacro(name="TEAM", value=SecretStr("hidden")),))
+    uses = "a: {image: 'quay.io/{{ .spectro.macro.TEAM }}/app:1'}\nb: {image: 'quay.io/hidden/side:1'}\n"
+    values = image_values("'quay.io/{{ .spectro.macro.TEAM }}/side:1'") + uses.replace("hidden/side", "other/side")
+    (report,) = find_undeclared([make_profile(make_pack(values), user_macros=macros)], {})
+    (same,) = find_undeclared([make_profile(make_pack(values.replace("other", "hidden")), user_macros=macros)], {})
+
+    assert "hidden" not in report.model_dump_json()
+    assert images(report) == {"quay.io/other/side:1": "likely"}
+    assert images(same) == {}
 
 
 def test_windows_images_are_not_carried_unasked() -> None:
