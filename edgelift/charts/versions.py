@@ -37,8 +37,8 @@ class Version:
         found = _VERSION.fullmatch(text)
         if found is None:
             return None
-        numbers = (int(found[name] or 0) for name in ("major", "minor", "patch"))
-        return cls(*numbers, found["pre"] or "")
+        major, minor, patch = (int(found[name] or 0) for name in ("major", "minor", "patch"))
+        return cls(major, minor, patch, found["pre"] or "")
 
     def __lt__(self, other: "Version") -> bool:
         return self._rank < other._rank
