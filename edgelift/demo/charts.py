@@ -56,7 +56,8 @@ def make_index(archives: Mapping[str, bytes]) -> bytes:
     entries: dict[str, list[dict[str, object]]] = {}
     for file, archive in archives.items():
         about = read_metadata(archive, file)
-        entry = {"name": about.name, "version": about.version, "urls": [file], "digest": Digest.of(archive).hex}
+        entry: dict[str, object] = {"name": about.name, "version": about.version}
+        entry |= {"urls": [file], "digest": Digest.of(archive).hex}
         entries.setdefault(about.name, []).append(entry)
     return yaml.safe_dump({"apiVersion": "v1", "entries": entries}, sort_keys=False).encode()
 
