@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Iterator, Set
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, FailFast, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, FailFast, Field, ValidationError, model_validator
 
 from edgelift.bundle.definition import BundleDefinition, BundleName, CanonicalReference
 from edgelift.errors import ConfigurationError
@@ -30,6 +30,7 @@ class LockedImage(BaseModel):
     parents; `blobs` holds configs and layers, each once. `external` are layers that may not be distributed and that its
     registry does not have: they are left to the hosts. `index` is the index that the descriptor was
     chosen from when one architecture was asked for: signatures on it will not verify against the chosen manifest.
+    `archive` is the address of what a chart is made of that no registry has.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -41,6 +42,13 @@ class LockedImage(BaseModel):
     external: Descriptors = ()
     index: Digest | None = None
     kind: ArtifactKind | None = None
+    archive: Annotated[str | None, Field(max_length=8192, pattern=r"^https?://[!-~]+$")] = None
+
+    @model_validator(mode="after")
+    def _is_made_of_an_archive_only_as_a_chart(self) -> Self:
+        if self.archive is not None and self.kind != "chart":
+            raise ValueError("it is made of an archive, and no chart")
+        return self
 
     @model_validator(mode="after")
     def _ends_with_its_descriptor(self) -> Self:

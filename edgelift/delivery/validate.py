@@ -173,6 +173,7 @@ def prove_image(
         reason=reason,
         checked=check.checked + 1,
         bytes_read=check.bytes_read,
+        kind=image.kind,
     )
 
 
