@@ -9,7 +9,8 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from edgelift.agent_images import read_agent_images
-from edgelift.bundle.definition import BundleDefinition, Origin, Release, RequestedImage
+from edgelift.bundle.definition import BundleDefinition, Origin, Release, RequestedChart, RequestedImage
+from edgelift.charts.repository import ChartName
 from edgelift.definition_file import read_definition
 from edgelift.derive import derive_source
 from edgelift.documents import read_text
@@ -25,7 +26,7 @@ from edgelift.palette.undeclared.choice import choose, tell
 from edgelift.palette.undeclared.profiles import find_undeclared
 from edgelift.site import ContentSource
 
-BY_NAME = Origin(profile="", pack="", path="name")  # of an image that is no profile's: it is asked for by name
+BY_NAME = Origin(profile="", pack="", path="name")  # of what is no profile's: it is asked for by name
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ def define_bundle(name: str, source: ContentSource, open_palette: Callable[[], P
     if source.definition_file is not None:
         return Defined(_renamed(read_definition(Path(source.definition_file)), name, source.release), ())
     images = _parse_images((*source.images, *read_image_lists(source.image_files)))
+    charts = [ChartName.parse(text) for text in source.charts]
     with ExitStack() as stack:
         palette = cache(lambda: stack.enter_context(open_palette()))  # one client, and only where something needs it
         notes = list[str]()
@@ -82,13 +84,14 @@ def define_bundle(name: str, source: ContentSource, open_palette: Callable[[], P
         profiles=resolution.profiles,
         excluded_profiles=tuple(version for each in held for version in each.profiles) or None,
         images=_merge((*remaining.images, *agent.images), images),
-        charts=remaining.charts,
+        charts=_merge_charts(remaining, charts),
     )
-    if not definition.images and resolution.images:
+    is_empty = not (definition.images or definition.charts)
+    if is_empty and (resolution.images or resolution.charts):
         raise ConfigurationError(
             "nothing to carry: the excluded profiles hold every image", hint="exclude only what the site has already"
         )
-    if not definition.images:
+    if is_empty:
         raise ConfigurationError(
             "nothing to carry: no pack of the profiles declares an image",
             hint="images stand under pack.content.images in a pack's values; add others with --image",
@@ -187,3 +190,12 @@ def _merge(declared: Sequence[RequestedImage], named: Sequence[str]) -> tuple[Re
         known = requested.get(reference, RequestedImage(reference=reference))
         requested[reference] = known.model_copy(update={"origins": (*known.origins, BY_NAME)})
     return tuple(requested[reference] for reference in sorted(requested))
+
+
+def _merge_charts(resolution: Resolution, named: Sequence[ChartName]) -> tuple[RequestedChart, ...]:
+    requested = {(chart.repository, chart.name, chart.version): chart for chart in resolution.charts}
+    for each in dict.fromkeys(named):
+        key = (each.repository, each.name, each.version)
+        known = requested.get(key, RequestedChart(repository=each.repository, name=each.name, version=each.version))
+        requested[key] = known.model_copy(update={"origins": (*known.origins, BY_NAME)})
+    return tuple(requested[key] for key in sorted(requested))

@@ -1,5 +1,7 @@
 """Plan: from a definition to its lock. Every reference is pinned, and every problem found, before any blob moves.
 
+But for charts that no registry has: their few bytes have to be read to be pinned.
+
 A registry that gives no more manifests for now stops the plan of its images, not the others': see `budget.py`.
 """
 
@@ -10,10 +12,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, Self
 
-from edgelift.bundle.definition import BundleDefinition, RequestedImage
+from edgelift.bundle.definition import BundleDefinition, RequestedChart, RequestedImage
 from edgelift.bundle.lock import BundleLock, LockedImage
+from edgelift.charts.finder import ChartFinder
+from edgelift.charts.repository import ChartRepository
 from edgelift.cosign import check_signed, parse_key
 from edgelift.errors import (
+    ConfigurationError,
     EdgeliftError,
     IncompleteError,
     NotFoundError,
@@ -23,10 +28,11 @@ from edgelift.errors import (
     UnreachableError,
 )
 from edgelift.oci.content import ContentStore
-from edgelift.oci.reference import ImageReference
+from edgelift.oci.reference import ImageReference, for_message
 from edgelift.oci.registries import Registries
 from edgelift.oci.source import Source
 from edgelift.pin import pin_image
+from edgelift.pin_chart import pin_chart
 from edgelift.pin_referrers import PARALLEL_SUBJECTS, pin_referrers
 from edgelift.sizes import format_size
 
@@ -62,7 +68,7 @@ class Plan:
 
 
 def plan_bundle(definition: BundleDefinition, registries: Registries, store: ContentStore) -> Plan:
-    """Pin every image of `definition` at its registry, several at a time; the lock holds those that could be.
+    """Pin every image and chart of `definition`, several at a time; the lock holds those that could be.
 
     Raises `ConfigurationError` where the settings are no way into a registry: nothing can be told of its images then;
     and where the key that has to have signed them is none.
@@ -78,12 +84,14 @@ def plan_bundle(definition: BundleDefinition, registries: Registries, store: Con
         absences = dict(zip(sources, pool.map(_absence, sources), strict=True))
         pin = partial(_pin_or_explain, _Planning(definition, store, key, subjects), absences)
         outcomes = list(pool.map(pin, asked))
-    pinned = tuple(outcome for outcome in outcomes if isinstance(outcome, LockedImage))
+        charts = list(pool.map(partial(_pin_chart_or_explain, ChartFinder(registries), store), definition.charts))
+    pinned, rivals = _join(outcomes, charts)
+    hosts = [*(each.reference.registry for each in asked), *map(_host_of, definition.charts)]
     return Plan(
         BundleLock(definition=definition, images=pinned),
-        errors=tuple(outcome for outcome in outcomes if isinstance(outcome, str)),
+        errors=(*(outcome for outcome in (*outcomes, *charts) if isinstance(outcome, str)), *rivals),
         warnings=tuple(_warnings(definition, pinned)),
-        postponed=tuple(_postponed(asked, outcomes)),
+        postponed=tuple(_postponed(hosts, outcomes + charts)),
         budgets=tuple(f"{host}: {budget}" for host, budget in registries.budgets().items()),
     )
 
@@ -151,21 +159,57 @@ def _pin_or_explain(
         return f"{reference}{_asked_by(image)}: {error}"
 
 
-def _postponed(asked: Sequence[_Asked], outcomes: Sequence[LockedImage | RateLimitError | str]) -> Iterator[str]:
+def _pin_chart_or_explain(
+    finder: ChartFinder, store: ContentStore, chart: RequestedChart
+) -> LockedImage | RateLimitError | str:
+    try:
+        return pin_chart(chart, finder, store)
+    except RateLimitError as error:
+        return error
+    except EdgeliftError as error:
+        return f"chart {chart.name} {chart.version} of {for_message(chart.repository)}{_asked_by(chart)}: {error}"
+
+
+def _host_of(chart: RequestedChart) -> str:
+    try:
+        return ChartRepository.parse(chart.repository).host
+    except ConfigurationError:
+        return ""  # it has an error of its own
+
+
+def _join(images: Sequence[object], charts: Sequence[object]) -> tuple[tuple[LockedImage, ...], tuple[str, ...]]:
+    """What was pinned, each reference once; a line for each that charts, or an image and a chart, would share.
+
+    In the order of the references, which images alone have already.
+    """
+    pinned = [each for each in images if isinstance(each, LockedImage)]
+    by_reference, rivals = {each.reference: each for each in pinned}, dict[str, None]()
+    for chart in charts:
+        if not isinstance(chart, LockedImage):
+            continue
+        known = by_reference.setdefault(chart.reference, chart)
+        if known.descriptor.digest != chart.descriptor.digest:
+            rivals[f"{chart.reference} would be two charts that differ; leave one of their repositories out"] = None
+        elif known.kind is None:  # somebody asks for the artifact as if it were an image
+            by_reference[chart.reference] = chart.model_copy(update={"referrers": known.referrers})
+    if len(by_reference) == len(pinned):
+        return tuple(by_reference.values()), tuple(rivals)
+    return tuple(by_reference[reference] for reference in sorted(by_reference)), tuple(rivals)
+
+
+def _postponed(hosts: Sequence[str], outcomes: Sequence[LockedImage | RateLimitError | str]) -> Iterator[str]:
     """A line for each registry that gives no more for now: how much is left to ask for, and when that can go on."""
-    images = Counter(each.reference.registry for each in asked)
+    asked = Counter(hosts)
     stopped = [
-        (each.reference.registry, outcome)
-        for each, outcome in zip(asked, outcomes, strict=True)
-        if isinstance(outcome, RateLimitError)
+        (host, outcome) for host, outcome in zip(hosts, outcomes, strict=True) if isinstance(outcome, RateLimitError)
     ]
     left = Counter(host for host, _ in stopped)
     for host, error in dict(reversed(stopped)).items():
-        yield f"{left[host]} of {images[host]} images need {left[host]} manifests or more of {host}, but {error}"
+        yield f"{left[host]} of {asked[host]} images need {left[host]} manifests or more of {host}, but {error}"
 
 
-def _asked_by(image: RequestedImage) -> str:
-    first, others = next(iter(image.origins), None), len(image.origins) - 1
+def _asked_by(asked: RequestedImage | RequestedChart) -> str:
+    first, others = next(iter(asked.origins), None), len(asked.origins) - 1
     more = f" and {others} more" if others > 0 else ""
     return f" (asked for by {first}{more})" if first is not None else ""
 
@@ -184,5 +228,3 @@ def _warnings(definition: BundleDefinition, images: tuple[LockedImage, ...]) -> 
                 f"{image.reference}: layers that may not be distributed are left to the hosts "
                 f"({len(image.external)}, {size}); some registries refuse such a manifest"
             )
-    if definition.charts:
-        yield f"{len(definition.charts)} Helm charts are declared and listed in the definition, but not carried yet"

@@ -27,7 +27,7 @@ class _Settings(BaseModel):
 
 
 class ContentSource(_Settings):
-    """What a bundle is built from: profiles of Palette, exported profiles, single images, in any mixture.
+    """What a bundle is built from: profiles of Palette, exported profiles, single images and charts, in any mixture.
 
     Or a definition file, which says all of it.
     """
@@ -37,13 +37,16 @@ class ContentSource(_Settings):
     palette: str | None = Field(None, description="Name of the Palette Credentials block; empty for PALETTE_API_KEY.")
     profile_files: tuple[str, ...] = Field((), description="Paths of exported profiles (JSON or YAML); no API needed.")
     images: tuple[str, ...] = Field((), description="Further image references.")
+    charts: tuple[str, ...] = Field(
+        (), description="Further Helm charts, as oci://HOST/PATH/NAME:VERSION or URL#NAME:VERSION."
+    )
     image_files: tuple[str, ...] = Field((), description="Paths of lists of further images, one reference a line.")
     definition_file: str | None = Field(
         None, description="Path of a definition, as --metadata-only writes it; it says what to carry, and nothing else."
     )
     release: Release | None = Field(None, description="The release that the bundle carries, for whoever reads it.")
     exclude_profiles: tuple[str, ...] = Field(
-        (), description="Profiles of Palette whose images and charts are left out, but for the further images."
+        (), description="Profiles of Palette whose images and charts are left out, but for the further ones."
     )
     exclude_profile_files: tuple[str, ...] = Field((), description="The same, as paths of exported profiles.")
     include_undeclared: UndeclaredPolicy = Field(
@@ -91,11 +94,12 @@ class ContentSource(_Settings):
             self.profiles
             or self.profile_files
             or self.images
+            or self.charts
             or self.image_files
             or self.edge_hosts
             or self.asks_for_agent
         ):
-            raise ValueError("name at least one profile, profile file or image")
+            raise ValueError("name at least one profile, profile file, image or chart")
         if self.fips and not self.asks_for_agent:
             raise ValueError("fips is about agent_images and compliance_images: ask for some, or leave it out")
         return self

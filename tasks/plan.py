@@ -7,6 +7,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 
 from edgelift.bundle.definition import BundleDefinition
+from edgelift.bundle.kinds import count_kinds
 from edgelift.bundle.lock import BundleLock
 from edgelift.bundle.signed import read_signed
 from edgelift.bundle.source import is_object
@@ -113,9 +114,8 @@ def _check_obstacles(
 
 
 def _narrate_totals(lock: BundleLock) -> None:
-    narrate(
-        f"planned {len(lock.images)} images: {len(lock.unique_blobs())} unique blobs, {format_size(lock.unique_size)}"
-    )
+    kinds = count_kinds(image.kind for image in lock.images)
+    narrate(f"planned {kinds}: {len(lock.unique_blobs())} unique blobs, {format_size(lock.unique_size)}")
     carried = sum(len(image.referrers) for image in lock.images)
     if carried:
         signed = sum(image.is_signed for image in lock.images)

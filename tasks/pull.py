@@ -8,6 +8,7 @@ from prefect.cache_policies import INPUTS, RUN_ID
 from prefect.tasks import exponential_backoff
 from pydantic import BaseModel, ConfigDict
 
+from edgelift.bundle.kinds import count_kinds
 from edgelift.bundle.lock import BundleLock, LockedImage
 from edgelift.oci.content import ImageContent
 from edgelift.oci.digest import Digest
@@ -55,7 +56,7 @@ def pull_image(
     What refers to it comes with it. They get their names there only where all of it is there.
     """
     reference = ImageReference.parse(image.reference)
-    content, source = open_store(store), connect(access).source(reference.registry, reference.repository)
+    content, source = open_store(store), connect(access).source_for(image)
     transfer = pull_content(
         source,
         reference.repository,
@@ -91,7 +92,7 @@ def pull_images(
     again = {outcome.result.reference: outcome for outcome in pull(lost, refresh=True)}
     pulled = [again.get(outcome.result.reference, outcome).result for outcome in settled]
     total = sum((image.transfer for image in pulled), Transfer())
-    narrate(f"pulled {len(pulled)} images: {describe(total)}")
+    narrate(f"pulled {count_kinds(image.kind for image in images)}: {describe(total)}")
     return total
 
 

@@ -8,6 +8,7 @@ from prefect.cache_policies import INPUTS, NO_CACHE, RUN_ID
 from prefect.tasks import exponential_backoff
 from pydantic import BaseModel, ConfigDict
 
+from edgelift.bundle.kinds import count_kinds
 from edgelift.bundle.lock import BundleLock, LockedImage
 from edgelift.delivery.delta import complete_content
 from edgelift.delivery.receipt import DeliveryReceipt
@@ -40,7 +41,7 @@ class PushedImage(BaseModel):
 def open_lock(bundle: str, public_key: str | None = None, archive_block: str | None = None) -> BundleLock:
     """The lock inside a bundle, whose signature is right where a public key is configured; see `open_bundle`."""
     lock = open_bundle(bundle, public_key, archive_block).lock
-    narrate(f"opened {bundle}: {len(lock.images)} images, {format_size(lock.carried_size)}")
+    narrate(f"opened {bundle}: {count_kinds(image.kind for image in lock.images)}, {format_size(lock.carried_size)}")
     if lock.base is not None:
         size = format_size(lock.left_out_size)
         narrate(f"it is a delta of {lock.base}, which has brought {len(lock.left_out)} blobs, {size}")
@@ -76,9 +77,9 @@ def push_image(
     whatever the target says it has.
     """
     registry, names = _destination(image, access, target)
-    reference, source = ImageReference.parse(image.reference), open_content(content, public_key, archive_block)
+    source = open_content(content, public_key, archive_block)
     source = complete_content(source, registry, known_blobs(target))
-    own = connect(access).source(reference.registry, reference.repository) if direct else None
+    own = connect(access).source_for(image) if direct else None
     progress = narrate_progress(f"pushing {image.reference}", image.size * len(names))
     transfer = Transfer()
     for name in names:
@@ -120,7 +121,7 @@ def push_images(
     again = {outcome.result.reference: outcome for outcome in _push(lost, inputs, force=True)}
     pushed = [again.get(outcome.result.reference, outcome).result for outcome in settled]
     total = sum((image.transfer for image in pushed), Transfer())
-    narrate(f"pushed {len(pushed)} images: {describe(total)}")
+    narrate(f"pushed {count_kinds(image.kind for image in images)}: {describe(total)}")
     return pushed
 
 

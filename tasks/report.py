@@ -5,6 +5,7 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from pydantic import BaseModel, ConfigDict
 
+from edgelift.bundle.kinds import name_of
 from edgelift.bundle.lock import BundleLock
 from edgelift.delivery.receipt import DeliveryReceipt
 from edgelift.delivery.site_settings import site_settings
@@ -77,7 +78,7 @@ def _rows(receipt: DeliveryReceipt) -> list[dict[str, str]]:
     problems_first = sorted(receipt.proofs, key=lambda proof: (proof.verdict == "ok", proof.reference))
     return [
         {
-            "image": proof.reference,
+            "image": name_of(proof.reference, proof.kind),
             "verdict": proof.verdict,
             "target": proof.target,
             "digest": proof.expected,

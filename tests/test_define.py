@@ -313,6 +313,62 @@ def test_what_cannot_be_the_name_of_a_bundle(name: str) -> None:
     assert "letters, digits" in str(caught.value.hint)
 
 
+# Charts
+
+
+def chart_values(*names: str) -> str:
+    """Values that declare these charts of one repository."""
+    entries = "".join(f"      - {{repo: 'https://charts.example', name: {name}, version: 1.0.0}}\n" for name in names)
+    return f"pack:\n  content:\n    charts:\n{entries}"
+
+
+def charts(definition: BundleDefinition) -> list[str]:
+    """The charts of a definition."""
+    return [f"{each.repository}#{each.name}:{each.version}" for each in definition.charts]
+
+
+def test_charts_are_something_to_carry(tmp_path: Path) -> None:
+    """A profile may have charts and no image, and charts may be asked for by name alone."""
+    declared = define(write(tmp_path, make_profile(make_pack(chart_values("web"))))).definition
+    named = define(charts=["oci://ghcr.io/team/app:^1.2"]).definition
+
+    assert charts(declared) == ["https://charts.example#web:1.0.0"]
+    assert charts(named) == ["oci://ghcr.io/team#app:^1.2"]
+
+
+def test_charts_by_name_come_beside_those_of_profiles(tmp_path: Path) -> None:
+    """One that a profile declares, and somebody names as well, is there once, with both origins."""
+    files = write(tmp_path, make_profile(make_pack(chart_values("web"))))
+    named = ["https://charts.example#web:1.0.0", "https://charts.example#app:2.x", "https://charts.example#app:2.x"]
+    definition = define(files, charts=named).definition
+
+    assert charts(definition) == ["https://charts.example#app:2.x", "https://charts.example#web:1.0.0"]
+    assert definition.charts[0].origins == (BY_NAME,)
+    assert [str(origin) for origin in definition.charts[1].origins] == [
+        "site@1.0.0 > web > pack.content.charts[0]",
+        "name",
+    ]
+
+
+def test_charts_of_excluded_profiles_are_left_out(tmp_path: Path) -> None:
+    """As images are, but for those that are asked for by name; nothing left is a mistake."""
+    wanted = make_profile(make_pack(chart_values("web", "app")), name="wanted")
+    standing = make_profile(make_pack(chart_values("web")), name="standing")
+    files = write(tmp_path, wanted, standing)
+
+    assert charts(define(files[:1], exclude_profile_files=files[1:]).definition) == ["https://charts.example#app:1.0.0"]
+    with pytest.raises(ConfigurationError, match="the excluded profiles hold every"):
+        define(files[:1], exclude_profile_files=files[:1])
+    kept = define(files[:1], exclude_profile_files=files[:1], charts=["https://charts.example#web:1.0.0"])
+    assert charts(kept.definition) == ["https://charts.example#web:1.0.0"]
+
+
+def test_a_text_that_names_no_chart_stops_it() -> None:
+    """The message says how to write one."""
+    with pytest.raises(ConfigurationError, match="'web' names no chart"):
+        define(charts=["web"])
+
+
 USES = "sidecar: {image: 'team/side:1'}\nold: {enabled: false, image: 'team/old:1'}\n"
 
 

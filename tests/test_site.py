@@ -92,7 +92,7 @@ REFUSED = {
         changed(source={"agent_images": "core", "agent_services": {"cor": {}}}),
         ["source.agent_services.cor"],
     ),
-    "nothing asked for": (changed(source={}), ["source", "name at least one profile, profile file or image"]),
+    "nothing asked for": (changed(source={}), ["source", "name at least one profile, profile file, image or chart"]),
     "empty lists asked for": (changed(source={"profiles": [], "images": []}), ["source", "at least one profile"]),
     "a definition file, and more": (
         changed(source={"definition_file": "hunter2", "images": ["hunter2"], "architecture": "amd64"}),

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from edgelift.bundle.definition import Origin
-from edgelift.bundle.lock import BundleLock, LockedImage
+from edgelift.bundle.kinds import origins_of
+from edgelift.bundle.lock import ArtifactKind, BundleLock, LockedImage
 from edgelift.oci.descriptor import Descriptor
 from edgelift.oci.digest import Digest
 
@@ -20,7 +21,7 @@ class Content:
 
 @dataclass(frozen=True)
 class ImageChange:
-    """An image that one lock has and the other has not, or has with another digest.
+    """An image, or artifact of another `kind`, that one lock has and the other has not, or has with another digest.
 
     `before` is None where it was added, `after` where it was removed. `origins` are those of the later lock, if it has
     the image. `size` are its bytes that the other lock has nowhere; what several changed images share counts in each.
@@ -31,6 +32,7 @@ class ImageChange:
     after: Digest | None
     origins: tuple[Origin, ...]
     size: int
+    kind: ArtifactKind | None = None
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ class _Side:
     def of(cls, lock: BundleLock) -> "_Side":
         return cls(
             images={image.reference: image for image in lock.images},
-            origins={image.reference: image.origins for image in lock.definition.images},
+            origins=origins_of(lock),
             manifests={each.digest: each for each in lock.unique_manifests()},
             blobs={each.digest: each for each in lock.unique_blobs()},
         )
@@ -123,12 +125,14 @@ def _is_same(image: LockedImage, other: LockedImage | None) -> bool:
 def _change(image: LockedImage, earlier: LockedImage | None, own: _Side, other: _Side) -> ImageChange:
     before = earlier.descriptor.digest if earlier is not None else None
     origins = own.origins.get(image.reference, ())
-    return ImageChange(image.reference, before, image.descriptor.digest, origins, _size_beyond(image, other))
+    return ImageChange(
+        image.reference, before, image.descriptor.digest, origins, _size_beyond(image, other), image.kind
+    )
 
 
 def _removal(image: LockedImage, own: _Side, other: _Side) -> ImageChange:
     origins = own.origins.get(image.reference, ())
-    return ImageChange(image.reference, image.descriptor.digest, None, origins, _size_beyond(image, other))
+    return ImageChange(image.reference, image.descriptor.digest, None, origins, _size_beyond(image, other), image.kind)
 
 
 def _referrer_changes(after: BundleLock, earlier: Mapping[str, LockedImage]) -> Iterator[ReferrerChange]:

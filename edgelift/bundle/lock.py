@@ -9,6 +9,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     FailFast,
+    Field,
     SerializerFunctionWrapHandler,
     ValidationError,
     model_serializer,
@@ -34,12 +35,21 @@ class LockedImage(Pinned):
 
     `descriptor` is what is bundled, tagged and compared. `index` is the index that the descriptor was
     chosen from when one architecture was asked for: signatures on it will not verify against the chosen manifest.
+    `archive` is the address of what a chart is made of that no registry has.
     `referrers` stand after what they refer to, and are carried to wherever the image goes.
     """
 
     reference: CanonicalReference
     index: Digest | None = None
     kind: ArtifactKind | None = None
+    archive: Annotated[str | None, Field(max_length=8192, pattern=r"^https?://[!-~]+$")] = None
+
+    @model_validator(mode="after")
+    def _is_made_of_an_archive_only_as_a_chart(self) -> Self:
+        if self.archive is not None and self.kind != "chart":
+            raise ValueError("it is made of an archive, and no chart")
+        return self
+
     referrers: Annotated[tuple[LockedReferrer, ...], FailFast()] = ()
 
     @model_validator(mode="after")

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from edgelift.bundle.kinds import origins_of
 from edgelift.bundle.lock import BundleLock
 from edgelift.bundle.selection import annotations_of
 
@@ -12,7 +13,7 @@ def summarise(lock: BundleLock) -> dict[str, Any]:
     The annotations of an image are those that people gave, and those that follow, of which there can be several.
     """
     definition, base, annotations = lock.definition, lock.base, annotations_of(lock)
-    origins = {image.reference: image.origins for image in definition.images}
+    origins = origins_of(lock)
     return {
         "name": definition.name,
         "architecture": definition.architecture,
@@ -31,6 +32,7 @@ def summarise(lock: BundleLock) -> dict[str, Any]:
         "images": [
             {
                 "reference": image.reference,
+                "kind": image.kind or "image",
                 "digest": image.descriptor.digest,
                 "media_type": image.descriptor.media_type,
                 "size": image.size,

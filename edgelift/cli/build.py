@@ -13,6 +13,7 @@ from edgelift.bundle.rebuild import first_difference
 from edgelift.bundle.signed import check_lock
 from edgelift.bundle.verify import verify_open
 from edgelift.cli import metadata, options, palette_content, parts, reuse, signatures, signing, undeclared
+from edgelift.cli.charts import Charts
 from edgelift.cli.console import say, say_json, set_verbosity
 from edgelift.cli.planning import check_locally
 from edgelift.cli.prefect_api import running_api
@@ -30,6 +31,7 @@ def build(
     profiles: options.Profiles = "",
     project_id: options.ProjectId = None,
     image: options.Images = [],  # noqa: B006
+    chart: Charts = [],  # noqa: B006
     arch: options.Arch = None,
     allow_external_layers: options.AllowExternalLayers = False,
     compression_level: options.CompressionLevel = COMPRESSION_LEVEL,
@@ -130,7 +132,8 @@ def build(
         parallel=parallel,
     )
     if check is not None:
-        if name or lock or profiles or profile_files or image or base or edge_hosts or metadata_file or images_from:
+        named = name or lock or profiles or profile_files or image or chart or metadata_file or images_from
+        if named or base or edge_hosts:
             raise ConfigurationError("--check builds nothing: leave out the options that say what to build")
         _check_rebuilt(check, public_key, as_json=as_json)
         return
@@ -146,6 +149,7 @@ def build(
         profiles,
         project_id,
         [*image, *metadata.images_in(images_from)],
+        chart,
         arch,
         settings,
         allow_external_layers=allow_external_layers,
@@ -231,6 +235,7 @@ def _source_or_lock(
     profiles: str,
     project: str | None,
     images: list[str],
+    charts: list[str],
     arch: Literal["amd64", "arm64"] | None,
     settings: list[str],
     *,
@@ -258,6 +263,7 @@ def _source_or_lock(
             settings=settings,
             exclude_profiles=exclude_profiles,
             exclude_profile_files=exclude_profile_files,
+            charts=charts,
             **palette,
         )
         return signatures.with_rules(source, rules)
@@ -273,7 +279,7 @@ def _source_or_lock(
         or release
         or rules
     )
-    if profiles or profile_files or images or exclude_profiles or exclude_profile_files or is_otherwise:
+    if profiles or profile_files or images or charts or exclude_profiles or exclude_profile_files or is_otherwise:
         raise ConfigurationError("--lock is built as it is: leave out the options that say what to carry")
     return lock
 

@@ -8,6 +8,7 @@ import typer
 
 from edgelift.bundle.definition import COMPRESSION_LEVEL
 from edgelift.cli import metadata, options, palette_content, reuse, signatures, undeclared
+from edgelift.cli.charts import Charts
 from edgelift.cli.console import say, say_json, say_table, set_verbosity, tell
 from edgelift.cli.lock import show_lock
 from edgelift.cli.planning import plan_delivery
@@ -56,6 +57,7 @@ def plan(
     profiles: options.Profiles = "",
     project_id: options.ProjectId = None,
     image: options.Images = [],  # noqa: B006
+    chart: Charts = [],  # noqa: B006
     arch: options.Arch = None,
     allow_external_layers: options.AllowExternalLayers = False,
     compression_level: options.CompressionLevel = COMPRESSION_LEVEL,
@@ -137,6 +139,7 @@ def plan(
         settings=settings,
         exclude_profiles=exclude_profiles,
         exclude_profile_files=exclude_profile_files,
+        charts=chart,
         **palette_content.palette_content_of(
             edge_hosts,
             core=core_images,

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from edgelift.bundle.diff import ImageChange, LockDiff, compare_locks
+from edgelift.bundle.kinds import name_of
 from edgelift.cli import options
 from edgelift.cli.console import say, say_json, say_table
 from edgelift.cli.lock import read_lock
@@ -36,6 +37,7 @@ def _diff_document(before: Path, after: Path, found: LockDiff) -> dict[str, Any]
         name: [
             {
                 "reference": change.reference,
+                "kind": change.kind or "image",
                 "before": change.before,
                 "after": change.after,
                 "bytes": change.size,
@@ -59,7 +61,7 @@ def _print_diff(before: Path, after: Path, found: LockDiff) -> None:
     for name, listed in _changes(found):
         for change in listed:
             digests = " → ".join(digest[:19] for digest in (change.before, change.after) if digest is not None)
-            first = (name, change.reference, digests, format_size(change.size))
+            first = (name, name_of(change.reference, change.kind), digests, format_size(change.size))
             askers = [str(origin) for origin in change.origins] or [""]
             rows += [(*(first if number == 0 else ("", "", "", "")), asker) for number, asker in enumerate(askers)]
     if rows:

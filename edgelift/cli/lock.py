@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgelift.bundle.lock import BundleLock
+from edgelift.bundle.kinds import count_kinds, name_of
+from edgelift.bundle.lock import ArtifactKind, BundleLock
 from edgelift.bundle.part_files import find_index
 from edgelift.bundle.signed import check_lock, read_signed
 from edgelift.bundle.source import is_object
@@ -29,19 +30,29 @@ def show_lock(document: dict[str, Any]) -> None:
     """The release of a `summarise`d lock, its images, their sum, and of a delta its base."""
     show_release(document["release"], document["annotations"])
     rows = [
-        (image["reference"], image["digest"][:19], format_size(image["size"]), str(image["manifests"]))
+        (_name_of(image), image["digest"][:19], format_size(image["size"]), str(image["manifests"]))
         for image in document["images"]
     ]
     say_table(("IMAGE", "DIGEST", "SIZE", "MANIFESTS"), rows)
     totals = document["totals"]
     size = format_size(totals["unique_bytes"])
-    say(f"{totals['images']} images, {totals['unique_blobs']} unique blobs, {size} unique")
+    kinds = count_kinds(_kind_of(image) for image in document["images"])
+    say(f"{kinds}, {totals['unique_blobs']} unique blobs, {size} unique")
     if totals["referrers"]:
         signed = sum(image["signed"] for image in document["images"])
         say(
             f"signed images: {signed}; signatures and other referrers that are carried with them: {totals['referrers']}"
         )
     show_base(document["base"], totals["carried_bytes"])
+
+
+def _name_of(image: dict[str, Any]) -> str:
+    return name_of(image["reference"], _kind_of(image))
+
+
+def _kind_of(image: dict[str, Any]) -> ArtifactKind | None:
+    kind: ArtifactKind | None = image["kind"] if image["kind"] != "image" else None
+    return kind
 
 
 def show_release(release: dict[str, str] | None, annotations: dict[str, str]) -> None:

@@ -163,12 +163,6 @@ Aws = Annotated[
     bool,
     typer.Option("--aws", help="Log in to Amazon ECR with your AWS credentials, too.", rich_help_panel=ACCESS),
 ]
-CreateRepositories = Annotated[
-    bool,
-    typer.Option(
-        "--create-repositories", help="Make repositories that are missing; Amazon ECR only.", rich_help_panel=TARGET
-    ),
-]
 Parallel = Annotated[
     int,
     typer.Option(
@@ -192,19 +186,21 @@ def source_of(
     settings: list[str],
     exclude_profiles: str = "",
     exclude_profile_files: Sequence[Path] = (),
+    charts: Sequence[str] = (),
     **palette: Any,
 ) -> ContentSource:
     """What the source options ask for, `palette_content` among them; raises `ConfigurationError` for nothing."""
     named = _names(profiles)
-    if not (named or profile_files or images or palette):
+    if not (named or profile_files or images or charts or palette):
         raise ConfigurationError(
-            "nothing is asked for", hint="name profiles with --profiles or --profile-file, or images with --image"
+            "nothing is asked for", hint="name profiles with --profiles or --profile-file, or use --image or --chart"
         )
     return ContentSource(
         profiles=named,
         project=project,
         profile_files=tuple(str(path) for path in profile_files),
         images=tuple(images),
+        charts=tuple(charts),
         architecture=arch,
         allow_external_layers=allow_external_layers,
         compression_level=compression_level,

@@ -10,6 +10,7 @@ from edgelift.bundle.reader import BundleReader
 from edgelift.bundle.selection import select_entries
 from edgelift.bundle.signed import check_bundle, read_signed
 from edgelift.bundle.summary import summarise
+from edgelift.charts.repository import ChartName
 from edgelift.define import define_bundle, read_exported, read_image_lists
 from edgelift.definition_file import read_definition
 from edgelift.delivery.base import leave_out, read_base
@@ -76,6 +77,8 @@ def check_locally(source: ContentSource | Path, public_key: Path | None = None) 
     read_exported((*source.profile_files, *source.exclude_profile_files))
     for text in source.images:
         ImageReference.parse(text)
+    for text in source.charts:
+        ChartName.parse(text)
     read_image_lists(source.image_files)
     if source.definition_file is not None:
         read_definition(Path(source.definition_file))

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from edgelift.bundle.kinds import name_of
 from edgelift.cli.console import say, say_table, tell
 from edgelift.delivery.receipt import DeliveryReceipt
 from edgelift.documents import read_document
@@ -10,7 +11,8 @@ from edgelift.documents import read_document
 def show_receipt(receipt: DeliveryReceipt) -> None:
     """The verdicts as a table, then the counts and what else stands at the target."""
     say_table(
-        ("VERDICT", "TARGET", "REASON"), [(proof.verdict, proof.target, proof.reason) for proof in receipt.proofs]
+        ("VERDICT", "TARGET", "REASON"),
+        [(proof.verdict, name_of(proof.target, proof.kind), proof.reason) for proof in receipt.proofs],
     )
     counts = ", ".join(f"{count} {verdict}" for verdict, count in receipt.counts.items())
     tell(counts if receipt.selection is None else f"{counts}, of the entries with {receipt.selection} alone")

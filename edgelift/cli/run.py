@@ -18,6 +18,15 @@ from edgelift.errors import ConfigurationError, PlanError
 from edgelift.keys import find_public_key
 from edgelift.site import EdgeSite, RegistryAccess, TargetSettings
 
+CreateRepositories = Annotated[
+    bool,
+    typer.Option(
+        "--create-repositories",
+        help="Make repositories that are missing; Amazon ECR only.",
+        rich_help_panel=options.TARGET,
+    ),
+]
+
 
 def push(
     file: Annotated[
@@ -33,7 +42,7 @@ def push(
     maps: options.Maps = [],  # noqa: B006 - typer copies it
     hub_aliases: options.HubAliases = False,
     on_conflict: options.Conflict = "fail",
-    create_repositories: options.CreateRepositories = False,
+    create_repositories: CreateRepositories = False,
     annotation_selector: selection.Selector = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be pushed, and what stands in the way.")
@@ -111,7 +120,7 @@ def sync(
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="DIR", help="Folder of bundle, lock and receipt.")
     ] = Path("output/sites"),
-    create_repositories: options.CreateRepositories = False,
+    create_repositories: CreateRepositories = False,
     store: options.Store = None,
     as_json: options.Json = False,
     verbose: options.Verbose = False,

@@ -88,7 +88,7 @@ def _row(cost: Cost) -> tuple[str, ...]:
 
 
 def _shared_rows(found: SizeAttribution) -> list[tuple[str, ...]]:
-    rows: list[tuple[str, ...]] = []
+    rows = list[tuple[str, ...]]()
     for piece in found.shared[:_LAYERS]:
         rest = len(piece.images) - _SHARERS
         named = [*piece.images[:_SHARERS], *([f"and {rest} more"] if rest > 0 else [])]

@@ -99,8 +99,7 @@ def _copy(
     known: KnownBlobs,
     on_conflict: OnConflict,
 ) -> Transfer:
-    reference, transfer = ImageReference.parse(image.reference), Transfer()
-    source = connections.source(reference.registry, reference.repository)
+    source, transfer = connections.source_for(image), Transfer()
     for name in names:
         transfer += send_image(image, store, registry, name, copied_from=source, known=known, on_conflict=on_conflict)
     return transfer

@@ -5,6 +5,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from edgelift.bundle.lock import ArtifactKind
 from edgelift.errors import ConfigurationError, IncompleteError
 from edgelift.explain import explain
 from edgelift.oci.digest import Digest
@@ -19,7 +20,9 @@ _NEXT_STEP: dict[Verdict, str] = {
 
 
 class Proof(BaseModel):
-    """The verdict on one reference. `expected` and `found` are manifest digests.
+    """The verdict on one reference, which is of an image unless `kind` says otherwise.
+
+    `expected` and `found` are manifest digests.
 
     `reason` says why it is not `ok`, or which layers come from elsewhere. `signed` says whether it is carried with a
     signature; of the signatures, SBOMs … on it so many were `carried`, and so many have `arrived` and are found.
@@ -35,6 +38,7 @@ class Proof(BaseModel):
     reason: str = ""
     checked: int = 0  # manifests and blobs asked for
     bytes_read: int = 0  # read back and hashed (deep validation)
+    kind: ArtifactKind | None = None
     signed: bool = False
     carried: int = 0
     arrived: int = 0

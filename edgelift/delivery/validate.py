@@ -193,6 +193,7 @@ def prove_image(
         reason=reason,
         checked=check.checked + 1,
         bytes_read=check.bytes_read,
+        kind=image.kind,
         signed=image.is_signed,
         carried=len(image.referrers),
         arrived=check.arrived,

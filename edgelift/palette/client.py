@@ -16,6 +16,7 @@ from pydantic import AliasPath, FailFast, Field, SecretStr, ValidationError
 from edgelift.errors import PaletteError, ProfileError
 from edgelift.explain import explain
 from edgelift.palette.api import PaletteApi, parse_endpoint
+from edgelift.palette.chart_registries import ChartRegistries
 from edgelift.palette.edge_hosts import EdgeHost, find_edge_hosts
 from edgelift.palette.export import profile_from_document
 from edgelift.palette.models import ClusterProfile, FromPalette, Model, Pack, PackManifest, ProfileVariable, UserMacros
@@ -124,10 +125,11 @@ class PaletteClient:
                 f"profile {uid} is version {found.version}, not {version}", hint="each version has a uid of its own"
             )
         contents = self._get(_PackContents, f"/v1/clusterprofiles/{uid}/packs/manifests", scope)
+        registries = ChartRegistries(lambda path: self._api.get(path, scope))
         whole = found.model_copy(
             update={
                 "uid": uid,
-                "packs": _complete_packs(found.packs, contents),
+                "packs": tuple(_place_chart(pack, registries) for pack in _complete_packs(found.packs, contents)),
                 "variables": self._read_variables(uid, scope) or found.variables,
                 "project_uid": project.uid if project else "",
                 "project_name": project.name if project else "",
@@ -260,6 +262,13 @@ def _complete_packs(packs: Iterable[Pack], contents: _PackContents) -> tuple[Pac
         given = tuple(manifests.get(manifest.uid, manifest) for manifest in pack.manifests)
         whole.append(pack.model_copy(update={"manifests": given, "values": pack.values or listed}))
     return tuple(whole)
+
+
+def _place_chart(pack: Pack, registries: ChartRegistries) -> Pack:
+    """`pack`, with the address of its Helm registry where it is a chart."""
+    if not pack.is_chart:
+        return pack
+    return pack.model_copy(update={"chart_repository": registries.address(pack.registry_uid)})
 
 
 def _join(names: Iterable[str]) -> str:

@@ -78,7 +78,11 @@ class PackManifest(FromPalette):
 
 
 class Pack(FromPalette):
-    """One component of a profile. `values` is its YAML as text; `version` is the pack's, `tag` the one asked for."""
+    """One component of a profile. `values` is its YAML as text; `version` is the pack's, `tag` the one asked for.
+
+    One of type `helm` is a chart of this name and tag; `chart_repository` is the address of its Helm registry, where
+    that is known.
+    """
 
     name: str
     display_name: str = ""
@@ -94,6 +98,12 @@ class Pack(FromPalette):
         default="",
         validation_alias=AliasChoices("registryUid", "registry_uid", AliasPath("registry", "metadata", "uid")),
     )
+    chart_repository: str = ""
+
+    @property
+    def is_chart(self) -> bool:
+        """Whether the pack is a Helm chart of some registry, and nothing else."""
+        return self.type == "helm"
 
 
 class VariableOption(FromPalette):

@@ -23,6 +23,11 @@ from edgelift.palette.variables import explain_refusal
 
 __all__ = ["Problem", "Resolution", "resolve_profiles"]
 
+_UNPLACED = (
+    "the chart that this pack is cannot be found, so it is left out: only Palette knows where its Helm registry is; "
+    "read the profile from Palette with a key that may see it, or name the chart with --chart"
+)
+
 
 class Resolution(BaseModel):
     """What profiles resolve to: images sorted by reference, charts by repository and name, and all problems."""
@@ -136,6 +141,8 @@ class _Resolver:
         self._complain(pack, complaints)
         for chart in declared:
             self._add_chart(pack, chart, expander)
+        if pack.pack.is_chart:
+            self._add_own_chart(pack)
 
     def _load_pack(self, profile: ClusterProfile, pack: Pack) -> LoadedPack | None:
         origin = Origin(profile=profile.origin_label, pack=pack.name, path="")
@@ -184,6 +191,18 @@ class _Resolver:
         if not reasons:
             repository, name, version = (part.text.strip() for part in parts)
             self.charts.setdefault((clean_repository(repository), name, version), []).append(origin)
+
+    def _add_own_chart(self, pack: LoadedPack) -> None:
+        """Add the chart that a pack of type `helm` is."""
+        chart, origin = pack.pack, _origin(pack, "")
+        version = chart.tag or chart.version
+        if not version:
+            self._report("the chart that this pack is has no version, so it is left out", origin, "warning")
+        elif not chart.chart_repository:
+            self._report(_UNPLACED, origin, "warning")
+        else:
+            repository = clean_repository(chart.chart_repository)
+            self.charts.setdefault((repository, chart.name, version), []).append(origin)
 
     def _complain(self, pack: LoadedPack, complaints: Sequence[Complaint]) -> None:
         for complaint in complaints:

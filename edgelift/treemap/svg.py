@@ -116,13 +116,14 @@ def _placed(boxes: Sequence[Node], place: Rectangle) -> list[tuple[Node, Rectang
 
 
 def _text(box: Node, place: Rectangle) -> Iterator[str]:
-    """The name of a box, and its size where that has room beside it; of a long name its end, which tells most."""
+    """The name of a box, and its size where that has room; of a long name its end, which tells most."""
     room = place.width - 2 * _PADDING
     if place.height < _LINE + _PADDING:
         return
-    whole = f"{box.label}  {format_size(box.size)}" if box.children else box.label
-    shown = whole if _cells(whole) * _CHARACTER <= room else _fit(box.label, room)
-    if shown:
+    sized = f"{box.label}  {format_size(box.size)}" if box.children else box.label
+    short = _fit(box.label, room) if box.children else format_size(box.size)  # half a size would be a wrong one
+    shown = sized if _cells(sized) * _CHARACTER <= room else short
+    if shown and _cells(shown) * _CHARACTER <= room:
         yield f'<text x="{place.x + _PADDING:.1f}" y="{place.y + _LINE:.1f}">{_clean(shown)}</text>'
 
 

@@ -1,6 +1,7 @@
 """Uploading to an edge host: what arrives, what is checked, and what is said where it goes wrong."""
 
 import logging
+import traceback
 import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
@@ -292,8 +293,7 @@ def test_an_answer_without_a_path(simulator: EdgeHostSimulator, file: Path) -> N
 
 def everything_of(error: BaseException) -> str:
     """What an error says, and what led to it."""
-    led_to = [each for each in (error.__cause__, error.__context__) if each is not None]
-    return " ".join([str(error), repr(error), *map(everything_of, led_to)])
+    return "".join(traceback.format_exception(error)) + repr(error.__context__)
 
 
 def test_no_secret_is_written(simulator: EdgeHostSimulator, file: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -76,7 +76,7 @@ def test_a_version_is_no_number(palette: PaletteSimulator) -> None:
     """Version 4.10 is not 4.1."""
     content = b'{"spec": {"latestVersion": {"content": "version: 4.10"}}}'
     palette.answers_with(200, body=content, path="/version$")
-    palette.answers_with(200, body=b'{"spec": {"manifests": null}}', path="/manifest$")
+    palette.answers_with(200, body=b'{"spec": {"manifests": null}}', path="/manifest")
 
     assert read(palette) == Service(name="stylus", version="4.10")
 

@@ -122,7 +122,9 @@ class EdgeHostSimulator:
 
     async def _log_in(self, request: Request) -> Response:
         given = await request.json()
-        if not all(hmac.compare_digest(str(given.get(key)), value) for key, value in self._login.items()):
+        if not all(
+            hmac.compare_digest(str(given.get(key)).encode(), each.encode()) for key, each in self._login.items()
+        ):
             message = f"invalid credentials: {given.get('password')}"  # a host that repeats what it was told
             return JSONResponse({"code": "InvalidCredentials", "message": message}, 400)
         self.is_logged_in = True

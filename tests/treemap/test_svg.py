@@ -165,6 +165,17 @@ def test_long_names_stay_in_their_boxes(name: str) -> None:
         assert text.startswith("…")
 
 
+def test_sizes_are_whole_or_not_there() -> None:
+    """A size that is cut would be another one: where it has no room, it is left out."""
+    content = MemoryContent()
+    layers = [content.add(noise(size, size), GZIP) for size in range(20_000, 50_000, 1_000)]
+    image = content.add_image("quay.io/team/layers:1", layers)
+    shown = [text for text in texts(parse(lock_of((image, (NGINX,))))) if "KiB" in text]
+
+    assert len(shown) > 10
+    assert not [text for text in shown if text.startswith("…")]
+
+
 def test_a_great_many_images_stay_a_small_file() -> None:
     """What is too small to be seen is put together, and counted."""
     content = MemoryContent()

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
 from edgelift.errors import ProfileError
@@ -106,7 +105,7 @@ def _misspelt(values: Tree) -> Iterator[Use]:
 def _look_at_manifest(manifest: PackFile, sections: Tree, expand: Expand) -> Iterator[Use]:
     text, budget = _expand_macros(manifest.text, expand), Budget(BUDGET)
     if "{{" in text:
-        name = PurePosixPath(manifest.path).name.removesuffix(".yaml").removesuffix(".yml")
+        name = manifest.path.rpartition("/")[2].removesuffix(".yaml").removesuffix(".yml")
         rendered = render_manifest(text, _section(sections, name), budget)
         text = text if rendered is None else rendered
     for _, hit in find_in_manifests(text, budget):
