@@ -78,10 +78,19 @@ class ChartArchive:
         """Nothing: only the archive tells."""
         return None
 
-    def describe(self, repository: str, selector: str) -> Descriptor | None:  # noqa: ARG002 - it is one chart
+    def describe(
+        self,
+        repository: str,  # noqa: ARG002 - it is one chart
+        selector: str,
+        *,
+        certain: bool = False,  # noqa: ARG002 - it always is
+    ) -> Descriptor | None:
         """What the archive gives; None where `selector` is another's digest."""
         descriptor = self.artifact().manifest.descriptor
         return None if ":" in selector and selector != descriptor.digest else descriptor
+
+    def list_referrers(self, repository: str, subject: Digest) -> None:  # noqa: ARG002 - it is one chart
+        """Nothing: what signs a chart stands beside its archive, and is in the artifact."""
 
     def blob_size(self, repository: str, digest: Digest) -> int | None:  # noqa: ARG002 - it is one chart
         """The size of config, archive or provenance file in bytes; None where there is no such digest."""
