@@ -89,7 +89,7 @@ class ChartArchive:
         descriptor = self.artifact().manifest.descriptor
         return None if ":" in selector and selector != descriptor.digest else descriptor
 
-    def list_referrers(self, repository: str, subject: Digest) -> None:  # noqa: ARG002 - it is one chart
+    def list_referrers(self, repository: str, subject: Digest) -> None:
         """Nothing: what signs a chart stands beside its archive, and is in the artifact."""
 
     def blob_size(self, repository: str, digest: Digest) -> int | None:  # noqa: ARG002 - it is one chart
