@@ -43,14 +43,13 @@ class LockedImage(Pinned):
     index: Digest | None = None
     kind: ArtifactKind | None = None
     archive: Annotated[str | None, Field(max_length=8192, pattern=r"^https?://[!-~]+$")] = None
+    referrers: Annotated[tuple[LockedReferrer, ...], FailFast()] = ()
 
     @model_validator(mode="after")
     def _is_made_of_an_archive_only_as_a_chart(self) -> Self:
         if self.archive is not None and self.kind != "chart":
             raise ValueError("it is made of an archive, and no chart")
         return self
-
-    referrers: Annotated[tuple[LockedReferrer, ...], FailFast()] = ()
 
     @model_validator(mode="after")
     def _has_referrers_of_its_own(self) -> Self:
