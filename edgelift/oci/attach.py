@@ -45,7 +45,8 @@ def _add(registry: Registry, repository: str, subject: Digest, referrer: Manifes
     """Put `referrer` into the index under the tag; all that is in there stays."""
     tag = fallback_tag(subject)
     document = _read_index(registry, repository, tag)
-    entries = document.get("manifests") or []
+    # A registry that gave an older index a moment ago may have the entry by now.
+    entries = [each for each in document.get("manifests") or [] if each["digest"] != referrer.descriptor.digest]
     document["manifests"] = [*entries, _entry(referrer.listed)]
     try:
         _write_index(registry, repository, tag, document)

@@ -200,6 +200,24 @@ def test_an_entry_that_another_client_overwrites_is_put_back(tmp_path: Path, way
         assert sim.count("PUT", f"/manifests/{tag}$") == 3
 
 
+def test_an_older_list_that_is_given_again_brings_no_second_entry(tmp_path: Path, way: Way) -> None:
+    """A registry that answers from a cache seems to have lost an entry, which is in the list all the same."""
+    with RegistrySimulator(tmp_path / "target", profile=Distribution28()) as sim:
+        way.send(sim.host)
+        registry, tag = way.registries.registry(sim.host), fallback_tag(APP.root.digest)
+        one = untag(attach_sbom(APP.root, text="one more"))
+        sim.put_image(replace(one, repository=HOME))
+        older = registry.read_manifest(HOME, tag)
+        attach(registry, HOME, APP.root.digest, one.root.digest)
+        told = {"Content-Length": str(len(older.raw)), "Docker-Content-Digest": older.descriptor.digest}
+        sim.reply("HEAD", f"/manifests/{tag}$", headers={"Content-Type": OCI_INDEX, **told})
+        attach(registry, HOME, APP.root.digest, one.root.digest)
+
+        entries = json.loads(registry.read_manifest(HOME, tag).raw)["manifests"]
+        assert sorted(each["digest"] for each in entries) == sorted([BUNDLE.root.digest, one.root.digest])
+        assert sim.count("PUT", f"/manifests/{tag}$") == 3
+
+
 def test_a_list_that_never_keeps_an_entry_is_an_error(tmp_path: Path, way: Way) -> None:
     """After a few attempts it says so, and that it may be run again."""
     with RegistrySimulator(tmp_path / "target", profile=Distribution28()) as sim:
