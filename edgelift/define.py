@@ -1,6 +1,6 @@
 """Define: from what is asked for (profiles, files, single images) to the definition of a bundle."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +10,8 @@ from edgelift.bundle.definition import BundleDefinition, Origin, RequestedImage
 from edgelift.documents import read_document
 from edgelift.errors import ConfigurationError, MalformedReferenceError
 from edgelift.oci.reference import ImageReference
+from edgelift.packs.local import LocalPack, profile_of, read_packs
+from edgelift.packs.request import request_local, request_packs
 from edgelift.palette.client import PaletteClient
 from edgelift.palette.export import parse_exported_profile
 from edgelift.palette.models import ClusterProfile
@@ -35,13 +37,15 @@ def define_bundle(name: str, source: ContentSource, open_palette: Callable[[], P
     """
     check_name(name)
     images = _parse_images(source.images)
+    local = read_packs(source.packs.paths)
     profiles, excluded = read_profiles(source, open_palette)
-    resolution = resolve_profiles(profiles, source.settings)
+    resolution = resolve_with_packs(profiles, local, source.settings)
     resolution.raise_for_errors()
     held = [resolve_profiles([profile], source.settings) for profile in excluded]
     for each in held:
         each.raise_for_errors()
     remaining = _subtract(resolution, held)
+    packs = _packs(source, profiles, excluded, local, open_palette)
     definition = BundleDefinition(
         name=name,
         architecture=source.architecture,
@@ -49,14 +53,15 @@ def define_bundle(name: str, source: ContentSource, open_palette: Callable[[], P
         compression_level=source.compression_level,
         profiles=resolution.profiles,
         excluded_profiles=tuple(version for each in held for version in each.profiles) or None,
-        images=_merge(remaining, images),
+        images=tuple(each for each in _merge(remaining, images) if each.reference not in packs),
         charts=remaining.charts,
+        packs=tuple(packs[reference] for reference in sorted(packs)) or None,
     )
-    if not definition.images and resolution.images:
+    if not definition.requested and resolution.images:
         raise ConfigurationError(
             "nothing to carry: the excluded profiles hold every image", hint="exclude only what the site has already"
         )
-    if not definition.images:
+    if not definition.requested:
         raise ConfigurationError(
             "nothing to carry: no pack of the profiles declares an image",
             hint="images stand under pack.content.images in a pack's values; add others with --image",
@@ -85,7 +90,17 @@ def read_profiles(
         with open_palette() as palette:
             wanted += [palette.read_profile(profile) for profile in source.profiles]
             excluded += [palette.read_profile(profile) for profile in source.exclude_profiles]
-    return sorted(wanted, key=_sort_key), sorted(excluded, key=_sort_key)
+    return sorted(wanted, key=sort_key), sorted(excluded, key=sort_key)
+
+
+def resolve_with_packs(
+    profiles: Sequence[ClusterProfile], local: Sequence[LocalPack], settings: Mapping[str, str]
+) -> Resolution:
+    """What `profiles` declare, and local packs as if they were in a profile of their own, which has no name."""
+    if not local:
+        return resolve_profiles(profiles, settings)
+    resolution = resolve_profiles([*profiles, profile_of(local)], settings)
+    return resolution.model_copy(update={"profiles": tuple(each for each in resolution.profiles if each.name)})
 
 
 def read_exported(paths: Sequence[str]) -> list[ClusterProfile]:
@@ -93,8 +108,27 @@ def read_exported(paths: Sequence[str]) -> list[ClusterProfile]:
     return [parse_exported_profile(_text(Path(path)), path) for path in paths]
 
 
-def _sort_key(profile: ClusterProfile) -> tuple[str, str, str]:
+def sort_key(profile: ClusterProfile) -> tuple[str, str, str]:
+    """The order of profiles, in whatever order they are asked for."""
     return profile.name, profile.version, profile.uid
+
+
+def _packs(
+    source: ContentSource,
+    profiles: Sequence[ClusterProfile],
+    excluded: Sequence[ClusterProfile],
+    local: Sequence[LocalPack],
+    open_palette: Callable[[], PaletteClient],
+) -> dict[str, RequestedImage]:
+    """The packs that are carried, by reference."""
+    if source.packs.images_only:
+        return {}
+    packs = {each.reference: each for each in request_local(local)}
+    if source.packs.include:
+        held = request_packs(excluded, source.packs, open_palette)
+        wanted = request_packs(profiles, source.packs, open_palette)
+        packs |= {reference: each for reference, each in wanted.items() if reference not in held}
+    return packs
 
 
 def _subtract(resolution: Resolution, held: Sequence[Resolution]) -> Resolution:

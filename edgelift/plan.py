@@ -11,7 +11,8 @@ from functools import partial
 from typing import NamedTuple, Self
 
 from edgelift.bundle.definition import BundleDefinition, RequestedImage
-from edgelift.bundle.lock import BundleLock, LockedImage
+from edgelift.bundle.attached import NOTHING, Attached
+from edgelift.bundle.lock import ArtifactKind, BundleLock, LockedImage
 from edgelift.errors import (
     EdgeliftError,
     IncompleteError,
@@ -25,6 +26,7 @@ from edgelift.oci.content import ContentStore
 from edgelift.oci.reference import ImageReference
 from edgelift.oci.registries import Registries
 from edgelift.oci.source import Source
+from edgelift.packs.names import is_local
 from edgelift.pin import pin_image
 from edgelift.sizes import format_size
 
@@ -56,12 +58,17 @@ class Plan:
             raise IncompleteError("the plan is not complete: what was read is kept, nothing was moved", self.postponed)
 
 
-def plan_bundle(definition: BundleDefinition, registries: Registries, store: ContentStore) -> Plan:
+def plan_bundle(
+    definition: BundleDefinition, registries: Registries, store: ContentStore, attached: Attached = NOTHING
+) -> Plan:
     """Pin every image of `definition` at its registry, several at a time; the lock holds those that could be.
 
+    What is `attached` is pinned already.
     Raises `ConfigurationError` where the settings are no way into a registry: nothing can be told of its images then.
     """
+    packs = [pack for pack in definition.packs or () if not is_local(pack.reference)]
     asked = [_Asked.of(image, registries) for image in definition.images]
+    asked += [_Asked.of(pack, registries, "pack") for pack in packs]
     sources = list(dict.fromkeys(each.source for each in asked))
     with ThreadPoolExecutor(PARALLEL_IMAGES, thread_name_prefix="plan") as pool:
         # Asked once: else each of its images would wait for a registry that is not there.
@@ -69,9 +76,13 @@ def plan_bundle(definition: BundleDefinition, registries: Registries, store: Con
         pin = partial(_pin_or_explain, definition, store, absences)
         outcomes = list(pool.map(pin, asked))
     pinned = tuple(outcome for outcome in outcomes if isinstance(outcome, LockedImage))
+    images = (*pinned, *attached.packs)
     return Plan(
-        BundleLock(definition=definition, images=pinned),
-        errors=tuple(outcome for outcome in outcomes if isinstance(outcome, str)),
+        BundleLock(definition=definition, images=images, cluster_definition=attached.cluster_definition),
+        errors=(
+            *(outcome for outcome in outcomes if isinstance(outcome, str)),
+            *_unattached(definition, attached),
+        ),
         warnings=tuple(_warnings(definition, pinned)),
         postponed=tuple(_postponed(asked, outcomes)),
         budgets=tuple(f"{host}: {budget}" for host, budget in registries.budgets().items()),
@@ -84,11 +95,12 @@ class _Asked(NamedTuple):
     image: RequestedImage
     reference: ImageReference
     source: Source
+    kind: ArtifactKind | None
 
     @classmethod
-    def of(cls, image: RequestedImage, registries: Registries) -> Self:
+    def of(cls, image: RequestedImage, registries: Registries, kind: ArtifactKind | None = None) -> Self:
         reference = ImageReference.parse(image.reference)
-        return cls(image, reference, registries.source(reference.registry, reference.repository))
+        return cls(image, reference, registries.source(reference.registry, reference.repository), kind)
 
 
 def _absence(source: Source) -> UnreachableError | None:
@@ -107,14 +119,16 @@ def _pin_or_explain(
     absences: Mapping[Source, UnreachableError | None],
     asked: _Asked,
 ) -> LockedImage | RateLimitError | str:
-    image, reference, source = asked
+    image, reference, source, kind = asked
     absence = absences[source]
     try:
         if absence is not None:
             raise absence
-        return pin_image(
-            reference, definition.architecture, source, store, allow_external_layers=definition.allow_external_layers
+        architecture = definition.architecture if kind is None else None
+        pinned = pin_image(
+            reference, architecture, source, store, allow_external_layers=definition.allow_external_layers
         )
+        return pinned.model_copy(update={"kind": kind})
     except RateLimitError as error:
         return error
     except NotFoundError as error:
@@ -122,6 +136,14 @@ def _pin_or_explain(
         return f"{reference}{_asked_by(image)}: {NotFoundError(error.message, hint=hint)}"
     except EdgeliftError as error:
         return f"{reference}{_asked_by(image)}: {error}"
+
+
+def _unattached(definition: BundleDefinition, attached: Attached) -> Iterator[str]:
+    """A line for each local pack that is asked for, and is not at hand."""
+    at_hand = {pack.reference for pack in attached.packs}
+    for pack in definition.packs or ():
+        if is_local(pack.reference) and pack.reference not in at_hand:
+            yield f"{pack.reference}{_asked_by(pack)}: it is a local pack; give it again with --packs"
 
 
 def _postponed(asked: Sequence[_Asked], outcomes: Sequence[LockedImage | RateLimitError | str]) -> Iterator[str]:

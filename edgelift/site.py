@@ -24,6 +24,47 @@ class _Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class ClusterDefinitionSource(_Settings):
+    """The cluster definition that goes with a bundle. Palette makes it of profiles that are all in the one project."""
+
+    name: BundleName = Field(description="Name of the cluster definition; its file is NAME.tgz.")
+    profiles: tuple[str, ...] = Field(
+        description="Its profiles by uid, or by name or name@version; one of them may have infrastructure layers."
+    )
+
+    @model_validator(mode="after")
+    def _has_profiles(self) -> Self:
+        if not self.profiles:
+            raise ValueError("a cluster definition is made of profiles: name at least one")
+        return self
+
+
+class PackSource(_Settings):
+    """The packs that go with a bundle: those of the profiles, and local ones."""
+
+    include: bool = Field(False, description="Carry the packs of the profiles, from their OCI pack registries.")
+    registry: str | None = Field(
+        None, description="HOST[:PORT][/BASE] of the registry that has them; empty for what Palette says."
+    )
+    paths: tuple[str, ...] = Field(
+        (), description="Paths of local packs: folders with a pack.json, or such folders as .tar.gz."
+    )
+    images_only: bool = Field(
+        False, description="Carry the images and charts that local packs declare, and not the packs."
+    )
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> Self:
+        if self.registry is not None and not self.include:
+            raise ValueError("a pack registry is for the packs of the profiles: say include, or leave it out")
+        if self.images_only and (self.include or not self.paths):
+            raise ValueError("images_only is for local packs alone: name their paths, and leave out include")
+        return self
+
+
+NO_PACKS = PackSource()
+
+
 class ContentSource(_Settings):
     """What a bundle is built from: profiles of Palette, exported profiles, single images, in any mixture."""
 
@@ -46,12 +87,21 @@ class ContentSource(_Settings):
         description="Of zstd, 1 to 19, for what is not compressed already. Higher ones take long and gain little.",
     )
     settings: dict[str, str] = Field({}, description="Values of macros that the profiles cannot give, by name.")
+    packs: PackSource = Field(NO_PACKS, description="Which packs are carried.")
+    cluster_definition: ClusterDefinitionSource | None = Field(
+        None, description="The cluster definition that is built with the bundle; empty for none."
+    )
 
     @model_validator(mode="after")
     def _asks_for_something(self) -> Self:
-        if not (self.profiles or self.profile_files or self.images):
+        if not (self.profiles or self.profile_files or self.images or self.packs.paths):
             raise ValueError("name at least one profile, profile file or image")
         return self
+
+    @property
+    def has_attachments(self) -> bool:
+        """Whether something comes from elsewhere than a registry: local packs, or a cluster definition."""
+        return self.cluster_definition is not None or (bool(self.packs.paths) and not self.packs.images_only)
 
 
 class RegistryAccess(_Settings):

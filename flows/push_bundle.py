@@ -46,4 +46,13 @@ def push_bundle(
     push_images(lock, bundle, access, target, public_key=public_key, archive_block=archive_block)
     proved = validate_target(as_is(lock), access, target, deep=deep)
     proved = mend_target(proved, lock, bundle, access, target, public_key=public_key, archive_block=archive_block)
-    return report_delivery(as_is(lock), as_is(proved), target, output, receipt)
+    return report_delivery(
+        as_is(lock),
+        as_is(proved),
+        target,
+        output,
+        receipt,
+        content=bundle,
+        public_key=public_key,
+        archive_block=archive_block,
+    )

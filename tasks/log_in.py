@@ -10,6 +10,7 @@ from edgelift.errors import ConfigurationError, PlanError, RegistryError
 from edgelift.oci.mirrors import Place
 from edgelift.oci.reference import ImageReference
 from edgelift.oci.source import Source
+from edgelift.packs.names import is_local
 from edgelift.site import RegistryAccess, TargetSettings
 from tasks.connect import connect, target_of
 from tasks.narrate import narrate
@@ -58,7 +59,8 @@ def _clients(
 ) -> dict[Source, list[Place]]:
     """What every image is read from, and the target; with the places that it asks, one repository for all of them."""
     clients: dict[Source, list[Place]] = {}
-    for image in definition.images if definition is not None else ():
+    asked = definition.requested if definition is not None else ()
+    for image in (each for each in asked if not is_local(each.reference)):
         reference = ImageReference.parse(image.reference)
         source = connections.source(reference.registry, reference.repository)
         clients[source] = connections.places(reference.registry, reference.repository)

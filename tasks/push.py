@@ -19,6 +19,7 @@ from edgelift.oci.push import push_content
 from edgelift.oci.reference import ImageReference
 from edgelift.oci.registry import Registry
 from edgelift.oci.transfer import Transfer
+from edgelift.packs.names import is_local
 from edgelift.site import RegistryAccess, TargetSettings
 from edgelift.sizes import format_size
 from tasks.as_is import as_is
@@ -72,14 +73,14 @@ def push_image(
 ) -> PushedImage:
     """Send one image to each of its names, from `content`: the path of a store, or a bundle as `open_bundle` takes it.
 
-    With `direct` only manifests come from there, blobs from the image's own registry. `force` sends all of it,
+    With `direct` only manifests come from there, blobs from the image's own registry if it has one. `force` sends all of it,
     whatever the target says it has.
     """
     registry, names = _destination(image, access, target)
     reference, source = ImageReference.parse(image.reference), open_content(content, public_key, archive_block)
     source = complete_content(source, registry, known_blobs(target))
     send = partial(push_content, source, image.content)
-    if direct:
+    if direct and not is_local(reference):
         registry_of = connect(access).source(reference.registry, reference.repository)
         origin = Origin(registry_of, reference.repository, source)
         send = partial(copy_content, origin, image.content)
@@ -176,7 +177,7 @@ def _destination(
     image: LockedImage, access: RegistryAccess, target: TargetSettings
 ) -> tuple[Registry, tuple[TargetName, ...]]:
     destination = target_of(target)
-    names = destination.names(ImageReference.parse(image.reference), image.descriptor.digest)
+    names = destination.names_of(image)
     connections = connect(access)
     registry = connections.target(destination.registry, create_repositories=target.create_repositories)
     return registry, names

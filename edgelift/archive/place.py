@@ -22,8 +22,9 @@ from edgelift.store.disk import disk_errors, sync_folder
 
 Progress = Callable[[int], None]  # takes the bytes that have just been done; called from several threads
 BUNDLE, LOCK = ".tar.zst", ".lock.json"  # how the names of bundles and of their locks end
+CLUSTER_DEFINITION = ".cluster-definition.tgz"  # and that of the cluster definition, whatever its file was called
 CHECKSUMS = ("sha256", "sha512")
-_OURS = re.compile(r"\.(?:tar\.zst(?:\.part-\d{4}|\.parts\.json)?|lock\.json)(?:\.sig)?(?:\.sha(?:256|512))?$")
+_OURS = re.compile(r"\.(?:tar\.zst(?:\.part-\d{4}|\.parts\.json)?|lock\.json|cluster-definition\.tgz)(?:\.sig)?(?:\.sha(?:256|512))?$")
 _NAME_LIMIT = 900  # bytes of UTF-8; S3 keys end at 1024, and a prefix goes before
 
 
@@ -106,9 +107,10 @@ def is_ours(name: str) -> bool:
 
 
 def names_beside(bundle: str) -> Iterator[str]:
-    """The names of what may be kept with the bundle of that name: signatures, its lock, and their checksums."""
-    lock = f"{bundle.removesuffix(BUNDLE)}{LOCK}"
-    files = (bundle, f"{bundle}{SIGNATURE_SUFFIX}", lock, f"{lock}{SIGNATURE_SUFFIX}")
+    """The names of what may be kept with the bundle of that name: its lock, signatures … and their checksums."""
+    stem = bundle.removesuffix(BUNDLE)
+    contents = (bundle, f"{stem}{LOCK}", f"{stem}{CLUSTER_DEFINITION}")
+    files = [name for content in contents for name in (content, f"{content}{SIGNATURE_SUFFIX}")]
     yield from files[1:]
     yield from (f"{file}.{algorithm}" for file in files for algorithm in CHECKSUMS)
 

@@ -78,7 +78,7 @@ class ProfileVersion(BaseModel):
 class BundleDefinition(BaseModel):
     """What a bundle is to hold: images and charts with their origins, their profiles, one architecture or all.
 
-    What `excluded_profiles` hold is not among them.
+    What `excluded_profiles` hold is not among them. `packs` are carried as OCI artifacts, by their references.
 
     With `allow_external_layers` images may lack layers that may not be distributed and that their registry lacks, too.
     `compression_level` is zstd's, for what is not compressed already.
@@ -95,12 +95,19 @@ class BundleDefinition(BaseModel):
     excluded_profiles: Annotated[tuple[ProfileVersion, ...] | None, FailFast()] = None
     images: Annotated[tuple[RequestedImage, ...], FailFast()] = ()
     charts: Annotated[tuple[RequestedChart, ...], FailFast()] = ()
+    packs: Annotated[tuple[RequestedImage, ...] | None, FailFast()] = None
+
+    @property
+    def requested(self) -> tuple[RequestedImage, ...]:
+        """Everything that is asked for by reference: images, then packs."""
+        return (*self.images, *(self.packs or ()))
 
     def to_yaml(self) -> str:
         """The definition as YAML; the same definition gives the same text."""
         document = self.model_dump(mode="json")
-        if self.excluded_profiles is None:  # as in the lock, it is there only where it says something
-            del document["excluded_profiles"]
+        for name in ("excluded_profiles", "packs"):  # as in the lock, they are there only where they say something
+            if document[name] is None:
+                del document[name]
         return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120)
 
     @classmethod

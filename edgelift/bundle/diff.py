@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from edgelift.bundle.cluster_definition import LockedClusterDefinition
 from edgelift.bundle.definition import Origin
 from edgelift.bundle.lock import BundleLock, LockedImage
 from edgelift.oci.descriptor import Descriptor
@@ -34,8 +35,19 @@ class ImageChange:
 
 
 @dataclass(frozen=True)
+class DefinitionChange:
+    """A cluster definition that came, went, or is another: `before` and `after` are None where there is none."""
+
+    before: LockedClusterDefinition | None
+    after: LockedClusterDefinition | None
+
+
+@dataclass(frozen=True)
 class LockDiff:
-    """The way from one lock to another: `arriving` is what only the later has, `leaving` what only the earlier has."""
+    """The way from one lock to another: `arriving` is what only the later has, `leaving` what only the earlier has.
+
+    `cluster_definition` is None where both have the same one, or neither has any. It is in no `Content`.
+    """
 
     added: tuple[ImageChange, ...]
     removed: tuple[ImageChange, ...]
@@ -44,6 +56,7 @@ class LockDiff:
     arriving: Content
     leaving: Content
     shared: Content
+    cluster_definition: DefinitionChange | None = None
 
 
 def compare_locks(before: BundleLock, after: BundleLock) -> LockDiff:
@@ -63,6 +76,7 @@ def compare_locks(before: BundleLock, after: BundleLock) -> LockDiff:
         arriving=later.without(earlier),
         leaving=earlier.without(later),
         shared=later.within(earlier),
+        cluster_definition=_definition_change(before.cluster_definition, after.cluster_definition),
     )
 
 
@@ -79,7 +93,7 @@ class _Side:
     def of(cls, lock: BundleLock) -> "_Side":
         return cls(
             images={image.reference: image for image in lock.images},
-            origins={image.reference: image.origins for image in lock.definition.images},
+            origins={image.reference: image.origins for image in lock.definition.requested},
             manifests={each.digest: each for each in lock.unique_manifests()},
             blobs={each.digest: each for each in lock.unique_blobs()},
         )
@@ -100,6 +114,12 @@ class _Side:
             [each for each in self.manifests.values() if other.has(each.digest)],
             [each for each in self.blobs.values() if other.has(each.digest)],
         )
+
+
+def _definition_change(
+    before: LockedClusterDefinition | None, after: LockedClusterDefinition | None
+) -> DefinitionChange | None:
+    return DefinitionChange(before, after) if before != after else None
 
 
 def _is_same(image: LockedImage, other: LockedImage | None) -> bool:

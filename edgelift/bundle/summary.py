@@ -8,7 +8,7 @@ from edgelift.bundle.lock import BundleLock
 def summarise(lock: BundleLock) -> dict[str, Any]:
     """Name, profiles, one entry per image (`reference`, `digest`, `size` in bytes, origins …), and the totals."""
     definition, base = lock.definition, lock.base
-    origins = {image.reference: image.origins for image in definition.images}
+    origins = {image.reference: image.origins for image in definition.requested}
     return {
         "name": definition.name,
         "architecture": definition.architecture,
@@ -21,11 +21,13 @@ def summarise(lock: BundleLock) -> dict[str, Any]:
         }
         if base is not None
         else None,
+        "cluster_definition": lock.cluster_definition.model_dump(mode="json") if lock.cluster_definition else None,
         "profiles": [profile.model_dump(mode="json") for profile in definition.profiles],
         "images": [
             {
                 "reference": image.reference,
                 "digest": image.descriptor.digest,
+                "kind": image.kind or "image",
                 "media_type": image.descriptor.media_type,
                 "size": image.size,
                 "manifests": len(image.manifests),

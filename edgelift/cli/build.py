@@ -1,7 +1,8 @@
 """`build`: it runs a flow, but for `--check`, which compares what stands."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -11,7 +12,7 @@ from edgelift.bundle.reader import BundleReader
 from edgelift.bundle.rebuild import first_difference
 from edgelift.bundle.signed import check_lock
 from edgelift.bundle.verify import verify_open
-from edgelift.cli import options, parts, reuse, signing
+from edgelift.cli import attaching, options, parts, reuse, signing
 from edgelift.cli.console import say, say_json, set_verbosity
 from edgelift.cli.planning import check_locally
 from edgelift.cli.prefect_api import running_api
@@ -36,6 +37,13 @@ def build(
     exclude_profiles: reuse.ExcludeProfiles = "",
     exclude_profile_files: reuse.ExcludeProfileFiles = [],  # noqa: B006
     base: reuse.Base = None,
+    include_packs: attaching.IncludePacks = False,
+    pack_registry: attaching.PackRegistryOption = None,
+    packs: attaching.Packs = [],  # noqa: B006
+    images_only: attaching.ImagesOnly = False,
+    cluster_definition_name: attaching.ClusterDefinitionName = None,
+    cluster_definition_profile_ids: attaching.ClusterDefinitionProfiles = "",
+    download_cluster_config_only: attaching.DownloadClusterConfigOnly = False,
     lock: Annotated[
         Path | None, typer.Option(metavar="L.json", help="Build this lock instead.", rich_help_panel=options.SOURCE)
     ] = None,
@@ -92,6 +100,9 @@ def build(
 
     Example: edgelift build --profile-file infra.json --profile-file addon.json --name site-7
 
+    With --cluster-definition-name and --cluster-definition-profile-ids it holds the cluster definition, too, which also
+    stands beside it. Local packs (--packs) have to be given again to build a --lock where they are not in the store.
+
     With --part-size 3GB it is in parts, of which `edgelift reassemble` makes a lost one again.
 
     Or, of one that stands: edgelift build --check output/content-bundle/site-7.tar.zst
@@ -115,6 +126,13 @@ def build(
             raise ConfigurationError("--check builds nothing: leave out the options that say what to build")
         _check_rebuilt(check, public_key, as_json=as_json)
         return
+    definition = attaching.cluster_definition_of(cluster_definition_name, cluster_definition_profile_ids)
+    if download_cluster_config_only:
+        signs = signing.signing_of(
+            key=signing_key, key_fd=signing_key_fd, block=signing_key_block, passphrase_fd=passphrase_fd
+        )
+        attaching.download_alone(definition, project_id, access, signs, output, as_json=as_json)
+        return
     if name is None:
         raise ConfigurationError("the bundle has no name", hint="give it one with --name")
     check_name(name)
@@ -132,6 +150,13 @@ def build(
         compression_level=compression_level,
         exclude_profiles=exclude_profiles,
         exclude_profile_files=exclude_profile_files,
+        attached=attaching.attached_of(
+            include=include_packs,
+            registry=pack_registry,
+            packs=packs if lock is None else [],  # with a lock they are read again, where they are not in the store
+            images_only=images_only,
+            definition=definition,
+        ),
     )
     if base is not None and lock is not None:
         raise ConfigurationError("--lock is built as it is, with the base that it names: leave out --base")
@@ -155,6 +180,7 @@ def build(
                 options.text_of(public_key),
                 existing,
                 size,
+                tuple(str(path.absolute()) for path in packs),
             )
         else:
             from flows.build_bundle import build_bundle  # noqa: PLC0415 - loads Prefect
@@ -200,6 +226,7 @@ def _source_or_lock(
     compression_level: int,
     exclude_profiles: str,
     exclude_profile_files: list[Path],
+    attached: Mapping[str, Any],
 ) -> ContentSource | Path:
     if lock is None:
         return options.source_of(
@@ -213,9 +240,10 @@ def _source_or_lock(
             settings=settings,
             exclude_profiles=exclude_profiles,
             exclude_profile_files=exclude_profile_files,
+            **attached,
         )
     is_compressed_otherwise = compression_level != COMPRESSION_LEVEL
-    is_otherwise = bool(arch or allow_external_layers or is_compressed_otherwise or settings)
+    is_otherwise = bool(arch or allow_external_layers or is_compressed_otherwise or settings or attached)
     if profiles or profile_files or images or exclude_profiles or exclude_profile_files or is_otherwise:
         raise ConfigurationError("--lock is built as it is: leave out the options that say what to carry")
     return lock

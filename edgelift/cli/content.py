@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from edgelift.bundle.definition import COMPRESSION_LEVEL
-from edgelift.cli import options, reuse
+from edgelift.cli import attaching, options, reuse
 from edgelift.cli.console import say, say_json, say_table, set_verbosity, tell
 from edgelift.cli.lock import show_lock
 from edgelift.cli.planning import plan_delivery
@@ -52,6 +52,12 @@ def plan(
     exclude_profiles: reuse.ExcludeProfiles = "",
     exclude_profile_files: reuse.ExcludeProfileFiles = [],  # noqa: B006
     base: reuse.Base = None,
+    include_packs: attaching.IncludePacks = False,
+    pack_registry: attaching.PackRegistryOption = None,
+    packs: attaching.Packs = [],  # noqa: B006
+    images_only: attaching.ImagesOnly = False,
+    cluster_definition_name: attaching.ClusterDefinitionName = None,
+    cluster_definition_profile_ids: attaching.ClusterDefinitionProfiles = "",
     name: Annotated[str, typer.Option(help="Name of the bundle.", rich_help_panel=options.SOURCE)] = "bundle",
     registry: options.OptionalRegistry = None,
     maps: options.Maps = [],  # noqa: B006
@@ -94,6 +100,13 @@ def plan(
             settings=settings,
             exclude_profiles=exclude_profiles,
             exclude_profile_files=exclude_profile_files,
+            **attaching.attached_of(
+                include=include_packs,
+                registry=pack_registry,
+                packs=packs,
+                images_only=images_only,
+                definition=attaching.cluster_definition_of(cluster_definition_name, cluster_definition_profile_ids),
+            ),
         ),
         options.access_of(
             cred_file=cred_file,

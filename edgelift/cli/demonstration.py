@@ -11,14 +11,24 @@ from edgelift.cli.console import say, tell
 from edgelift.cli.prefect_api import running_api
 from edgelift.cli.receipt import show_receipt
 from edgelift.delivery.receipt import DeliveryReceipt
+from edgelift.demo.packs import write_pack
 from edgelift.demo.palette_api import DEMO_PROJECT, create_palette_api
 from edgelift.demo.profiles import demo_profiles
 from edgelift.demo.servers import source_registry, target_registry
 from edgelift.documents import read_document, write_document
 from edgelift.serve.server import RunningServer
-from edgelift.site import ArchiveSettings, ContentSource, EdgeSite, RegistryAccess, TargetSettings
+from edgelift.site import (
+    ArchiveSettings,
+    ClusterDefinitionSource,
+    ContentSource,
+    EdgeSite,
+    PackSource,
+    RegistryAccess,
+    TargetSettings,
+)
 
 SITE = "demo-site"
+DEFINITION = "demo-cluster"
 EDGELIFT = sys.argv[0]  # as the user called it; a virtual environment need not be on the PATH
 API_KEY = "the-key-of-the-demo"  # of the stand-in, which is gone when the demo ends
 
@@ -35,9 +45,15 @@ def run_demo(directory: Path, *, quiet: bool) -> None:
         palette = servers.enter_context(RunningServer(create_palette_api(profiles, API_KEY)))
         tell(f"stand-in Palette {palette.url}, source registry {source.host}, target registry {target.host}")
         os.environ |= {"PALETTE_API_KEY": API_KEY, "PALETTE_ENDPOINT": palette.url}
+        names = tuple(profile.name for profile in profiles)
         site = EdgeSite(
             name=SITE,
-            source=ContentSource(profiles=tuple(profile.name for profile in profiles), project=DEMO_PROJECT.name),
+            source=ContentSource(
+                profiles=names,
+                project=DEMO_PROJECT.name,
+                packs=PackSource(paths=(str(write_pack(folder / "packs")),)),
+                cluster_definition=ClusterDefinitionSource(name=DEFINITION, profiles=names),
+            ),
             target=TargetSettings(registry=f"{target.host}/spectro-images"),
             access=RegistryAccess(docker_config=False),
             archive=ArchiveSettings(directory=str(folder / "archive")),
@@ -59,10 +75,13 @@ def _show(folder: Path, target: str, receipt_path: str) -> None:
     say(f"bundle    {bundle}")
     say(f"          look: {EDGELIFT} inspect {bundle}")
     say(f"lock      {folder / 'site' / f'{SITE}.lock.json'}")
+    say(f"cluster   {folder / 'site' / f'{DEFINITION}.tgz'}")
     say(f"archive   {folder / 'archive'}")
     say(f"settings  {folder / 'site' / f'{SITE}.site-settings.yaml'}")
     say(f"target    look: {EDGELIFT} serve --writable {folder / 'target-registry'} --port {port}")
-    say(f"receipt   {receipt_path}: {receipt.counts['ok']} of {len(receipt.proofs)} images ok")
+    say(f"receipt   {receipt_path}: {receipt.counts['ok']} of {len(receipt.proofs)} images and packs ok")
+    if receipt.cluster_definition is not None:
+        say(f"          {receipt.cluster_definition}")
 
 
 def _ports(note: Path) -> dict[str, int]:

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from edgelift.bundle.diff import ImageChange, LockDiff, compare_locks
+from edgelift.bundle.diff import DefinitionChange, ImageChange, LockDiff, compare_locks
 from edgelift.bundle.lock import BundleLock
 from edgelift.bundle.part_files import find_index
 from edgelift.bundle.signed import check_lock, read_signed
@@ -60,7 +60,19 @@ def _diff_document(before: Path, after: Path, found: LockDiff) -> dict[str, Any]
         name: {"manifests": content.manifests, "blobs": content.blobs, "bytes": content.size}
         for name, content in (("arriving", found.arriving), ("leaving", found.leaving), ("shared", found.shared))
     }
-    return {"before": str(before), "after": str(after), **changes, "unchanged": found.unchanged, **contents}
+    named = {"before": str(before), "after": str(after)}
+    definition = {"cluster_definition": _definition_document(found.cluster_definition)}
+    return {**named, **changes, "unchanged": found.unchanged, **contents, **definition}
+
+
+def _definition_document(change: DefinitionChange | None) -> dict[str, Any] | None:
+    """The cluster definitions before and after; None where they do not differ."""
+    if change is None:
+        return None
+    return {
+        name: each.model_dump(mode="json") if each is not None else None
+        for name, each in (("before", change.before), ("after", change.after))
+    }
 
 
 def _print_diff(before: Path, after: Path, found: LockDiff) -> None:
@@ -81,6 +93,10 @@ def _print_diff(before: Path, after: Path, found: LockDiff) -> None:
         (found.shared, "in both"),
     ):
         say(f"{told}: {format_size(content.size)} in {content.blobs} blobs and {content.manifests} manifests")
+    change = found.cluster_definition
+    if change is not None:
+        told = [f"{each.name} {each.digest[:19]}" if each else "none" for each in (change.before, change.after)]
+        say(f"cluster definition: {' → '.join(told)}")
 
 
 def _changes(found: LockDiff) -> tuple[tuple[str, tuple[ImageChange, ...]], ...]:

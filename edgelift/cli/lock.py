@@ -17,6 +17,14 @@ def show_lock(document: dict[str, Any]) -> None:
     size = format_size(totals["unique_bytes"])
     say(f"{totals['images']} images, {totals['unique_blobs']} unique blobs, {size} unique")
     show_base(document["base"], totals["carried_bytes"])
+    show_cluster_definition(document["cluster_definition"])
+
+
+def show_cluster_definition(definition: dict[str, Any] | None) -> None:
+    """The cluster definition, where there is one."""
+    if definition is not None:
+        profiles = ", ".join(f"{each['name']} {each['version']}" for each in definition["profiles"])
+        say(f"cluster definition {definition['name']} of {profiles}: {format_size(definition['size'])}")
 
 
 def show_base(base: dict[str, Any] | None, carried: int) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -169,8 +169,7 @@ Rewrites = Annotated[
     ),
 ]
 Aws = Annotated[
-    bool,
-    typer.Option("--aws", help="Log in to Amazon ECR with your AWS credentials, too.", rich_help_panel=ACCESS),
+    bool, typer.Option("--aws", help="Log in to Amazon ECR with your AWS credentials, too.", rich_help_panel=ACCESS)
 ]
 CreateRepositories = Annotated[
     bool,
@@ -201,13 +200,13 @@ def source_of(
     settings: list[str],
     exclude_profiles: str = "",
     exclude_profile_files: Sequence[Path] = (),
+    **attached: Any,
 ) -> ContentSource:
-    """What the source options ask for; raises `ConfigurationError` where they ask for nothing."""
+    """What the source options ask for, with what is `attached`; raises `ConfigurationError` where that is nothing."""
     named = _names(profiles)
-    if not (named or profile_files or images):
-        raise ConfigurationError(
-            "nothing is asked for", hint="name profiles with --profiles or --profile-file, or images with --image"
-        )
+    if not (named or profile_files or images or "packs" in attached):
+        hint = "name profiles with --profiles or --profile-file, or images with --image"
+        raise ConfigurationError("nothing is asked for", hint=hint)
     return ContentSource(
         profiles=named,
         project=project,
@@ -219,6 +218,7 @@ def source_of(
         settings=settings_of(settings),
         exclude_profiles=_names(exclude_profiles),
         exclude_profile_files=tuple(str(path) for path in exclude_profile_files),
+        **attached,
     )
 
 

@@ -13,6 +13,8 @@ def show_receipt(receipt: DeliveryReceipt) -> None:
         ("VERDICT", "TARGET", "REASON"), [(proof.verdict, proof.target, proof.reason) for proof in receipt.proofs]
     )
     tell(", ".join(f"{count} {verdict}" for verdict, count in receipt.counts.items()))
+    if receipt.cluster_definition is not None:
+        tell(str(receipt.cluster_definition))
     extras = receipt.extras
     if extras.tags or extras.repositories:
         found = f"{len(extras.tags)} tags, {len(extras.repositories)} repositories"

@@ -17,7 +17,6 @@ from edgelift.errors import ConfigurationError, EdgeliftError, IntegrityError, N
 from edgelift.oci.descriptor import Descriptor
 from edgelift.oci.digest import Digest
 from edgelift.oci.pull import BlobStream
-from edgelift.oci.reference import ImageReference
 from edgelift.oci.registry import Registry
 
 PARALLEL_REFERENCES = 8
@@ -34,7 +33,7 @@ def validate_lock(
     What cannot be asked (denied, unreachable) is `not-checkable`, never good. Raises nothing for what is wrong with a
     reference at the target, only `MalformedReferenceError` for one that can have no name there.
     """
-    expected = [(image, name) for image in lock.images for name in _names(image, target)]
+    expected = [(image, name) for image in lock.images for name in target.names_of(image)]
     with ThreadPoolExecutor(PARALLEL_REFERENCES, thread_name_prefix="validate") as pool:
         proofs = []
         for proof in pool.map(lambda item: prove_image(item[0], item[1], registry, target, deep=deep), expected):
@@ -193,7 +192,3 @@ def _verdict(error: EdgeliftError) -> Verdict:
     if isinstance(error, NotFoundError):
         return "missing"
     return "differs" if isinstance(error, IntegrityError) else "not-checkable"
-
-
-def _names(image: LockedImage, target: Target) -> tuple[TargetName, ...]:
-    return target.names(ImageReference.parse(image.reference), image.descriptor.digest)

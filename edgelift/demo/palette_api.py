@@ -17,6 +17,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from edgelift.demo.images import AGENT_VERSION
+from edgelift.demo.packs import DemoPackRegistry
 from edgelift.demo.palette_documents import (
     cluster_definition,
     export_document,
@@ -50,12 +51,14 @@ def create_palette_api(
     macros: Mapping[str, str] | None = None,
     denied_status: int = 401,
     drafts: frozenset[str] = frozenset(),
+    pack_registries: Sequence[DemoPackRegistry] = (),
 ) -> Starlette:
     """The API over `profiles`, which all belong to `project`; `drafts` are the uids of those never published.
 
     A wrong key gets `denied_status`. With 404 Palette's message repeats the key, and so does this one.
     """
     palette = _Palette({profile.uid: profile for profile in profiles}, project, macros or {}, drafts)
+    registries = _Registries({each.uid: each for each in pack_registries})
     profile = "/v1/clusterprofiles/{uid}"
     routes = [
         Route("/v1/dashboard/projects/metadata", palette.list_projects),
@@ -70,6 +73,8 @@ def create_palette_api(
         Route(f"{profile}/export", palette.export_profile),
         Route("/v1/spectroclusters/spc/download", palette.download_cluster_definition, methods=["POST"]),
         Route("/v1/services/{name}/version", palette.show_service_version),
+        Route("/v1/registries/oci/summary", registries.list_all),
+        Route("/v1/registries/oci/{uid}/{kind}", registries.show),
     ]
     app = Starlette(routes=routes, exception_handlers={HTTPException: _answer_error})
     app.add_middleware(_KeyCheck, api_key=api_key, denied_status=denied_status)
@@ -155,9 +160,12 @@ class _Palette:
     async def download_cluster_definition(self, request: Request) -> Response:
         try:
             body = await request.json()
-            name, uids = body["metadata"]["name"], [str(each["uid"]) for each in body["spec"]["profiles"]]
+            name, kind = body["metadata"]["name"], body["spec"]["cloudType"]
+            uids = [str(each["uid"]) for each in body["spec"]["profiles"]]
         except (ValueError, KeyError, TypeError):
             raise HTTPException(400, "the body is not a cluster definition") from None
+        if (name, kind) != ("cluster-profiles", "edge-native"):  # Palette's documentation insists on both
+            raise HTTPException(400, "a cluster definition is asked for as cluster-profiles of edge-native")
         if not self._is_scoped(request) or not set(uids) <= self.profiles.keys():
             raise HTTPException(404, "a cluster profile was not found")
         return _download(cluster_definition([self.profiles[uid] for uid in uids]), f"{name}.tgz")
@@ -181,6 +189,20 @@ class _Palette:
         if profile is None:
             raise HTTPException(404, f"Cluster profile with uid '{uid}' not found")
         return profile
+
+
+@dataclass(frozen=True)
+class _Registries:
+    registries: Mapping[str, DemoPackRegistry]
+
+    def list_all(self, request: Request) -> Response:  # noqa: ARG002  # the signature of an endpoint
+        return JSONResponse({"items": [each.summary() for each in self.registries.values()] or None})
+
+    def show(self, request: Request) -> Response:
+        found = self.registries.get(request.path_params["uid"])
+        if found is None or found.kind != request.path_params["kind"]:
+            raise HTTPException(404, "the registry was not found")
+        return JSONResponse(found.settings())
 
 
 def _download(content: bytes, name: str) -> Response:

@@ -1,4 +1,4 @@
-"""One GET to the Palette API at a time: address, key, project header, pace, patience, size limit and plain errors.
+"""One request to the Palette API at a time: address, key, project header, pace, patience, size limit, plain errors.
 
 It knows HTTP and how Palette answers; what the documents mean is the client's business.
 """
@@ -67,6 +67,16 @@ class _Answer:
     body: bytes
 
 
+class _Question(NamedTuple):
+    """What is asked for: a document by GET, or what Palette makes of a JSON `body` by POST."""
+
+    path: str
+    body: bytes | None = None
+
+    def __str__(self) -> str:
+        return f"{'GET' if self.body is None else 'POST'} {self.path}"
+
+
 class _Failure(NamedTuple):
     error: PaletteError
     repeat: Literal["while-busy", "once", "never"] = "never"
@@ -117,17 +127,37 @@ class PaletteApi:
 
     def get(self, path: str, project_uid: str | None = None) -> Any:
         """The JSON document at `path`, read in the scope of a project or of the whole tenant."""
+        question = _Question(path)
+        return self._parse(question, self._ask(question, project_uid))
+
+    def download(self, path: str, body: Mapping[str, Any], project_uid: str) -> bytes:
+        """The file that Palette makes of `body`; changes nothing there, so that it may be asked for again.
+
+        Raises `PaletteError` where it gives none, or an error with the status of success.
+        """
+        question = _Question(path, json.dumps(body).encode())
+        answer = self._ask(question, project_uid)
+        if answer.body.lstrip()[:1] in (b"{", b"["):
+            raise PaletteError(
+                f"{self.host} answered {question} with JSON in place of a file{self._quote(answer.body)}",
+                hint="check in Palette that these profiles can be exported",
+                status=answer.status,
+            )
+        return answer.body
+
+    def _ask(self, question: _Question, project_uid: str | None) -> _Answer:
+        """The answer to `question`, once there is a good one."""
         patience = _Patience()
         while True:
             self._keep_pace()
             try:
-                answer = self._send(path, project_uid)
+                answer = self._send(question, project_uid)
             except httpx.HTTPError as error:
-                failure = self._explain_silence(path, error)
+                failure = self._explain_silence(question, error)
             else:
                 if answer.status == HTTPStatus.OK:
-                    return self._parse(path, answer)
-                failure = self._explain_refusal(path, answer)
+                    return answer
+                failure = self._explain_refusal(question, answer)
             delay = patience.next_delay(failure)
             if delay is None:
                 raise failure.error
@@ -142,22 +172,28 @@ class PaletteApi:
         if slot > now:
             self.sleep(slot - now)
 
-    def _send(self, path: str, project_uid: str | None) -> _Answer:
+    def _send(self, question: _Question, project_uid: str | None) -> _Answer:
         headers = {"ApiKey": self.key.get_secret_value(), "Accept": "application/json"}
         if project_uid:
             headers["ProjectUid"] = project_uid
-        url = f"{self.scheme}://{self.host}{path}"
-        with self.http.stream("GET", url, headers=headers, follow_redirects=False) as response:
-            return _Answer(response.status_code, response.headers, self._read_body(path, response))
+        if question.body is not None:
+            # A file that is gzip by itself must come as it is: what is encoded on the way is decoded here.
+            headers |= {"Accept": "application/octet-stream", "Accept-Encoding": "identity"}
+            headers |= {"Content-Type": "application/json"}
+        url, method = f"{self.scheme}://{self.host}{question.path}", "GET" if question.body is None else "POST"
+        with self.http.stream(
+            method, url, headers=headers, content=question.body, follow_redirects=False
+        ) as response:
+            return _Answer(response.status_code, response.headers, self._read_body(question, response))
 
-    def _read_body(self, path: str, response: httpx.Response) -> bytes:
+    def _read_body(self, question: _Question, response: httpx.Response) -> bytes:
         deadline = time.monotonic() + _ANSWER_SECONDS
         body = bytearray()
         for chunk in response.iter_bytes():
             body += chunk
             if len(body) > ANSWER_LIMIT:
                 raise PaletteError(
-                    f"{self.host} answered GET {path} with more than {ANSWER_LIMIT >> 20} MiB",
+                    f"{self.host} answered {question} with more than {ANSWER_LIMIT >> 20} MiB",
                     hint="check that this is the address of the Palette API",
                     status=response.status_code,
                 )
@@ -165,19 +201,19 @@ class PaletteApi:
                 raise httpx.ReadTimeout(f"the answer took more than {_ANSWER_SECONDS:.0f} s")
         return bytes(body)
 
-    def _parse(self, path: str, answer: _Answer) -> Any:
+    def _parse(self, question: _Question, answer: _Answer) -> Any:
         try:
             # Numbers stay text: a version 1.10 that arrives without quotes is not 1.1.
             return json.loads(answer.body, parse_float=str, parse_int=str)
         except (ValueError, RecursionError):
             kind = self._tame(answer.headers.get("content-type", "something")).partition(";")[0]
             raise PaletteError(
-                f"{self.host} answered GET {path} with {kind} that is not JSON",
+                f"{self.host} answered {question} with {kind} that is not JSON",
                 hint="check that this is the address of the Palette API, not of its console or of a proxy",
                 status=answer.status,
             ) from None
 
-    def _explain_silence(self, path: str, error: httpx.HTTPError) -> _Failure:
+    def _explain_silence(self, question: _Question, error: httpx.HTTPError) -> _Failure:
         reason = self._tame(str(error)) or type(error).__name__
         if "certificate" in reason.lower():
             hint = "name the certificate of your Palette's authority with --ca-cert"
@@ -187,16 +223,16 @@ class PaletteApi:
             return _Failure(PaletteError(f"cannot reach Palette at {self.host}: {reason}", hint=hint, retryable=True))
         return _Failure(
             PaletteError(
-                f"Palette at {self.host} broke off GET {path}: {reason}", hint="try again later", retryable=True
+                f"Palette at {self.host} broke off {question}: {reason}", hint="try again later", retryable=True
             ),
             "once" if isinstance(error, httpx.TimeoutException) else "while-busy",
         )
 
-    def _explain_refusal(self, path: str, answer: _Answer) -> _Failure:
+    def _explain_refusal(self, question: _Question, answer: _Answer) -> _Failure:
         status = answer.status
         is_busy, is_broken = status in _BUSY, status == HTTPStatus.INTERNAL_SERVER_ERROR
         error = PaletteError(
-            f"Palette at {self.host} answered GET {path} with {status}{self._quote(answer.body)}",
+            f"Palette at {self.host} answered {question} with {status}{self._quote(answer.body)}",
             hint=_next_step(status),
             retryable=is_busy or is_broken,
             status=status,

@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Annotated, Any, Self, TypeVar
@@ -10,11 +10,13 @@ from typing import Annotated, Any, Self, TypeVar
 import httpx
 from pydantic import AliasPath, FailFast, Field, SecretStr, ValidationError
 
-from edgelift.errors import PaletteError, ProfileError
+from edgelift.errors import ConfigurationError, PaletteError, ProfileError
 from edgelift.explain import explain
 from edgelift.palette.api import PaletteApi, parse_endpoint
+from edgelift.palette.cluster_definition import CLUSTER_DEFINITIONS, check_archive, question_for
 from edgelift.palette.export import profile_from_document
 from edgelift.palette.models import ClusterProfile, FromPalette, Pack, PackManifest, ProfileVariable
+from edgelift.palette.pack_registries import PackRegistry, find_pack_registries
 from edgelift.transport import TransportSettings, open_client
 
 _UID = re.compile(r"[0-9a-f]{24}")
@@ -128,6 +130,47 @@ class PaletteClient:
                 "project_name": project.name if project else "",
             }
         )
+
+    def download_cluster_definition(self, profiles: Sequence[ClusterProfile]) -> bytes:
+        """The archive that Palette makes of `profiles`, which have been read with this client.
+
+        Raises `ConfigurationError` without a project, `PaletteError` where one of them is not in it, or what comes is
+        no archive.
+        """
+        project = self._project()
+        if project is None:
+            raise ConfigurationError(
+                "a cluster definition is made of profiles of one project, and no project is named",
+                hint="name it with --project-id (in a site file: project)",
+            )
+        listed = {each.uid for each in self._get(_Listing, _PROFILES, project.uid).items}
+        elsewhere = [each.origin_label for each in profiles if each.uid not in listed]
+        if elsewhere:
+            raise PaletteError(
+                f"a cluster definition is made of profiles of one project: {_join(elsewhere)} "
+                f"{'is' if len(elsewhere) == 1 else 'are'} not in project {project.name}",
+                hint="choose profiles of that project, or another project with --project-id",
+                status=_NOT_FOUND,
+            )
+        question = question_for([each.uid for each in profiles])
+        try:
+            content = self._api.download(CLUSTER_DEFINITIONS, question, project.uid)
+        except PaletteError as error:
+            if error.status != _NOT_FOUND:
+                raise
+            raise PaletteError(
+                f"Palette makes no cluster definition of these profiles: {error.message}",
+                hint="see that all of them are still there, and published, in one project",
+                status=_NOT_FOUND,
+            ) from None
+        check_archive(content, self._api.host)
+        return content
+
+    def find_pack_registries(self, uids: Collection[str]) -> dict[str, PackRegistry]:
+        """The OCI registries among `uids`, which packs name."""
+        project = self._project()
+        scope = project.uid if project else None
+        return find_pack_registries(lambda path: self._api.get(path, scope), uids)
 
     def _project(self) -> _Listed | None:
         # Always the first question: it proves the key, so that a later 404 means what it says.

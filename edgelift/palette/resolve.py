@@ -20,7 +20,7 @@ from edgelift.palette.macros import MacroExpander
 from edgelift.palette.models import ClusterProfile, Pack, Problem
 from edgelift.palette.values import CURLY_QUOTES, LoadedPack, find_line, load_values
 
-__all__ = ["Problem", "Resolution", "resolve_profiles"]
+__all__ = ["Problem", "Resolution", "resolve_profiles", "version_of"]
 
 
 class Resolution(BaseModel):
@@ -56,7 +56,7 @@ def resolve_profiles(profiles: Sequence[ClusterProfile], settings: Mapping[str, 
         resolver.add_images(pack, expander)
         resolver.add_charts(pack, expander)
     return Resolution(
-        profiles=tuple(_version(profile) for profile in distinct),
+        profiles=tuple(version_of(profile) for profile in distinct),
         images=tuple(
             RequestedImage(reference=str(reference), origins=tuple(origins))
             for reference, origins in sorted(resolver.images.items(), key=lambda item: str(item[0]))
@@ -66,6 +66,13 @@ def resolve_profiles(profiles: Sequence[ClusterProfile], settings: Mapping[str, 
             for (repository, name, version), origins in sorted(resolver.charts.items())
         ),
         problems=tuple(dict.fromkeys(resolver.problems)),
+    )
+
+
+def version_of(profile: ClusterProfile) -> ProfileVersion:
+    """`profile` as definitions and locks name it."""
+    return ProfileVersion(
+        name=profile.name, version=profile.version, uid=profile.uid, type=profile.type, packs=len(profile.packs)
     )
 
 
@@ -170,12 +177,6 @@ class _Resolver:
 
 def _origin(pack: LoadedPack, path: str) -> Origin:
     return Origin(profile=pack.profile.origin_label, pack=pack.label, path=path)
-
-
-def _version(profile: ClusterProfile) -> ProfileVersion:
-    return ProfileVersion(
-        name=profile.name, version=profile.version, uid=profile.uid, type=profile.type, packs=len(profile.packs)
-    )
 
 
 def _explain_complaint(complaint: Complaint, pack: LoadedPack) -> str:
