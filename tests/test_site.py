@@ -27,6 +27,8 @@ source:
   images: ["quay.io/kairos/x:1"]
   architecture: arm64
   settings: {k8s.version: "1.32"}
+  packs: {include: true, registry: packs.example/edge, paths: [packs/greeting]}
+  cluster_definition: {name: plant-7-cluster, profiles: [edge-infra@1.0.0]}
 target:
   registry: mirror.example:5000/spectro-images
   rules: [quay.io=quay]
@@ -175,7 +177,8 @@ def test_the_form_shows_every_part() -> None:
     schema = EdgeSite.model_json_schema()
 
     assert set(schema["$defs"]) == {
-        *("ContentSource", "TargetSettings", "RegistryAccess", "ArchiveSettings", "SigningSettings", "Schedule")
+        *("ContentSource", "TargetSettings", "RegistryAccess", "ArchiveSettings", "SigningSettings", "Schedule"),
+        *("PackSource", "ClusterDefinitionSource"),
     }
     assert {"name", "source", "target"} == set(schema["required"])
 

@@ -3,13 +3,15 @@
 As Palette documents it, the archive holds the pack's folder. Nothing is ever unpacked, and no link is followed.
 """
 
+import errno
 import gzip
 import io
 import os
 import stat
 import tarfile
 import zlib
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Collection, Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO
 
@@ -20,6 +22,7 @@ UNPACKED_LIMIT = 2 * LIMIT  # bytes of tar in an archive
 MEMBERS_LIMIT = 20_000
 FILE_LIMIT = 16 * 2**20  # bytes of a file that is read: values have some hundred KiB
 _LEVEL = 9
+_DEEPEST = 2  # parts of a path: a file in the pack's folder
 _HINT = "a pack is a folder with pack.json, values.yaml and what these name, or such a folder in a .tar.gz"
 
 
@@ -31,12 +34,11 @@ def archive_folder(folder: Path, name: str) -> bytes:
     tar_bytes = io.BytesIO()
     with tarfile.open(fileobj=tar_bytes, mode="w", format=tarfile.PAX_FORMAT) as tar:
         tar.addfile(_member(name, tarfile.DIRTYPE))
-        for path, is_folder in _walk(folder):
-            below = f"{name}/{path.relative_to(folder).as_posix()}"
+        for below, place, is_folder in _walk(os.fsencode(folder), name):
             if is_folder:
                 tar.addfile(_member(below, tarfile.DIRTYPE))
                 continue
-            content = read_file(path)
+            content = read_file(place)
             member = _member(below, tarfile.REGTYPE)
             member.size = len(content)
             tar.addfile(member, io.BytesIO(content))
@@ -49,48 +51,54 @@ def archive_folder(folder: Path, name: str) -> bytes:
     return archive.getvalue()
 
 
-def read_file(path: Path) -> bytes:
+def read_file(path: Path | bytes) -> bytes:
     """The plain file at `path`; raises `ConfigurationError` where it is none, is too large or cannot be read."""
+    shown = os.fsdecode(path)
     try:
         number = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)  # a pipe must not block us
         with os.fdopen(number, "rb") as file:
             if not stat.S_ISREG(os.fstat(number).st_mode):
-                raise ConfigurationError(f"{path} is no plain file, so it cannot be part of a pack", hint=_HINT)
+                raise ConfigurationError(f"{shown} is no plain file, so it cannot be part of a pack", hint=_HINT)
             content = file.read(LIMIT + 1)
     except OSError as error:
-        raise ConfigurationError(f"cannot read {path}: {error.strerror}", hint=_HINT) from None
+        if error.errno == errno.ELOOP:
+            raise ConfigurationError(f"{shown} is a link, so it cannot be part of a pack", hint=_HINT) from None
+        raise ConfigurationError(f"cannot read {shown}: {error.strerror}", hint=_HINT) from None
     if len(content) > LIMIT:
-        raise ConfigurationError(f"{path} is larger than {LIMIT >> 20} MiB", hint=_HINT)
+        raise ConfigurationError(f"{shown} is larger than {LIMIT >> 20} MiB", hint=_HINT)
     return content
 
 
-def find_files(archive: bytes, wanted: frozenset[str], where: str) -> dict[str, bytes]:
-    """The files of the pack in `archive` that are `wanted`, by name: at its top, or in the one folder there.
+def find_files(archive: bytes, marker: str, others: Collection[str], where: str) -> dict[str, bytes]:
+    """The file `marker` of the pack in `archive`, and those of `others` that stand beside it, by name.
 
-    `where` names the archive in messages. Raises `ConfigurationError` where it is none, or holds what no pack does.
+    It stands at the top, or in the folder there; without one, nothing is found. `where` names the archive in messages.
+    Raises `ConfigurationError` where it is none, or holds what no pack does.
     """
     try:
         with tarfile.open(fileobj=_Unpacked(archive), mode="r|") as tar:
-            return _collect(tar, wanted, where)
+            folders = _collect(tar, {marker, *others}, where)
     except (tarfile.TarError, EOFError, OSError, zlib.error, UnicodeError, ValueError):
         raise ConfigurationError(f"{where} is no gzipped tar, or a damaged one", hint=_HINT) from None
+    marked = sorted((folder for folder, files in folders.items() if marker in files), key=lambda each: len(each.parts))
+    if len(marked) > 1 and len(marked[0].parts) == len(marked[1].parts):
+        raise ConfigurationError(f"{where} holds several folders with a {marker} where a pack has one", hint=_HINT)
+    return folders[marked[0]] if marked else {}
 
 
-def _collect(tar: tarfile.TarFile, wanted: frozenset[str], where: str) -> dict[str, bytes]:
-    files, depths = dict[str, bytes](), set[PurePosixPath]()
+def _collect(tar: tarfile.TarFile, wanted: Collection[str], where: str) -> dict[PurePosixPath, dict[str, bytes]]:
+    """The files with `wanted` names, at the top and in the folders there."""
+    folders = defaultdict[PurePosixPath, dict[str, bytes]](dict)
     for number, member in enumerate(tar):
         if number >= MEMBERS_LIMIT:
             raise ConfigurationError(f"{where} holds more than {MEMBERS_LIMIT:,} files", hint=_HINT)
         path = _checked_path(member, where)
-        if member.isdir() or path.name not in wanted or len(path.parts) > 2:  # noqa: PLR2004 - a folder and a file
+        if member.isdir() or path.name not in wanted or len(path.parts) > _DEEPEST:
             continue
-        if path.name in files:
-            raise ConfigurationError(f"{where} holds {path.name} twice at its top", hint=_HINT)
-        depths.add(path.parent)
-        files[path.name] = _content(tar, member, where)
-    if len(depths) > 1:
-        raise ConfigurationError(f"{where} holds several folders where a pack has one", hint=_HINT)
-    return files
+        if path.name in folders[path.parent]:
+            raise ConfigurationError(f"{where} holds {path} twice", hint=_HINT)
+        folders[path.parent][path.name] = _content(tar, member, where)
+    return folders
 
 
 def _content(tar: tarfile.TarFile, member: tarfile.TarInfo, where: str) -> bytes:
@@ -109,22 +117,33 @@ def _checked_path(member: tarfile.TarInfo, where: str) -> PurePosixPath:
     return path
 
 
-def _walk(folder: Path) -> Iterator[tuple[Path, bool]]:
-    """Everything below `folder` in the order of names, and whether it is a folder, too."""
+def _walk(folder: bytes, below: str) -> Iterator[tuple[str, bytes, bool]]:
+    """Everything in `folder` by its name `below` there, its place, and whether it is a folder; in the order of names.
+
+    Places are bytes, and names UTF-8, whatever the locale takes them for.
+    """
     try:
-        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        entries = [(_name_of(entry.name, folder), entry) for entry in os.scandir(folder)]
     except OSError as error:
-        raise ConfigurationError(f"cannot read {folder}: {error.strerror}", hint=_HINT) from None
-    for entry in entries:
-        path = folder / entry.name
-        if not entry.name.isprintable() or "\\" in entry.name:  # a name that is no UTF-8 cannot be printed, either
-            raise ConfigurationError(f"{folder} holds a file with an odd name, {entry.name!r}", hint=_HINT)
+        raise ConfigurationError(f"cannot read {os.fsdecode(folder)}: {error.strerror}", hint=_HINT) from None
+    for name, entry in sorted(entries, key=lambda each: each[0]):
         is_folder = entry.is_dir(follow_symlinks=False)
         if not is_folder and not entry.is_file(follow_symlinks=False):
-            raise ConfigurationError(f"{path} is a link or no plain file, so it cannot be part of a pack", hint=_HINT)
-        yield path, is_folder
+            place = os.fsdecode(entry.path)
+            raise ConfigurationError(f"{place} is a link or no plain file, so it cannot be part of a pack", hint=_HINT)
+        yield f"{below}/{name}", entry.path, is_folder
         if is_folder:
-            yield from _walk(path)
+            yield from _walk(entry.path, f"{below}/{name}")
+
+
+def _name_of(raw: bytes, folder: bytes) -> str:
+    try:
+        name = raw.decode()
+    except UnicodeDecodeError:
+        name = ""
+    if not name or not name.isprintable() or "\\" in name:
+        raise ConfigurationError(f"{os.fsdecode(folder)} holds a file with an odd name, {raw!r}", hint=_HINT)
+    return name
 
 
 def _member(name: str, kind: bytes) -> tarfile.TarInfo:

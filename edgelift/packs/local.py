@@ -74,13 +74,12 @@ def read_packs(paths: Sequence[str]) -> tuple[LocalPack, ...]:
 
 def read_pack(path: Path) -> LocalPack:
     """The pack at `path`; raises `ConfigurationError`."""
-    wanted = (_DESCRIPTION, _VALUES)
     if path.is_dir():
-        files = {name: read_file(path / name) for name in wanted if (path / name).exists()}
+        files = {name: read_file(path / name) for name in (_DESCRIPTION, _VALUES) if (path / name).exists()}
         archive = b""
     else:
-        archive = read_file(path)
-        files = find_files(archive, frozenset(wanted), str(path))
+        archive = read_file(path.resolve())
+        files = find_files(archive, _DESCRIPTION, (_VALUES,), str(path))
     if _DESCRIPTION not in files:
         raise ConfigurationError(f"{path} is no pack: there is no {_DESCRIPTION} in it", hint=_HINT)
     description = _describe(files[_DESCRIPTION], path)
