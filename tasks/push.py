@@ -73,8 +73,8 @@ def push_image(
 ) -> PushedImage:
     """Send one image to each of its names, from `content`: the path of a store, or a bundle as `open_bundle` takes it.
 
-    With `direct` only manifests come from there, blobs from the image's own registry if it has one. `force` sends all of it,
-    whatever the target says it has.
+    With `direct` only manifests come from there, blobs from the image's own registry, if it has one. `force` sends all
+    of it, whatever the target says it has.
     """
     registry, names = _destination(image, access, target)
     reference, source = ImageReference.parse(image.reference), open_content(content, public_key, archive_block)

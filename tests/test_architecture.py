@@ -68,6 +68,7 @@ SIBLINGS = {
 
 # Modules that only decide: values in, values out.
 PURE = (
+    "edgelift.bundle.cluster_definition",
     "edgelift.bundle.definition",
     "edgelift.bundle.lock",
     "edgelift.errors",
@@ -75,8 +76,11 @@ PURE = (
     "edgelift.oci.digest",
     "edgelift.oci.manifest",
     "edgelift.oci.reference",
+    "edgelift.packs.names",
+    "edgelift.palette.cluster_definition",
     "edgelift.palette.images",
     "edgelift.palette.macros",
+    "edgelift.palette.pack_registries",
     "edgelift.site",
 )
 OUTSIDE_WORLD = {

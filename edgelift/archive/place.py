@@ -24,7 +24,9 @@ Progress = Callable[[int], None]  # takes the bytes that have just been done; ca
 BUNDLE, LOCK = ".tar.zst", ".lock.json"  # how the names of bundles and of their locks end
 CLUSTER_DEFINITION = ".cluster-definition.tgz"  # and that of the cluster definition, whatever its file was called
 CHECKSUMS = ("sha256", "sha512")
-_OURS = re.compile(r"\.(?:tar\.zst(?:\.part-\d{4}|\.parts\.json)?|lock\.json|cluster-definition\.tgz)(?:\.sig)?(?:\.sha(?:256|512))?$")
+_OURS = re.compile(
+    r"\.(?:tar\.zst(?:\.part-\d{4}|\.parts\.json)?|lock\.json|cluster-definition\.tgz)(?:\.sig)?(?:\.sha(?:256|512))?$"
+)
 _NAME_LIMIT = 900  # bytes of UTF-8; S3 keys end at 1024, and a prefix goes before
 
 

@@ -1,4 +1,4 @@
-"""What goes into a bundle and comes from no registry, pinned. Its bytes are in the store, and nothing here reads them."""
+"""What goes into a bundle and comes from no registry, pinned. Its bytes are in the store; nothing here reads them."""
 
 from pydantic import BaseModel, ConfigDict
 

@@ -7,11 +7,9 @@ from edgelift.oci.content import BufferReader
 
 
 def prove_cluster_definition(definition: LockedClusterDefinition, content: BufferReader) -> DefinitionProof:
-    """Whether the bytes of `definition` are in `content`, all of which are read; raises nothing that they could cause."""
+    """Whether the bytes of `definition` are in `content`; all are read. Raises nothing that they could cause."""
     try:
         definition.read_from(content)
     except EdgeliftError as error:
-        return DefinitionProof(
-            name=definition.name, digest=definition.digest, present=False, reason=error.message
-        )
+        return DefinitionProof(name=definition.name, digest=definition.digest, present=False, reason=error.message)
     return DefinitionProof(name=definition.name, digest=definition.digest, present=True)

@@ -12,7 +12,7 @@ LOCAL_REGISTRY = "local.invalid"
 
 
 def pack_reference(place: str, name: str, version: str) -> ImageReference:
-    """The pack at `place`, a registry with an optional base path; raises `MalformedReferenceError` where it has none."""
+    """The pack at `place`, a registry with an optional base path; raises `MalformedReferenceError` for what is none."""
     host, _, base = place.partition("/")
     if not names_registry(host):
         raise MalformedReferenceError(

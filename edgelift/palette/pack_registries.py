@@ -18,7 +18,7 @@ Get = Callable[[str], Any]  # path → the JSON document there
 _REGISTRIES = "/v1/registries/oci"
 _PACKS = "pack"  # provider type of a registry that holds packs; others hold charts or Zarf packages
 _REGION = re.compile(r"\{\{\s*\.spectro\.system\.aws\.region\s*\}\}")
-_ARTIFACTORY = "artifactory/api/docker/"  # before the repository in what Palette calls its endpoint; clients leave it out
+_ARTIFACTORY = "artifactory/api/docker/"  # before the repository in Palette's endpoint; clients leave it out
 
 
 _Model = TypeVar("_Model", bound=FromPalette)

@@ -1,4 +1,4 @@
-"""A cluster definition in a bundle: a member of its own, pinned by the lock, read by itself and verified with the rest."""
+"""A cluster definition in a bundle: a member of its own, pinned by the lock, read alone and verified with the rest."""
 
 import gzip
 import json

@@ -1,4 +1,4 @@
-"""Packs and the cluster definition on the command line: planned, built, signed, taken out again, and built once more."""
+"""Packs and the cluster definition on the command line: planned, built, signed, taken out, and built once more."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -103,7 +103,7 @@ def digests_at(stage: Stage) -> list[Digest]:
 
 
 def test_packs_and_cluster_definition_arrive(prefect: PrefectServer, stage: Stage) -> None:
-    """Both packs under the project of packs, the images of both kinds of packs, the file signed, and all of it proved."""
+    """Both packs in the project of packs, the images that both declare, the file signed, and all of it proved."""
     shelf = stage.folder / "shelf"
     shelf.mkdir()
     attempt = stage.sync(prefect, archive=ArchiveSettings(directory=str(shelf)))
