@@ -204,7 +204,7 @@ def source_of(
 ) -> ContentSource:
     """What the source options ask for, with what is `attached`; raises `ConfigurationError` where that is nothing."""
     named = _names(profiles)
-    if not (named or profile_files or images or "packs" in attached):
+    if not (named or profile_files or images or getattr(attached.get("packs"), "paths", ())):
         hint = "name profiles with --profiles or --profile-file, or images with --image"
         raise ConfigurationError("nothing is asked for", hint=hint)
     return ContentSource(

@@ -41,10 +41,7 @@ def request_packs(
         requested[reference] = known.model_copy(update={"origins": (*known.origins, origin)})
     if problems:
         lines = "".join(f"\n  - {problem}" for problem in problems)
-        raise ProfileError(
-            f"not every pack has a place in an OCI pack registry:{lines}",
-            hint=_HINT,
-        )
+        raise ProfileError(f"not every pack has a place in an OCI pack registry:{lines}", hint=_HINT)
     return requested
 
 

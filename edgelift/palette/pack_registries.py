@@ -20,7 +20,6 @@ _PACKS = "pack"  # provider type of a registry that holds packs; others hold cha
 _REGION = re.compile(r"\{\{\s*\.spectro\.system\.aws\.region\s*\}\}")
 _ARTIFACTORY = "artifactory/api/docker/"  # before the repository in Palette's endpoint; clients leave it out
 
-
 _Model = TypeVar("_Model", bound=FromPalette)
 
 
@@ -34,8 +33,8 @@ class PackRegistry(NamedTuple):
 class _Summary(FromPalette):
     uid: str = Field(validation_alias=AliasPath("metadata", "uid"))
     name: str = Field(default="", validation_alias=AliasPath("metadata", "name"))
-    kind: str = Field(default="basic", validation_alias=AliasPath("spec", "registryType"))
-    provider: str = Field(default="", validation_alias=AliasPath("spec", "providerType"))
+    kind: str | None = Field(default=None, validation_alias=AliasPath("spec", "registryType"))
+    provider: str | None = Field(default=None, validation_alias=AliasPath("spec", "providerType"))
 
 
 class _Summaries(FromPalette):
@@ -44,9 +43,9 @@ class _Summaries(FromPalette):
 
 class _Settings(FromPalette):
     endpoint: str = Field(validation_alias=AliasPath("spec", "endpoint"))
-    base: str = Field(default="", validation_alias=AliasPath("spec", "basePath"))
-    content_base: str = Field(default="", validation_alias=AliasPath("spec", "baseContentPath"))
-    region: str = Field(default="", validation_alias=AliasPath("spec", "defaultRegion"))
+    base: str | None = Field(default=None, validation_alias=AliasPath("spec", "basePath"))
+    content_base: str | None = Field(default=None, validation_alias=AliasPath("spec", "baseContentPath"))
+    region: str | None = Field(default=None, validation_alias=AliasPath("spec", "defaultRegion"))
 
 
 def find_pack_registries(get: Get, uids: Collection[str]) -> dict[str, PackRegistry]:
@@ -69,7 +68,7 @@ def _place(get: Get, summary: _Summary) -> str | None:
         return None
     kind = "ecr" if summary.kind == "ecr" else "basic"
     found = _parse(_Settings, get(f"{_REGISTRIES}/{summary.uid}/{kind}"), f"its registry {summary.name}")
-    return place_of(found.endpoint, found.content_base or found.base, found.region)
+    return place_of(found.endpoint, found.content_base or found.base or "", found.region or "")
 
 
 def _parse(model: type[_Model], document: object, what: str) -> _Model:
