@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple, Self
 
-from edgelift.bundle.definition import BundleDefinition, RequestedImage
 from edgelift.bundle.attached import NOTHING, Attached
+from edgelift.bundle.definition import BundleDefinition, RequestedImage
 from edgelift.bundle.lock import ArtifactKind, BundleLock, LockedImage
 from edgelift.errors import (
     EdgeliftError,

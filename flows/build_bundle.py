@@ -9,8 +9,8 @@ from edgelift.bundle.parts import PartSize
 from edgelift.site import DEFAULT_ACCESS, ArchiveSettings, ContentSource, RegistryAccess, SigningSettings
 from tasks.archive import archive_bundle, check_archive, prune_archived
 from tasks.as_is import as_is
-from tasks.attach import attach_to
 from tasks.assemble import BuiltBundle, assemble_content, begin_assembly
+from tasks.attach import attach_to
 from tasks.log_in import log_in
 from tasks.plan import plan_lock
 from tasks.pull import pull_images
@@ -56,9 +56,7 @@ def build_bundle(
     log_in(as_is(definition), access)
     if archive:
         check_archive(archive, access)
-    lock = plan_lock(
-        as_is(definition), access, store, output, base=base, part_size=part_size, attached=as_is(attached)
-    )
+    lock = plan_lock(as_is(definition), access, store, output, base=base, part_size=part_size, attached=as_is(attached))
     with begin_assembly(lock, name, store, output, signing, archive=archive, part_size=part_size) as assembly:
         pulled = pull_images(lock, access, store, existing_bundles)
         bundle = assemble_content(assembly, as_is(lock), name, output, signing, pulled=pulled)

@@ -7,8 +7,8 @@ from edgelift.bundle.attached import NOTHING
 from edgelift.site import EdgeSite
 from tasks.archive import archive_bundle, check_archive, prune_archived
 from tasks.as_is import as_is
-from tasks.attach import attach_to
 from tasks.assemble import assemble_content, begin_assembly, keep_lock
+from tasks.attach import attach_to
 from tasks.log_in import log_in
 from tasks.plan import plan_lock
 from tasks.pull import pull_images

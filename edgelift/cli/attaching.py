@@ -44,9 +44,7 @@ Packs = Annotated[
 ]
 ImagesOnly = Annotated[
     bool,
-    typer.Option(
-        "--images-only", help="Of local packs only what they declare, not the packs.", rich_help_panel=SOURCE
-    ),
+    typer.Option("--images-only", help="Of local packs only what they declare, not the packs.", rich_help_panel=SOURCE),
 ]
 ClusterDefinitionName = Annotated[
     str | None,

@@ -48,9 +48,7 @@ def request_packs(
 def request_local(packs: Sequence[LocalPack]) -> Iterator[RequestedImage]:
     """The entries of local packs."""
     for pack in packs:
-        yield RequestedImage(
-            reference=str(pack.reference), origins=(Origin(profile="", pack=pack.name, path=_LOCAL),)
-        )
+        yield RequestedImage(reference=str(pack.reference), origins=(Origin(profile="", pack=pack.name, path=_LOCAL),))
 
 
 def _places(

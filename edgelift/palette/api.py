@@ -181,9 +181,7 @@ class PaletteApi:
             headers |= {"Accept": "application/octet-stream", "Accept-Encoding": "identity"}
             headers |= {"Content-Type": "application/json"}
         url, method = f"{self.scheme}://{self.host}{question.path}", "GET" if question.body is None else "POST"
-        with self.http.stream(
-            method, url, headers=headers, content=question.body, follow_redirects=False
-        ) as response:
+        with self.http.stream(method, url, headers=headers, content=question.body, follow_redirects=False) as response:
             return _Answer(response.status_code, response.headers, self._read_body(question, response))
 
     def _read_body(self, question: _Question, response: httpx.Response) -> bytes:

@@ -12,8 +12,8 @@ from edgelift.bundle.container import CLUSTER_DEFINITION, LOCK_SIGNATURE
 from edgelift.bundle.definition import ProfileVersion
 from edgelift.bundle.diff import compare_locks
 from edgelift.bundle.lock import BundleLock
-from edgelift.bundle.rebuild import first_difference
 from edgelift.bundle.reader import BundleReader
+from edgelift.bundle.rebuild import first_difference
 from edgelift.bundle.stream import BundleStream, reassemble_bundle
 from edgelift.bundle.verify import verify_bundle, verify_structure
 from edgelift.bundle.writer import assemble_bundle
@@ -218,5 +218,3 @@ def test_a_difference_is_told() -> None:
         (PINNED, None),
     ]
     assert compare_locks(lock, lock).cluster_definition is None
-
-

@@ -97,9 +97,7 @@ def stage(tmp_path: Path, docker_registries: Callable[[], RunningRegistry]) -> I
 
 def digests_at(stage: Stage) -> list[Digest]:
     """The digests of the two packs at the target."""
-    return [
-        Digest.of(stage.manifest(f"spectro-packs/archive/{name}", "1.0.0").content) for name in ("web", "greeting")
-    ]
+    return [Digest.of(stage.manifest(f"spectro-packs/archive/{name}", "1.0.0").content) for name in ("web", "greeting")]
 
 
 def test_packs_and_cluster_definition_arrive(prefect: PrefectServer, stage: Stage) -> None:

@@ -49,9 +49,7 @@ def define(folder: Path, *profiles: ClusterProfile, images: tuple[str, ...] = ()
     files = [folder / f"{number}.json" for number, _ in enumerate(profiles)]
     for file, each in zip(files, profiles, strict=True):
         file.write_text(json.dumps(export_document(each)))
-    source = ContentSource(
-        profile_files=tuple(map(str, files)), images=images, packs=PackSource.model_validate(packs)
-    )
+    source = ContentSource(profile_files=tuple(map(str, files)), images=images, packs=PackSource.model_validate(packs))
     return define_bundle("site", source, no_palette)
 
 
@@ -177,9 +175,7 @@ def test_a_pack_alone_is_something_to_carry(tmp_path: Path) -> None:
     """A local pack without images is a bundle of one."""
     definition = define(tmp_path, paths=[str(make_pack_folder(tmp_path / "pack"))]).definition
 
-    assert [each.reference for each in definition.requested] == [
-        "local.invalid/spectro-packs/archive/greeting:1.0.0"
-    ]
+    assert [each.reference for each in definition.requested] == ["local.invalid/spectro-packs/archive/greeting:1.0.0"]
 
 
 def test_the_order_of_local_packs_does_not_matter(tmp_path: Path) -> None:
