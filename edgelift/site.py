@@ -21,7 +21,7 @@ OnConflict = Literal["fail", "keep", "replace"]
 class _Settings(BaseModel):
     """A part of a request: frozen, and unknown keys are errors, so that a typo is never silent."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)  # most commands name it, few make one
 
 
 class ClusterDefinitionSource(_Settings):

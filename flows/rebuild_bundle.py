@@ -61,5 +61,5 @@ def rebuild_bundle(
         bundle = assemble_content(assembly, as_is(lock), name, output, signing, pulled=pulled)
     if archive:
         bundle = archive_bundle(bundle, as_is(lock), archive, access)
-        prune_archived(as_is(bundle), archive)
+        prune_archived(as_is(bundle), archive, public_key)
     return bundle

@@ -53,7 +53,7 @@ def sync_site(site: EdgeSite, output: str = "~/edgelift/sites", store: str | Non
             bundle = assemble_content(assembly, as_is(lock), site.name, output, site.signing)
         if site.archive:
             bundle = archive_bundle(bundle, as_is(lock), site.archive, site.access)
-            prune_archived(as_is(bundle), site.archive)
+            prune_archived(as_is(bundle), site.archive, site.public_key)
         content = bundle.path
     push_images(lock, content, site.access, site.target, public_key=site.public_key, direct=site.direct)
     receipt = validate_target(as_is(lock), site.access, site.target, deep=site.deep)

@@ -27,7 +27,7 @@ from edgelift.oci.digest import Digest
 from edgelift.site import ArchiveSettings, RegistryAccess
 from edgelift.sizes import format_size
 from tasks.assemble import BuiltBundle
-from tasks.connect import connect, path_of
+from tasks.connect import connect, optional_path, path_of
 from tasks.narrate import narrate, narrate_progress
 from tasks.settle import is_retryable
 
@@ -89,9 +89,10 @@ def archive_bundle(
 
 
 @task(name="prune archive", task_run_name="prune archive", cache_policy=NO_CACHE, persist_result=False)
-def prune_archived(bundle: BuiltBundle, archive: ArchiveSettings) -> None:
+def prune_archived(bundle: BuiltBundle, archive: ArchiveSettings, public_key: str | None = None) -> None:
     """Let go of the older bundles that the archive's block does not want kept; `bundle` stays, however old it is.
 
+    With a public key, of those alone whose locks are signed with its private key: the others are not ours to judge.
     What cannot be deleted is told, and fails nobody's run: the bundle is archived.
     """
     block = load_block(BundleArchive, archive.block) if archive.block is not None else None
@@ -100,7 +101,7 @@ def prune_archived(bundle: BuiltBundle, archive: ArchiveSettings) -> None:
         return
     place = block.get_client()
     try:
-        survey = survey_archive(place, find_public_key(None))
+        survey = survey_archive(place, find_public_key(optional_path(public_key)))
         pruning = plan_pruning(survey, rules, datetime.now(UTC), spare={str(bundle.archived)})
         pruned = prune_archive(place, pruning)
     except EdgeliftError as error:

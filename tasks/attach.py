@@ -13,7 +13,12 @@ from tasks.resolve import open_palette
 
 
 @task(name="attach", task_run_name="attach to {name}", cache_policy=NO_CACHE, persist_result=False)
-def attach_to(name: str, source: ContentSource, access: RegistryAccess, store: str | None) -> Attached:
+def attach_to(
+    name: str,  # noqa: ARG001 - part of the name of the run
+    source: ContentSource,
+    access: RegistryAccess,
+    store: str | None,
+) -> Attached:
     """Have Palette make the cluster definition, read the local packs, and keep both in the store."""
     attached = attach_content(source, open_store(store), lambda: open_palette(source, access))
     definition = attached.cluster_definition

@@ -182,7 +182,7 @@ def test_an_empty_store_is_filled_from_a_bundle(lock: BundleLock, store: LocalSt
 def test_an_empty_store_is_filled_from_the_packs(lock: BundleLock, tmp_path: Path) -> None:
     """The same folder again; what Palette made has to come from somewhere else, and that is said."""
     other = LocalStore(tmp_path / "other")
-    with pytest.raises(ConfigurationError, match="cluster definition harbour .* not in the store") as caught:
+    with pytest.raises(ConfigurationError, match=r"cluster definition harbour .* not in the store") as caught:
         bring_attached(lock, other, packs=[str(tmp_path / "pack")])
 
     assert "--existing-bundles" in str(caught.value.hint)

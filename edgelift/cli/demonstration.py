@@ -45,6 +45,7 @@ def run_demo(directory: Path, *, quiet: bool) -> None:
         palette = servers.enter_context(RunningServer(create_palette_api(profiles, API_KEY)))
         tell(f"stand-in Palette {palette.url}, source registry {source.host}, target registry {target.host}")
         os.environ |= {"PALETTE_API_KEY": API_KEY, "PALETTE_ENDPOINT": palette.url}
+        os.environ.pop("EDGELIFT_PUBLIC_KEY", None)  # the user's own bundles are signed, the demo's is not
         names = tuple(profile.name for profile in profiles)
         site = EdgeSite(
             name=SITE,

@@ -115,7 +115,7 @@ def test_it_is_verified(bundle: Assembled, tmp_path: Path) -> None:
 
     with pytest.raises(IntegrityError, match="is damaged"):
         verify_bundle(damaged)
-    with BundleReader.open(damaged) as reader, pytest.raises(IntegrityError, match="cluster-definition.tgz"):
+    with BundleReader.open(damaged) as reader, pytest.raises(IntegrityError, match=r"cluster-definition\.tgz"):
         pinned_in(bundle).read_from(reader)
 
 

@@ -126,3 +126,11 @@ def test_no_command_is_a_request_for_help(command_line: CommandLine) -> None:
 
 def _profile() -> str:
     return json.dumps(export_document(make_profile(make_pack(image_values("nginx:1")), name="addon")))
+
+
+def test_httpx_brings_no_command_line_of_its_own() -> None:
+    """The HTTP client is loaded without the program that comes with it, and what that draws its output with."""
+    program = "import sys, edgelift.transport; print(sorted({'click', 'rich', 'pygments'} & sys.modules.keys()))"
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    assert told.stdout == "[]\n"

@@ -21,7 +21,7 @@ def find(archive: bytes) -> dict[str, bytes]:
 
 
 def test_the_archive_holds_the_folder_of_the_pack(tmp_path: Path) -> None:
-    """Below NAME-VERSION, whatever the folder is called here; a folder comes before what is in it, in order of names."""
+    """Below NAME-VERSION, whatever the folder is called here; folders come before what they hold, in order of names."""
     folder = make_pack_folder(tmp_path / "whatever", extra={"README.md": b"", "Zebra.md": b"z"})
 
     assert names_in(archive_folder(folder, "greeting-1.0.0")) == [

@@ -71,7 +71,7 @@ def test_two_packs_of_one_name_have_to_be_the_same(tmp_path: Path) -> None:
     """Which of them is meant, nobody can say; both places are named."""
     one = make_pack_folder(tmp_path / "one")
     other = make_pack_folder(tmp_path / "other", values="a: 1\n")
-    with pytest.raises(ConfigurationError, match="are both pack greeting 1.0.0, and differ") as caught:
+    with pytest.raises(ConfigurationError, match=r"are both pack greeting 1\.0\.0, and differ") as caught:
         read_packs([str(one), str(other)])
 
     assert [str(path) in caught.value.message for path in (one, other)] == [True, True]
@@ -110,7 +110,7 @@ def test_what_is_no_pack_is_named(form: str, files: dict[str, bytes], says: str,
 
 def test_a_path_without_anything_is_named(tmp_path: Path) -> None:
     """Neither a folder nor a file."""
-    with pytest.raises(ConfigurationError, match="cannot read .*nowhere: No such file"):
+    with pytest.raises(ConfigurationError, match=r"cannot read .*nowhere: No such file"):
         read_pack(tmp_path / "nowhere")
 
 
