@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 from pydantic import SecretStr
 
 from edgelift.define import Defined, define_bundle
@@ -114,7 +115,7 @@ def test_packs_are_left_out_unless_they_are_wanted(tmp_path: Path) -> None:
     """A definition without packs has the bytes that it had before there were any."""
     text = define(tmp_path, profile("any")).definition.to_yaml()
 
-    assert "packs: " not in text.replace("    packs: ", "")
+    assert "packs" not in yaml.safe_load(text)
     assert "spectro-packs" not in text
 
 
