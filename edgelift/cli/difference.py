@@ -95,8 +95,8 @@ def _print_diff(before: Path, after: Path, found: LockDiff) -> None:
         say(f"{told}: {format_size(content.size)} in {content.blobs} blobs and {content.manifests} manifests")
     change = found.cluster_definition
     if change is not None:
-        told = [f"{each.name} {each.digest[:19]}" if each else "none" for each in (change.before, change.after)]
-        say(f"cluster definition: {' → '.join(told)}")
+        shown = [f"{each.name} {each.digest[:19]}" if each else "none" for each in (change.before, change.after)]
+        say(f"cluster definition: {' → '.join(shown)}")
 
 
 def _changes(found: LockDiff) -> tuple[tuple[str, tuple[ImageChange, ...]], ...]:

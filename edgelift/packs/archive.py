@@ -13,7 +13,6 @@ import zlib
 from collections import defaultdict
 from collections.abc import Collection, Iterator
 from pathlib import Path, PurePosixPath
-from typing import IO
 
 from edgelift.errors import ConfigurationError
 
@@ -158,7 +157,7 @@ class _Unpacked(io.RawIOBase):
     """The tar in a gzip archive, from front to back; raises `ConfigurationError` where it does not end in time."""
 
     def __init__(self, archive: bytes) -> None:
-        self._file: IO[bytes] = gzip.GzipFile(fileobj=io.BytesIO(archive))
+        self._file = gzip.GzipFile(fileobj=io.BytesIO(archive))
         self._left = UNPACKED_LIMIT
 
     def read(self, size: int = -1) -> bytes:
