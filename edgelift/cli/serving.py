@@ -52,6 +52,7 @@ def serve(
     """
     from edgelift.serve.access import read_login  # noqa: PLC0415
     from edgelift.serve.registry import create_registry  # noqa: PLC0415
+    from edgelift.serve.sending import READERS, READERS_FROM_AFAR  # noqa: PLC0415
     from edgelift.serve.server import serve_forever  # noqa: PLC0415 - loaded when it is needed
 
     set_verbosity(verbose=verbose, quiet=False, informative=True)
@@ -66,7 +67,9 @@ def serve(
         _served(content, writable, public_key) as served,
         suppress(KeyboardInterrupt),  # that is how it is meant to end
     ):
-        serve_forever(create_registry(served, login=admitted), host, port, certfile=tls_cert, keyfile=tls_key)
+        readers = READERS_FROM_AFAR if content is not None and is_object(content) else READERS
+        registry = create_registry(served, login=admitted, readers=readers)
+        serve_forever(registry, host, port, certfile=tls_cert, keyfile=tls_key)
 
 
 @contextmanager

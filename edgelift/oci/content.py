@@ -8,6 +8,7 @@ from typing import Protocol, runtime_checkable
 from edgelift.errors import EdgeliftError, RegistryError
 from edgelift.oci.descriptor import Descriptor
 
+LOOK = 256 * 1024  # bytes; what is read from a file at once for a client who may have no room for it
 CHUNK = 2**20  # bytes; with smaller ones threads spend more time on each other, with larger ones nothing is gained
 Bytes = bytes | memoryview
 ReadSome = Callable[[int, int], Bytes]  # offset and limit → the bytes from there on: at least one, at most so many

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from edgelift.documents import write_document
 from edgelift.errors import MalformedReferenceError
+from edgelift.oci.content import LOOK
 from edgelift.oci.descriptor import Descriptor
 from edgelift.oci.digest import Digest
 from edgelift.oci.manifest import Manifest
@@ -81,7 +82,7 @@ class DirectoryContent:
 
         def read(offset: int, limit: int) -> bytes:  # no file stays open between two looks
             with disk_errors(f"read the blob {digest}"), path.open("rb", buffering=0) as file:
-                return os.pread(file.fileno(), limit, offset)
+                return os.pread(file.fileno(), min(limit, LOOK), offset)
 
         return BlobPart(nullcontext(read), start, stop)
 

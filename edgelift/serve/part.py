@@ -9,7 +9,7 @@ from edgelift.oci.content import Bytes, ReadSome
 
 Take = Callable[[Bytes], int]  # takes as much of some bytes as it has room for; gives how many these were
 
-_PIECE = 256 * 1024  # bytes
+_PIECE = 2**20  # bytes; as many as a compressed frame holds
 _TURN = 8 * 2**20  # bytes after which others get the thread
 _REST = 4096  # bytes that are kept for one who has no room, and the last ones, which leave once all is seen to be right
 

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Sequence
 from functools import partial
 
+from anyio import CapacityLimiter
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -29,18 +30,21 @@ from edgelift.serve.requests import (
     range_of,
     repository_of,
 )
-from edgelift.serve.sending import BlobResponse
+from edgelift.serve.sending import READERS, BlobResponse
 from edgelift.serve.writing import writing_routes
 
 _log = logging.getLogger(__name__)
 
 
-def create_registry(content: RegistryContent, *, login: Login | None = None) -> Starlette:
-    """The registry that serves `content`; with a `login` only to those who have it (basic authentication)."""
+def create_registry(content: RegistryContent, *, login: Login | None = None, readers: int = READERS) -> Starlette:
+    """The registry that serves `content`; with a `login` only to those who have it (basic authentication).
+
+    `readers` blobs are read at the same time, whatever number of clients takes them.
+    """
     middleware = [Middleware(_Failures)]
     if login is not None:
         middleware.append(Middleware(RequireLogin, login=login))
-    reading = _Reading(content)
+    reading = _Reading(content, readers)
     routes = [
         Route("/v2/", _check_version),
         Route("/v2/_catalog", reading.list_repositories),
@@ -73,8 +77,9 @@ _REFUSE_WRITES = Route("/v2/{path:path}", _refuse_write, methods=["GET", "POST",
 class _Reading:
     """The endpoints that change nothing. Starlette runs them in threads, and answers HEAD with the headers of GET."""
 
-    def __init__(self, content: RegistryContent) -> None:
+    def __init__(self, content: RegistryContent, readers: int) -> None:
         self._content = content
+        self._readers = CapacityLimiter(readers)
 
     def list_repositories(self, request: Request) -> Response:
         """Every repository, in pages."""
@@ -129,7 +134,7 @@ class _Reading:
         if request.method == "HEAD":
             return Response(status_code=status, headers=headers)
         body = self._content.read_blob_range(repository, digest, part.start, part.stop)
-        return BlobResponse(body, status, headers)
+        return BlobResponse(body, status, headers, self._readers)
 
 
 def _blob_headers(digest: Digest) -> dict[str, str]:

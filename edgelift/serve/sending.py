@@ -1,8 +1,9 @@
 """The answer with a blob."""
 
+import os
 from contextlib import closing
 
-from starlette.concurrency import run_in_threadpool
+from anyio import CapacityLimiter, to_thread
 from starlette.requests import ClientDisconnect
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
@@ -10,13 +11,19 @@ from starlette.types import Receive, Scope, Send
 from edgelift.serve.connection import Connection, ConnectionLost, connection_of
 from edgelift.serve.part import BlobPart
 
+# Blobs that are read at the same time: more than the processors can decode would only wait for the interpreter's lock.
+READERS = (os.cpu_count() or 1) + 1
+READERS_FROM_AFAR = 40  # these wait for the network
+
 
 class BlobResponse(StreamingResponse):
     """A blob, or a part of one, as body."""
 
-    def __init__(self, part: BlobPart, status: int, headers: dict[str, str]) -> None:
+    def __init__(self, part: BlobPart, status: int, headers: dict[str, str], readers: CapacityLimiter) -> None:
+        """It is read in turns, of which `readers` go on at the same time."""
         super().__init__(part, status, headers)
         self._part = part
+        self._readers = readers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send it, straight from the reading thread to the socket where that can be."""
@@ -38,7 +45,7 @@ class BlobResponse(StreamingResponse):
     async def _pour(self, connection: Connection, send: Send) -> None:
         while not self._part.is_done:
             await connection.drain()
-            poured = await run_in_threadpool(self._part.pour, connection.write)
+            poured = await to_thread.run_sync(self._part.pour, connection.write, limiter=self._readers)
             connection.count(poured.taken)
             if poured.rest:
                 await send({"type": "http.response.body", "body": poured.rest, "more_body": True})

@@ -20,7 +20,7 @@ from typing import TypeVar
 
 from edgelift.documents import state_of
 from edgelift.errors import IntegrityError, StoreError
-from edgelift.oci.content import CHUNK, ReadSome
+from edgelift.oci.content import CHUNK, LOOK, ReadSome
 from edgelift.oci.descriptor import Descriptor
 from edgelift.oci.digest import Digest
 from edgelift.store.disk import disk_errors, remove
@@ -92,7 +92,7 @@ class LocalStore:
 
         def read(offset: int, limit: int) -> bytes:
             with self._opened(descriptor) as file:
-                return os.pread(file, limit, offset)
+                return os.pread(file, min(limit, LOOK), offset)
 
         return nullcontext(read)
 
