@@ -3,13 +3,17 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test bench check format lock clean
+.PHONY: demo test interop bench check format lock clean
 
 demo: $(VENV)/.ready
 	$(BIN)/edgelift demo
 
 test: $(VENV)/.ready
 	$(BIN)/python -m pytest
+
+# With the programs of others, on the PATH or in ~/go/bin; each test that lacks one fails and says how to install it.
+interop: $(VENV)/.ready
+	EDGELIFT_INTEROP=1 $(BIN)/python -m pytest tests/interop
 
 # Options after ARGS=, for example: make bench ARGS="--scale 0.1 --rounds 2"
 bench: $(VENV)/.ready

@@ -74,7 +74,8 @@ def copy(connections: Connections, references: list[str], folder: Path, target: 
 
 def pin(connections: Connections, references: list[str], store: LocalStore) -> BundleLock:
     """The lock of all references."""
-    definition = BundleDefinition(images=tuple(RequestedImage(reference=reference) for reference in references))
+    asked = tuple(RequestedImage(reference=reference) for reference in references)
+    definition = BundleDefinition(images=asked, signatures=False)  # its peers do not look for any either
     plan = plan_bundle(definition, connections.registries, store)
     plan.raise_for_errors()
     return plan.lock

@@ -11,15 +11,18 @@ from typing import Self
 from pydantic import SecretStr
 
 from edgelift.addresses import DEFAULT_PORTS, is_listed, split_host
+from edgelift.bundle.lock import LockedImage
 from edgelift.errors import ConfigurationError
 from edgelift.oci.auth_ecr import EcrLogin
 from edgelift.oci.credentials import Credentials
 from edgelift.oci.mirrors import Mirrors, Place
+from edgelift.oci.reference import ImageReference
 from edgelift.oci.registries import Registries
 from edgelift.oci.registry import Registry
 from edgelift.oci.source import Source
 from edgelift.palette.api import parse_endpoint
 from edgelift.palette.client import PaletteClient
+from edgelift.pin_chart import open_archive
 from edgelift.site import DEFAULT_ACCESS, RegistryAccess
 from edgelift.transport import TransportSettings
 
@@ -71,6 +74,13 @@ class Connections:
     def source(self, host: str, repository: str) -> Source:
         """What `repository` of the registry `host` is read from: see `Registries.source`."""
         return self.registries.source(host, repository)
+
+    def source_for(self, image: LockedImage) -> Source:
+        """What the content of `image` is read from: its registry, or for a chart that none has, its archive."""
+        reference = ImageReference.parse(image.reference)
+        if image.archive is not None:
+            return open_archive(image, self.registry(reference.registry).channel)
+        return self.source(reference.registry, reference.repository)
 
     def places(self, host: str, repository: str) -> list[Place]:
         """Where `repository` of the registry `host` is read from, in order; each with its whole path there."""
@@ -137,8 +147,9 @@ def palette_from_environment(project: str | None, access: RegistryAccess = DEFAU
     key = os.environ.get("PALETTE_API_KEY")
     if not key:
         raise ConfigurationError(
-            "profiles are to be read from Palette, but there is no API key",
-            hint="set PALETTE_API_KEY (and PALETTE_ENDPOINT), or give exported profiles with --profile-file",
+            "profiles, edge hosts or agent images are to be read from Palette, but there is no API key",
+            hint="set PALETTE_API_KEY (and PALETTE_ENDPOINT), or give exported profiles with --profile-file; "
+            "hosts and agent images are in no export",
         )
     endpoint = os.environ.get("PALETTE_ENDPOINT") or PALETTE_ENDPOINT
     settings = transport_settings(access)

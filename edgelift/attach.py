@@ -6,6 +6,7 @@ Palette. Where another store has to be filled, bundles that hold it serve as wel
 
 from collections.abc import Callable, Sequence
 
+from edgelift.attachments import ClusterDefinitionSource
 from edgelift.bundle.attached import Attached
 from edgelift.bundle.cluster_definition import LockedClusterDefinition
 from edgelift.bundle.lock import BundleLock, LockedImage
@@ -19,7 +20,7 @@ from edgelift.packs.names import is_local
 from edgelift.palette.client import PaletteClient
 from edgelift.palette.cluster_definition import check_profiles
 from edgelift.palette.resolve import version_of
-from edgelift.site import ClusterDefinitionSource, ContentSource
+from edgelift.site import ContentSource
 
 OpenPalette = Callable[[], PaletteClient]
 

@@ -1,72 +1,111 @@
 """Define: from what is asked for (profiles, files, single images) to the definition of a bundle."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from edgelift.bundle.definition import BundleDefinition, Origin, RequestedImage
-from edgelift.documents import read_document
+from edgelift.agent_images import read_agent_images
+from edgelift.bundle.definition import BundleDefinition, Origin, Release, RequestedChart, RequestedImage
+from edgelift.charts.repository import ChartName
+from edgelift.define_packs import ask_for_packs, find_used, resolve_with_packs
+from edgelift.definition_file import read_definition
+from edgelift.derive import derive_source
+from edgelift.documents import read_text
 from edgelift.errors import ConfigurationError, MalformedReferenceError
+from edgelift.image_list import parse_image_list
+from edgelift.keys import read_cosign_key
 from edgelift.oci.reference import ImageReference
-from edgelift.packs.local import LocalPack, profile_of, read_packs
-from edgelift.packs.request import request_local, request_packs
+from edgelift.packs.local import read_packs
 from edgelift.palette.client import PaletteClient
 from edgelift.palette.export import parse_exported_profile
 from edgelift.palette.models import ClusterProfile
 from edgelift.palette.resolve import Resolution, resolve_profiles
+from edgelift.palette.undeclared.choice import choose, tell
+from edgelift.palette.undeclared.profiles import find_undeclared
 from edgelift.site import ContentSource
 
-BY_NAME = Origin(profile="", pack="", path="name")  # of an image that is no profile's: it is asked for by name
+BY_NAME = Origin(profile="", pack="", path="name")  # of what is no profile's: it is asked for by name
 
 
 @dataclass(frozen=True)
 class Defined:
-    """A definition, and one line for each thing the operator should know of it."""
+    """A definition, a line for each thing the operator should mind, and one for each that was found out on the way."""
 
     definition: BundleDefinition
     warnings: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 def define_bundle(name: str, source: ContentSource, open_palette: Callable[[], PaletteClient]) -> Defined:
     """Read the profiles of `source` and list what they declare; `open_palette` is called only where it is needed.
 
+    Or read its definition file, which says all of it but the `name`.
+
     The order in which things are asked for does not matter: the same content gives the same definition. Raises
     `ProfileError` with every problem that makes a reference unusable, `ConfigurationError`, `PaletteError`.
     """
     check_name(name)
-    images = _parse_images(source.images)
+    if source.definition_file is not None:
+        return Defined(_renamed(read_definition(Path(source.definition_file)), name, source.release), ())
+    images = _parse_images((*source.images, *read_image_lists(source.image_files)))
+    charts = [ChartName.parse(text) for text in source.charts]
     local = read_packs(source.packs.paths)
-    profiles, excluded = read_profiles(source, open_palette)
+    with ExitStack() as stack:
+        palette = cache(lambda: stack.enter_context(open_palette()))  # one client, and only where something needs it
+        notes = list[str]()
+        if source.edge_hosts is not None:
+            source, notes = derive_source(source, palette().find_edge_hosts(source.edge_hosts))
+        profiles, excluded = read_profiles(source, palette)
+        agent = read_agent_images(source, palette)
+        packs = ask_for_packs(source.packs, profiles, excluded, local, palette)
     resolution = resolve_with_packs(profiles, local, source.settings)
     resolution.raise_for_errors()
     held = [resolve_profiles([profile], source.settings) for profile in excluded]
     for each in held:
         each.raise_for_errors()
+    undeclared = find_used(profiles, local, source.settings, declared=_references(*held, also=images))
+    chosen = choose(undeclared, source.include_undeclared)
+    if source.include_undeclared != "none":
+        resolution = _with_undeclared(resolution, chosen)
+        held = [
+            _with_undeclared(each, choose(find_undeclared([profile], source.settings), source.include_undeclared))
+            for each, profile in zip(held, excluded, strict=True)
+        ]
     remaining = _subtract(resolution, held)
-    packs = _packs(source, profiles, excluded, local, open_palette)
     definition = BundleDefinition(
         name=name,
         architecture=source.architecture,
         allow_external_layers=source.allow_external_layers,
         compression_level=source.compression_level,
+        signatures=source.signatures,
+        require_signatures=source.require_signatures,
+        cosign_key=read_cosign_key(Path(source.cosign_key)) if source.cosign_key is not None else None,
+        release=source.release,
         profiles=resolution.profiles,
         excluded_profiles=tuple(version for each in held for version in each.profiles) or None,
-        images=tuple(each for each in _merge(remaining, images) if each.reference not in packs),
-        charts=remaining.charts,
+        images=tuple(
+            each for each in _merge((*remaining.images, *agent.images), images) if each.reference not in packs
+        ),
+        charts=_merge_charts(remaining, charts),
         packs=tuple(packs[reference] for reference in sorted(packs)) or None,
     )
-    if not definition.requested and resolution.images:
+    is_empty = not (definition.requested or definition.charts)
+    if is_empty and (resolution.images or resolution.charts):
         raise ConfigurationError(
             "nothing to carry: the excluded profiles hold every image", hint="exclude only what the site has already"
         )
-    if not definition.requested:
+    if is_empty:
         raise ConfigurationError(
             "nothing to carry: no pack of the profiles declares an image",
             hint="images stand under pack.content.images in a pack's values; add others with --image",
         )
-    return Defined(definition, tuple(str(problem) for problem in remaining.problems))
+    warnings = (*(str(problem) for problem in remaining.problems), *agent.warnings)
+    told = tell(undeclared, chosen, source.include_undeclared)
+    return Defined(definition, (*warnings, *told), tuple(notes))
 
 
 def check_name(name: str) -> None:
@@ -82,53 +121,35 @@ def check_name(name: str) -> None:
 
 
 def read_profiles(
-    source: ContentSource, open_palette: Callable[[], PaletteClient]
+    source: ContentSource, palette: Callable[[], PaletteClient]
 ) -> tuple[list[ClusterProfile], list[ClusterProfile]]:
     """The profiles of `source`, and those that it excludes, from Palette and from exported files; both sorted."""
     wanted, excluded = read_exported(source.profile_files), read_exported(source.exclude_profile_files)
-    if source.profiles or source.exclude_profiles:
-        with open_palette() as palette:
-            wanted += [palette.read_profile(profile) for profile in source.profiles]
-            excluded += [palette.read_profile(profile) for profile in source.exclude_profiles]
+    wanted += [palette().read_profile(profile) for profile in source.profiles]
+    excluded += [palette().read_profile(profile) for profile in source.exclude_profiles]
     return sorted(wanted, key=sort_key), sorted(excluded, key=sort_key)
-
-
-def resolve_with_packs(
-    profiles: Sequence[ClusterProfile], local: Sequence[LocalPack], settings: Mapping[str, str]
-) -> Resolution:
-    """What `profiles` declare, and local packs as if they were in a profile of their own, which has no name."""
-    if not local:
-        return resolve_profiles(profiles, settings)
-    resolution = resolve_profiles([*profiles, profile_of(local)], settings)
-    return resolution.model_copy(update={"profiles": tuple(each for each in resolution.profiles if each.name)})
 
 
 def read_exported(paths: Sequence[str]) -> list[ClusterProfile]:
     """The profiles in exported files; raises `ConfigurationError` for a file that is none."""
-    return [parse_exported_profile(_text(Path(path)), path) for path in paths]
+    return [parse_exported_profile(read_text(Path(path)), path) for path in paths]
+
+
+def read_image_lists(paths: Sequence[str]) -> list[str]:
+    """The references in files; raises `ConfigurationError` that names what is none, with its place."""
+    return [reference for path in paths for reference in parse_image_list(read_text(Path(path)), path)]
+
+
+def _renamed(definition: BundleDefinition, name: str, release: Release | None) -> BundleDefinition:
+    """`definition` under another name; what is said of the `release` goes before what it says itself."""
+    said = [each.model_dump(exclude_none=True) for each in (definition.release, release) if each is not None]
+    merged = Release.model_validate({key: value for each in said for key, value in each.items()}) if said else None
+    return definition.model_copy(update={"name": name, "release": merged})
 
 
 def sort_key(profile: ClusterProfile) -> tuple[str, str, str]:
     """The order of profiles, in whatever order they are asked for."""
     return profile.name, profile.version, profile.uid
-
-
-def _packs(
-    source: ContentSource,
-    profiles: Sequence[ClusterProfile],
-    excluded: Sequence[ClusterProfile],
-    local: Sequence[LocalPack],
-    open_palette: Callable[[], PaletteClient],
-) -> dict[str, RequestedImage]:
-    """The packs that are carried, by reference."""
-    if source.packs.images_only:
-        return {}
-    packs = {each.reference: each for each in request_local(local)}
-    if source.packs.include:
-        held = request_packs(excluded, source.packs, open_palette)
-        wanted = request_packs(profiles, source.packs, open_palette)
-        packs |= {reference: each for reference, each in wanted.items() if reference not in held}
-    return packs
 
 
 def _subtract(resolution: Resolution, held: Sequence[Resolution]) -> Resolution:
@@ -145,11 +166,14 @@ def _subtract(resolution: Resolution, held: Sequence[Resolution]) -> Resolution:
     )
 
 
-def _text(path: Path) -> str:
-    try:
-        return read_document(path).decode()
-    except UnicodeDecodeError:
-        raise ConfigurationError(f"{path} is not a text file in UTF-8") from None
+def _references(*resolutions: Resolution, also: Sequence[str]) -> frozenset[str]:
+    return frozenset(also).union(image.reference for each in resolutions for image in each.images)
+
+
+def _with_undeclared(resolution: Resolution, images: Sequence[RequestedImage]) -> Resolution:
+    """`resolution` with images that its packs use and do not declare."""
+    requested = {image.reference: image for image in images} | {image.reference: image for image in resolution.images}
+    return resolution.model_copy(update={"images": tuple(requested[reference] for reference in sorted(requested))})
 
 
 def _parse_images(texts: Sequence[str]) -> tuple[str, ...]:
@@ -165,9 +189,21 @@ def _parse_images(texts: Sequence[str]) -> tuple[str, ...]:
     return tuple(references)
 
 
-def _merge(resolution: Resolution, images: Sequence[str]) -> tuple[RequestedImage, ...]:
-    requested = {image.reference: image for image in resolution.images}
-    for reference in images:
+def _merge(declared: Sequence[RequestedImage], named: Sequence[str]) -> tuple[RequestedImage, ...]:
+    requested: dict[str, RequestedImage] = {}
+    for image in declared:
+        same = requested.get(image.reference, RequestedImage(reference=image.reference))
+        requested[image.reference] = same.model_copy(update={"origins": (*same.origins, *image.origins)})
+    for reference in named:
         known = requested.get(reference, RequestedImage(reference=reference))
         requested[reference] = known.model_copy(update={"origins": (*known.origins, BY_NAME)})
     return tuple(requested[reference] for reference in sorted(requested))
+
+
+def _merge_charts(resolution: Resolution, named: Sequence[ChartName]) -> tuple[RequestedChart, ...]:
+    requested = {(chart.repository, chart.name, chart.version): chart for chart in resolution.charts}
+    for each in dict.fromkeys(named):
+        key = (each.repository, each.name, each.version)
+        known = requested.get(key, RequestedChart(repository=each.repository, name=each.name, version=each.version))
+        requested[key] = known.model_copy(update={"origins": (*known.origins, BY_NAME)})
+    return tuple(requested[key] for key in sorted(requested))

@@ -22,6 +22,14 @@ def read_document(path: Path) -> bytes:
     return content
 
 
+def read_text(path: Path) -> str:
+    """The text of the file at `path`; raises `ConfigurationError` where it cannot be read, or is none in UTF-8."""
+    try:
+        return read_document(path).decode()
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"{path} is not a text file in UTF-8") from None
+
+
 def read_beginning(path: Path, limit: int) -> bytes | None:
     """Up to `limit` bytes of the plain file at `path`; None where there is none, as a pipe would keep us waiting.
 

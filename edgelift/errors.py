@@ -7,6 +7,7 @@ Roots say who can fix it; each error says what was attempted, on what, what came
     │   ├── MalformedReferenceError   a text that is no image reference, tag or digest
     │   └── ProfileError              what profiles ask for cannot be built as it is
     ├── PaletteError                  the Palette API said no, or cannot be reached
+    ├── EdgeHostError                 an edge host said no, or cannot be reached
     ├── RegistryError                 a registry said no, or cannot be reached
     │   ├── NotFoundError             it does not have that repository, tag, manifest or blob
     │   ├── DeniedError               it refused our credentials, or we have none for it
@@ -77,6 +78,16 @@ class ProfileError(ConfigurationError):
 
 class PaletteError(EdgeliftError):
     """The Palette API refused, or could not be reached. `status` is the HTTP status, if there was an answer."""
+
+    def __init__(
+        self, message: str, *, hint: str | None = None, retryable: bool | None = None, status: int | None = None
+    ) -> None:
+        super().__init__(message, hint=hint, retryable=retryable)
+        self.status = status
+
+
+class EdgeHostError(EdgeliftError):
+    """An edge host refused, or could not be reached. `status` is the HTTP status, if there was an answer."""
 
     def __init__(
         self, message: str, *, hint: str | None = None, retryable: bool | None = None, status: int | None = None

@@ -1,5 +1,7 @@
 """What is wrong with a document, for the person who wrote it: every place, no value (values may be secret). No I/O."""
 
+from collections.abc import Sequence
+
 import yaml
 from pydantic import ValidationError
 
@@ -34,10 +36,34 @@ def load_yaml(text: str, where: str) -> object:
         ) from None
 
 
-def explain(error: ValidationError) -> str:
-    """All problems of a validation error in one line, each with its place."""
+def explain(error: ValidationError, text: str | None = None) -> str:
+    """All problems of a validation error in one line, each with its place, and its line in the YAML `text`."""
     problems = error.errors(include_url=False, include_input=False, include_context=False)
-    return "; ".join(f"{'.'.join(map(str, each['loc'])) or 'document'}: {_plain(each['msg'])}" for each in problems)
+    root = yaml.compose(text, _Loader) if text is not None else None
+    return "; ".join(f"{_place(each['loc'], root)}: {_plain(each['msg'])}" for each in problems)
+
+
+def _place(steps: Sequence[int | str], root: yaml.Node | None) -> str:
+    name = ".".join(map(str, steps)) or "document"
+    line = _line(steps, root) if root is not None else None
+    return name if line is None else f"{name} (line {line})"
+
+
+def _line(steps: Sequence[int | str], node: yaml.Node) -> int | None:
+    """The line of the value at `steps` below `node`, or of the last part of the way there; None for the top."""
+    line = None
+    for step in steps:
+        below: yaml.Node | None = None
+        if isinstance(node, yaml.MappingNode):
+            key, below = next((pair for pair in node.value if pair[0].value == str(step)), (None, None))
+            line = key.start_mark.line + 1 if key is not None else line
+        elif isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
+            below = node.value[step]
+            line = below.start_mark.line + 1
+        if below is None:
+            break
+        node = below
+    return line
 
 
 def _plain(message: str) -> str:

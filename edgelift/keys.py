@@ -40,5 +40,12 @@ def read_private_key(path: Path, passphrase_file: Path | None = None) -> "Privat
     return PrivateKey.from_pem(SecretStr(_text_of(path)), SecretStr(passphrase or ""), str(path))
 
 
+def read_cosign_key(path: Path) -> str:
+    """The PEM of the public key at `path`, with which cosign's signatures are checked; raises `ConfigurationError`."""
+    from edgelift.cosign_key import CosignKey  # noqa: PLC0415 - as above
+
+    return CosignKey.from_pem(read_document(path), str(path)).pem
+
+
 def _text_of(path: Path) -> str:
     return read_document(path).decode(errors="replace")

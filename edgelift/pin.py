@@ -40,7 +40,7 @@ def pin_image(
     where the registry has them; where not, the image is refused, too, or pinned without them (`allow_external_layers`).
     Raises `RegistryError` or `IntegrityError`.
     """
-    pinning = _Pinning(registry, reference.repository, store, allow_external_layers)
+    pinning = Pinning(registry, reference.repository, store, allow_external_layers)
     root = asked = pinning.resolve(reference)
     index = None
     wanted = Platform(architecture=architecture) if architecture is not None else None
@@ -62,8 +62,8 @@ def pin_image(
 
 
 @dataclass
-class _Pinning:
-    """The walk through one image: what it consists of, children before parents."""
+class Pinning:
+    """The walk through one image, or what refers to one: what it consists of, children before parents."""
 
     registry: Source
     repository: str
@@ -90,7 +90,7 @@ class _Pinning:
             return None  # the larger request is the one that insists
         if said is None or said.digest != (reference.digest or said.digest):
             return None
-        return self._kept(said)
+        return self.kept(said)
 
     def walk(self, manifest: Manifest, depth: int) -> None:
         """Collect `manifest` and all that it names; a manifest met twice is walked once."""
@@ -109,7 +109,7 @@ class _Pinning:
 
     def read(self, descriptor: Descriptor) -> Manifest:
         """A manifest that an index names, from the store where it is there and whole."""
-        kept = self._kept(descriptor)
+        kept = self.kept(descriptor)
         if kept is not None:
             return kept
         try:
@@ -125,7 +125,8 @@ class _Pinning:
             )
         return manifest
 
-    def _kept(self, descriptor: Descriptor) -> Manifest | None:
+    def kept(self, descriptor: Descriptor) -> Manifest | None:
+        """A manifest that is in the store, and whole; None where it is not."""
         if self.store.exists(descriptor):
             with suppress(IntegrityError):  # the store has put it aside: it is fetched anew
                 raw = b"".join(self.store.read(descriptor))

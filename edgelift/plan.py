@@ -1,19 +1,25 @@
 """Plan: from a definition to its lock. Every reference is pinned, and every problem found, before any blob moves.
 
+But for charts that no registry has: their few bytes have to be read to be pinned.
+
 A registry that gives no more manifests for now stops the plan of its images, not the others': see `budget.py`.
 """
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from edgelift.bundle.attached import NOTHING, Attached
-from edgelift.bundle.definition import BundleDefinition, RequestedImage
+from edgelift.bundle.definition import BundleDefinition, RequestedChart, RequestedImage
 from edgelift.bundle.lock import ArtifactKind, BundleLock, LockedImage
+from edgelift.charts.finder import ChartFinder
+from edgelift.charts.repository import ChartRepository
+from edgelift.cosign import check_signed, parse_key
 from edgelift.errors import (
+    ConfigurationError,
     EdgeliftError,
     IncompleteError,
     NotFoundError,
@@ -23,12 +29,17 @@ from edgelift.errors import (
     UnreachableError,
 )
 from edgelift.oci.content import ContentStore
-from edgelift.oci.reference import ImageReference
+from edgelift.oci.reference import ImageReference, for_message
 from edgelift.oci.registries import Registries
 from edgelift.oci.source import Source
 from edgelift.packs.names import is_local
 from edgelift.pin import pin_image
+from edgelift.pin_chart import pin_chart
+from edgelift.pin_referrers import PARALLEL_SUBJECTS, pin_referrers
 from edgelift.sizes import format_size
+
+if TYPE_CHECKING:
+    from edgelift.cosign_key import CosignKey
 
 PARALLEL_IMAGES = 8
 
@@ -61,30 +72,36 @@ class Plan:
 def plan_bundle(
     definition: BundleDefinition, registries: Registries, store: ContentStore, attached: Attached = NOTHING
 ) -> Plan:
-    """Pin every image of `definition` at its registry, several at a time; the lock holds those that could be.
+    """Pin every image, chart and pack of `definition`, several at a time; the lock holds those that could be.
 
-    What is `attached` is pinned already.
-    Raises `ConfigurationError` where the settings are no way into a registry: nothing can be told of its images then.
+    What is `attached` is pinned already. Raises `ConfigurationError` where the settings are no way into a registry:
+    nothing can be told of its images then; and where the key that has to have signed them is none.
     """
+    key = parse_key(definition.cosign_key)
     packs = [pack for pack in definition.packs or () if not is_local(pack.reference)]
     asked = [_Asked.of(image, registries) for image in definition.images]
     asked += [_Asked.of(pack, registries, "pack") for pack in packs]
     sources = list(dict.fromkeys(each.source for each in asked))
-    with ThreadPoolExecutor(PARALLEL_IMAGES, thread_name_prefix="plan") as pool:
+    with (
+        ThreadPoolExecutor(PARALLEL_IMAGES, thread_name_prefix="plan") as pool,
+        ThreadPoolExecutor(PARALLEL_SUBJECTS, thread_name_prefix="referrers") as subjects,
+    ):
         # Asked once: else each of its images would wait for a registry that is not there.
         absences = dict(zip(sources, pool.map(_absence, sources), strict=True))
-        pin = partial(_pin_or_explain, definition, store, absences)
+        pin = partial(_pin_or_explain, _Planning(definition, store, key, subjects), absences)
         outcomes = list(pool.map(pin, asked))
-    pinned = tuple(outcome for outcome in outcomes if isinstance(outcome, LockedImage))
-    images = (*pinned, *attached.packs)
+        charts = list(pool.map(partial(_pin_chart_or_explain, ChartFinder(registries), store), definition.charts))
+    pinned, rivals = _join((*outcomes, *attached.packs), charts)
+    hosts = [*(each.reference.registry for each in asked), *map(_host_of, definition.charts)]
     return Plan(
-        BundleLock(definition=definition, images=images, cluster_definition=attached.cluster_definition),
+        BundleLock(definition=definition, images=pinned, cluster_definition=attached.cluster_definition),
         errors=(
-            *(outcome for outcome in outcomes if isinstance(outcome, str)),
+            *(outcome for outcome in (*outcomes, *charts) if isinstance(outcome, str)),
+            *rivals,
             *_unattached(definition, attached),
         ),
         warnings=tuple(_warnings(definition, pinned)),
-        postponed=tuple(_postponed(asked, outcomes)),
+        postponed=tuple(_postponed(hosts, outcomes + charts)),
         budgets=tuple(f"{host}: {budget}" for host, budget in registries.budgets().items()),
     )
 
@@ -103,6 +120,32 @@ class _Asked(NamedTuple):
         return cls(image, reference, registries.source(reference.registry, reference.repository), kind)
 
 
+class _Planning(NamedTuple):
+    """What the planning of every image needs."""
+
+    definition: BundleDefinition
+    store: ContentStore
+    key: "CosignKey | None"
+    subjects: Executor
+
+    def pin(self, reference: ImageReference, source: Source, kind: ArtifactKind | None) -> LockedImage:
+        """The image by its digests, with what refers to it; raises `SignatureError` where it has to be signed.
+
+        What is of another `kind` is for every architecture, and need not be signed.
+        """
+        wanted = self.definition
+        architecture = wanted.architecture if kind is None else None
+        image = pin_image(
+            reference, architecture, source, self.store, allow_external_layers=wanted.allow_external_layers
+        ).model_copy(update={"kind": kind})
+        if wanted.signatures is False:
+            return image
+        image = image.model_copy(update={"referrers": pin_referrers(image, source, self.store, self.subjects)})
+        if wanted.require_signatures and kind is None:
+            check_signed(image, source, self.store, self.key)
+        return image
+
+
 def _absence(source: Source) -> UnreachableError | None:
     try:
         source.log_in()
@@ -114,21 +157,14 @@ def _absence(source: Source) -> UnreachableError | None:
 
 
 def _pin_or_explain(
-    definition: BundleDefinition,
-    store: ContentStore,
-    absences: Mapping[Source, UnreachableError | None],
-    asked: _Asked,
+    planning: _Planning, absences: Mapping[Source, UnreachableError | None], asked: _Asked
 ) -> LockedImage | RateLimitError | str:
     image, reference, source, kind = asked
     absence = absences[source]
     try:
         if absence is not None:
             raise absence
-        architecture = definition.architecture if kind is None else None
-        pinned = pin_image(
-            reference, architecture, source, store, allow_external_layers=definition.allow_external_layers
-        )
-        return pinned.model_copy(update={"kind": kind})
+        return planning.pin(reference, source, kind)
     except RateLimitError as error:
         return error
     except NotFoundError as error:
@@ -143,24 +179,60 @@ def _unattached(definition: BundleDefinition, attached: Attached) -> Iterator[st
     at_hand = {pack.reference for pack in attached.packs}
     for pack in definition.packs or ():
         if is_local(pack.reference) and pack.reference not in at_hand:
-            yield f"{pack.reference}{_asked_by(pack)}: it is a local pack; give it again with --packs"
+            yield f"{pack.reference}{_asked_by(pack)}: it is a local pack, which no registry has; give it with --packs"
 
 
-def _postponed(asked: Sequence[_Asked], outcomes: Sequence[LockedImage | RateLimitError | str]) -> Iterator[str]:
+def _pin_chart_or_explain(
+    finder: ChartFinder, store: ContentStore, chart: RequestedChart
+) -> LockedImage | RateLimitError | str:
+    try:
+        return pin_chart(chart, finder, store)
+    except RateLimitError as error:
+        return error
+    except EdgeliftError as error:
+        return f"chart {chart.name} {chart.version} of {for_message(chart.repository)}{_asked_by(chart)}: {error}"
+
+
+def _host_of(chart: RequestedChart) -> str:
+    try:
+        return ChartRepository.parse(chart.repository).host
+    except ConfigurationError:
+        return ""  # it has an error of its own
+
+
+def _join(images: Sequence[object], charts: Sequence[object]) -> tuple[tuple[LockedImage, ...], tuple[str, ...]]:
+    """What was pinned, each reference once; a line for each that charts, or an image and a chart, would share.
+
+    In the order of the references, which images alone have already.
+    """
+    pinned = [each for each in images if isinstance(each, LockedImage)]
+    by_reference, rivals = {each.reference: each for each in pinned}, dict[str, None]()
+    for chart in charts:
+        if not isinstance(chart, LockedImage):
+            continue
+        known = by_reference.setdefault(chart.reference, chart)
+        if known.descriptor.digest != chart.descriptor.digest:
+            rivals[f"{chart.reference} would be two charts that differ; leave one of their repositories out"] = None
+        elif known.kind is None:  # somebody asks for the artifact as if it were an image
+            by_reference[chart.reference] = chart.model_copy(update={"referrers": known.referrers})
+    if all(each.kind is None for each in by_reference.values()):
+        return tuple(by_reference.values()), tuple(rivals)
+    return tuple(by_reference[reference] for reference in sorted(by_reference)), tuple(rivals)
+
+
+def _postponed(hosts: Sequence[str], outcomes: Sequence[LockedImage | RateLimitError | str]) -> Iterator[str]:
     """A line for each registry that gives no more for now: how much is left to ask for, and when that can go on."""
-    images = Counter(each.reference.registry for each in asked)
+    asked = Counter(hosts)
     stopped = [
-        (each.reference.registry, outcome)
-        for each, outcome in zip(asked, outcomes, strict=True)
-        if isinstance(outcome, RateLimitError)
+        (host, outcome) for host, outcome in zip(hosts, outcomes, strict=True) if isinstance(outcome, RateLimitError)
     ]
     left = Counter(host for host, _ in stopped)
     for host, error in dict(reversed(stopped)).items():
-        yield f"{left[host]} of {images[host]} images need {left[host]} manifests or more of {host}, but {error}"
+        yield f"{left[host]} of {asked[host]} images need {left[host]} manifests or more of {host}, but {error}"
 
 
-def _asked_by(image: RequestedImage) -> str:
-    first, others = next(iter(image.origins), None), len(image.origins) - 1
+def _asked_by(asked: RequestedImage | RequestedChart) -> str:
+    first, others = next(iter(asked.origins), None), len(asked.origins) - 1
     more = f" and {others} more" if others > 0 else ""
     return f" (asked for by {first}{more})" if first is not None else ""
 
@@ -179,5 +251,3 @@ def _warnings(definition: BundleDefinition, images: tuple[LockedImage, ...]) -> 
                 f"{image.reference}: layers that may not be distributed are left to the hosts "
                 f"({len(image.external)}, {size}); some registries refuse such a manifest"
             )
-    if definition.charts:
-        yield f"{len(definition.charts)} Helm charts are declared and listed in the definition, but not carried yet"

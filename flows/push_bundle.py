@@ -3,6 +3,7 @@
 from prefect import flow
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from edgelift.bundle.selection import select_entries
 from edgelift.site import DEFAULT_ACCESS, RegistryAccess, TargetSettings
 from tasks.as_is import as_is
 from tasks.log_in import log_in
@@ -27,6 +28,7 @@ def push_bundle(
     receipt: str | None = None,
     public_key: str | None = None,
     archive_block: str | None = None,
+    annotation_selector: str | None = None,
 ) -> DeliveryReport:
     """Push one content bundle to a registry, then prove what arrived.
 
@@ -39,15 +41,17 @@ def push_bundle(
         receipt: Path of the receipt, where it is not to be in the output folder.
         public_key: Path of the public key that the bundle is checked with; empty for EDGELIFT_PUBLIC_KEY.
         archive_block: Name of the Bundle Archive block that has the keys to the bundle; empty for the worker's own.
+        annotation_selector: Only the entries with these annotations, KEY=VALUE,KEY=VALUE; empty for all of them.
     """
     lock = open_lock(bundle, public_key, archive_block)
+    chosen = select_entries(lock, annotation_selector)
     log_in(None, access, target)
-    check_target(as_is(lock), access, target)
-    push_images(lock, bundle, access, target, public_key=public_key, archive_block=archive_block)
-    proved = validate_target(as_is(lock), access, target, deep=deep)
+    check_target(as_is(chosen), access, target)
+    push_images(chosen, bundle, access, target, public_key=public_key, archive_block=archive_block)
+    proved = validate_target(as_is(lock), access, target, deep=deep, selector=annotation_selector)
     proved = mend_target(proved, lock, bundle, access, target, public_key=public_key, archive_block=archive_block)
     return report_delivery(
-        as_is(lock),
+        as_is(chosen),
         as_is(proved),
         target,
         output,

@@ -1,11 +1,15 @@
 """Log in: which credentials serve which registry, proved once. References leave this task, never secrets."""
 
+from collections.abc import Iterator
+from contextlib import suppress
+
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from pydantic import BaseModel, ConfigDict
 
 from edgelift.access import Connections
 from edgelift.bundle.definition import BundleDefinition
+from edgelift.charts.repository import ChartRepository
 from edgelift.errors import ConfigurationError, PlanError, RegistryError
 from edgelift.oci.mirrors import Place
 from edgelift.oci.reference import ImageReference
@@ -57,11 +61,12 @@ def log_in(
 def _clients(
     connections: Connections, definition: BundleDefinition | None, target: TargetSettings | None
 ) -> dict[Source, list[Place]]:
-    """What every image is read from, and the target; with the places that it asks, one repository for all of them."""
+    """What all is read from, and the target; with the places that it asks, one repository for all of them.
+
+    Repositories of charts that are no registries are not among them: their index is asked for once, when it is needed.
+    """
     clients: dict[Source, list[Place]] = {}
-    asked = definition.requested if definition is not None else ()
-    for image in (each for each in asked if not is_local(each.reference)):
-        reference = ImageReference.parse(image.reference)
+    for reference in _references(definition) if definition is not None else ():
         source = connections.source(reference.registry, reference.repository)
         clients[source] = connections.places(reference.registry, reference.repository)
     if target is not None:
@@ -70,3 +75,14 @@ def _clients(
             connections.registry(destination.registry), [Place(destination.registry, "", destination.base)]
         )
     return clients
+
+
+def _references(definition: BundleDefinition) -> Iterator[ImageReference]:
+    for each in definition.requested:
+        if not is_local(each.reference):
+            yield ImageReference.parse(each.reference)
+    for chart in definition.charts:
+        with suppress(ConfigurationError):  # the plan tells of it, with everything else
+            repository = ChartRepository.parse(chart.repository)
+            if repository.kind == "oci":
+                yield repository.reference(chart.name, "0")

@@ -9,6 +9,7 @@ from prefect.runtime import flow_run
 from edgelift.attach import bring_attached
 from edgelift.bundle.attached import NOTHING, Attached
 from edgelift.bundle.definition import BundleDefinition
+from edgelift.bundle.kinds import count_kinds
 from edgelift.bundle.lock import BundleLock
 from edgelift.bundle.signed import read_signed
 from edgelift.bundle.source import is_object
@@ -125,9 +126,12 @@ def _check_obstacles(
 
 
 def _narrate_totals(lock: BundleLock) -> None:
-    narrate(
-        f"planned {len(lock.images)} images: {len(lock.unique_blobs())} unique blobs, {format_size(lock.unique_size)}"
-    )
+    kinds = count_kinds(image.kind for image in lock.images)
+    narrate(f"planned {kinds}: {len(lock.unique_blobs())} unique blobs, {format_size(lock.unique_size)}")
+    carried = sum(len(image.referrers) for image in lock.images)
+    if carried:
+        signed = sum(image.is_signed for image in lock.images)
+        narrate(f"signed images: {signed}; signatures and other referrers that are carried with them: {carried}")
     if lock.base is not None:
         left_out = f"{len(lock.left_out)} blobs, {format_size(lock.left_out_size)}"
         narrate(f"a delta of {lock.base}: {left_out} are left out, {format_size(lock.carried_size)} are carried")

@@ -8,6 +8,7 @@ from prefect.cache_policies import INPUTS, RUN_ID
 from prefect.tasks import exponential_backoff
 from pydantic import BaseModel, ConfigDict
 
+from edgelift.bundle.kinds import count_kinds
 from edgelift.bundle.lock import BundleLock, LockedImage
 from edgelift.oci.content import ImageContent
 from edgelift.oci.digest import Digest
@@ -53,10 +54,10 @@ def pull_image(
 ) -> PulledImage:
     """Bring one image into the store, but for blobs that are `left_out`; from `existing` bundles where these have it.
 
-    It gets its name there only where all of it is there.
+    What refers to it comes with it. They get their names there only where all of it is there.
     """
     reference = ImageReference.parse(image.reference)
-    content, source = open_store(store), connect(access).source(reference.registry, reference.repository)
+    content, source = open_store(store), connect(access).source_for(image)
     transfer = pull_content(
         source,
         reference.repository,
@@ -65,8 +66,10 @@ def pull_image(
         nearby=open_existing(existing),
         progress=narrate_progress(f"pulling {image.reference}", image.size),
     )
-    if _is_here(image.content, content):
+    if _is_here(image.content_without(), content):
         content.tag(image.reference, image.descriptor)
+        for referrer in image.referrers:
+            content.tag(image.name_of(referrer), referrer.manifests[-1])
     places = source.served_by(reference.repository)
     narrate(f"pulled {image.reference}{' from ' if places else ''}{' and '.join(places)}: {describe(transfer)}")
     return PulledImage(reference=image.reference, digest=image.descriptor.digest, transfer=transfer)
@@ -91,7 +94,7 @@ def pull_images(
     again = {outcome.result.reference: outcome for outcome in pull(lost, refresh=True)}
     pulled = [again.get(outcome.result.reference, outcome).result for outcome in settled]
     total = sum((image.transfer for image in pulled), Transfer())
-    narrate(f"pulled {len(pulled)} images: {describe(total)}")
+    narrate(f"pulled {count_kinds(image.kind for image in images)}: {describe(total)}")
     return total
 
 
@@ -109,7 +112,7 @@ def _pull(
         as_is(list(images)),
         access=as_is(unmapped(access)),
         store=store,
-        left_out=as_is([tuple(blob.digest for blob in image.blobs if blob.digest in left_out) for image in images]),
+        left_out=as_is([tuple(blob.digest for blob in image.all_blobs if blob.digest in left_out) for image in images]),
         existing=unmapped(existing),
     )
     return settle("pulled", [image.reference for image in images], futures)

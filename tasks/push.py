@@ -1,7 +1,6 @@
 """Push: store or bundle → target registry, one task an image."""
 
 from collections.abc import Sequence
-from functools import partial
 from typing import NamedTuple
 
 from prefect import task, unmapped
@@ -9,14 +8,13 @@ from prefect.cache_policies import INPUTS, NO_CACHE, RUN_ID
 from prefect.tasks import exponential_backoff
 from pydantic import BaseModel, ConfigDict
 
+from edgelift.bundle.kinds import count_kinds
 from edgelift.bundle.lock import BundleLock, LockedImage
 from edgelift.delivery.delta import complete_content
 from edgelift.delivery.receipt import DeliveryReceipt
+from edgelift.delivery.send import send_image
 from edgelift.delivery.target import TargetName
 from edgelift.delivery.validate import prove_image
-from edgelift.oci.copy import Origin, copy_content
-from edgelift.oci.push import push_content
-from edgelift.oci.reference import ImageReference
 from edgelift.oci.registry import Registry
 from edgelift.oci.transfer import Transfer
 from edgelift.packs.names import is_local
@@ -43,7 +41,7 @@ class PushedImage(BaseModel):
 def open_lock(bundle: str, public_key: str | None = None, archive_block: str | None = None) -> BundleLock:
     """The lock inside a bundle, whose signature is right where a public key is configured; see `open_bundle`."""
     lock = open_bundle(bundle, public_key, archive_block).lock
-    narrate(f"opened {bundle}: {len(lock.images)} images, {format_size(lock.carried_size)}")
+    narrate(f"opened {bundle}: {count_kinds(image.kind for image in lock.images)}, {format_size(lock.carried_size)}")
     if lock.base is not None:
         size = format_size(lock.left_out_size)
         narrate(f"it is a delta of {lock.base}, which has brought {len(lock.left_out)} blobs, {size}")
@@ -71,25 +69,26 @@ def push_image(
     direct: bool = False,
     force: bool = False,
 ) -> PushedImage:
-    """Send one image to each of its names, from `content`: the path of a store, or a bundle as `open_bundle` takes it.
+    """Send one image, and what refers to it, to each of its names.
+
+    It comes from `content`: the path of a store, or a bundle as `open_bundle` takes it.
 
     With `direct` only manifests come from there, blobs from the image's own registry, if it has one. `force` sends all
     of it, whatever the target says it has.
     """
     registry, names = _destination(image, access, target)
-    reference, source = ImageReference.parse(image.reference), open_content(content, public_key, archive_block)
+    source = open_content(content, public_key, archive_block)
     source = complete_content(source, registry, known_blobs(target))
-    send = partial(push_content, source, image.content)
-    if direct and not is_local(reference):
-        registry_of = connect(access).source(reference.registry, reference.repository)
-        origin = Origin(registry_of, reference.repository, source)
-        send = partial(copy_content, origin, image.content)
+    own = connect(access).source_for(image) if direct and not is_local(image.reference) else None
     progress = narrate_progress(f"pushing {image.reference}", image.size * len(names))
     transfer = Transfer()
     for name in names:
-        transfer += send(
+        transfer += send_image(
+            image,
+            source,
             registry,
             name,
+            copied_from=own,
             known=known_blobs(target),
             on_conflict=target.on_conflict,
             force=force,
@@ -122,7 +121,7 @@ def push_images(
     again = {outcome.result.reference: outcome for outcome in _push(lost, inputs, force=True)}
     pushed = [again.get(outcome.result.reference, outcome).result for outcome in settled]
     total = sum((image.transfer for image in pushed), Transfer())
-    narrate(f"pushed {len(pushed)} images: {describe(total)}")
+    narrate(f"pushed {count_kinds(image.kind for image in images)}: {describe(total)}")
     return pushed
 
 
@@ -143,7 +142,7 @@ def mend_target(
         return receipt
     narrate(f"{target.registry} does not have all of {len(broken)} images: sending them again", warn=True)
     _push(broken, _Inputs(content, access, target, public_key, archive_block, direct), force=True)
-    return validate_target(as_is(lock), access, target, deep=receipt.deep)
+    return validate_target(as_is(lock), access, target, deep=receipt.deep, selector=receipt.selection)
 
 
 class _Inputs(NamedTuple):

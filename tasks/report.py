@@ -1,16 +1,18 @@
-"""Report: the receipt as files and as Prefect artifacts, with the settings that the site's hosts need."""
+"""Report: the receipt as files and as Prefect artifacts, the settings that the site's hosts need, and a treemap."""
 
 from prefect import task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from pydantic import BaseModel, ConfigDict
 
+from edgelift.bundle.kinds import name_of
 from edgelift.bundle.lock import BundleLock
 from edgelift.delivery.attached import prove_cluster_definition
 from edgelift.delivery.receipt import DeliveryReceipt
 from edgelift.delivery.site_settings import site_settings
 from edgelift.documents import write_document
 from edgelift.site import TargetSettings
+from edgelift.treemap.svg import draw_treemap
 from tasks.connect import open_content, path_of, target_of
 from tasks.narrate import narrate
 
@@ -19,13 +21,14 @@ LONGEST = 500  # characters of a name or a reason there
 
 
 class DeliveryReport(BaseModel):
-    """Where the receipt and the site-side settings were written, and whether the delivery is whole."""
+    """Where receipt, site-side settings and the treemap of sizes were written, and whether the delivery is whole."""
 
     model_config = ConfigDict(frozen=True)
 
     registry: str
     receipt_path: str
     settings_path: str
+    sizes_path: str
     counts: dict[str, int]
     is_whole: bool
 
@@ -42,9 +45,10 @@ def report_delivery(
     public_key: str | None = None,
     archive_block: str | None = None,
 ) -> DeliveryReport:
-    """Write the receipt and the settings, publish both as artifacts; raises `IncompleteError` unless all is well.
+    """Write the receipt, the settings and the treemap, publish the first two as artifacts.
 
-    That the cluster definition is there is proved by reading it from `content`: see `open_content`.
+    That the cluster definition is there is proved by reading it from `content`: see `open_content`. Raises
+    `IncompleteError` unless all is well.
     """
     if lock.cluster_definition is not None:
         proof = prove_cluster_definition(lock.cluster_definition, open_content(content, public_key, archive_block))
@@ -52,18 +56,22 @@ def report_delivery(
     folder, name = path_of(output), lock.definition.name
     receipt_path = path_of(receipt_file) if receipt_file else folder / f"{name}.receipt.json"
     settings_path = receipt_path.with_name(f"{name}.site-settings.yaml")
+    sizes_path = receipt_path.with_name(f"{name}.sizes.svg")
     settings = site_settings(lock, target_of(target))
     write_document(receipt_path, receipt.to_json())
     write_document(settings_path, settings.encode())
+    write_document(sizes_path, draw_treemap(lock))
     create_table_artifact(key="delivery-receipt", table=_rows(receipt), description=_headline(receipt))
     create_markdown_artifact(key="delivery-report", markdown=_markdown(receipt, settings))
     narrate(f"receipt: {receipt_path}")
     narrate(f"site-side settings: {settings_path}")
+    narrate(f"what costs how much: {sizes_path}")
     receipt.raise_unless_whole()
     return DeliveryReport(
         registry=receipt.registry,
         receipt_path=str(receipt_path),
         settings_path=str(settings_path),
+        sizes_path=str(sizes_path),
         counts=dict(receipt.counts),
         is_whole=receipt.is_whole,
     )
@@ -71,7 +79,8 @@ def report_delivery(
 
 def _headline(receipt: DeliveryReceipt) -> str:
     counts = ", ".join(f"{count} {verdict}" for verdict, count in receipt.counts.items())
-    return f"{receipt.registry}, {receipt.checked_at}: {counts}"
+    only = f", of the entries with {_code(receipt.selection)} alone" if receipt.selection is not None else ""
+    return "; ".join(filter(None, (f"{receipt.registry}, {receipt.checked_at}: {counts}{only}", receipt.referrers)))
 
 
 def _depth(receipt: DeliveryReceipt) -> str:
@@ -82,10 +91,12 @@ def _rows(receipt: DeliveryReceipt) -> list[dict[str, str]]:
     problems_first = sorted(receipt.proofs, key=lambda proof: (proof.verdict == "ok", proof.reference))
     return [
         {
-            "image": proof.reference,
+            "image": name_of(proof.reference, proof.kind),
             "verdict": proof.verdict,
             "target": proof.target,
             "digest": proof.expected,
+            "signed": "yes" if proof.signed else "no",
+            "referrers": f"{proof.arrived} of {proof.carried}",
             "reason": _code(proof.reason),
         }
         for proof in problems_first
@@ -93,7 +104,8 @@ def _rows(receipt: DeliveryReceipt) -> list[dict[str, str]]:
 
 
 def _markdown(receipt: DeliveryReceipt, settings: str) -> str:
-    verdict = "Every reference is proved." if receipt.is_whole else "**The delivery is not whole.**"
+    every = "Every reference" if receipt.selection is None else "Every selected reference"
+    verdict = f"{every} is proved." if receipt.is_whole else "**The delivery is not whole.**"
     problems = [
         f"- {_code(proof.target)}: {proof.verdict}. {_code(proof.reason)}"
         for proof in receipt.proofs

@@ -17,6 +17,8 @@ from tasks.narrate import narrate
 def resolve_source(name: str, source: ContentSource, access: RegistryAccess) -> BundleDefinition:
     """Read the profiles, from Palette and from files, and list what they declare."""
     defined = define_bundle(name, source, lambda: open_palette(source, access))
+    for note in defined.notes:
+        narrate(note)
     for warning in defined.warnings:
         narrate(warning, warn=True)
     definition = defined.definition

@@ -8,6 +8,7 @@ import pytest
 from pydantic import SecretStr
 
 from edgelift.attach import attach_content, bring_attached
+from edgelift.attachments import ClusterDefinitionSource, PackSource
 from edgelift.bundle.attached import Attached
 from edgelift.bundle.definition import BundleDefinition, RequestedImage
 from edgelift.bundle.lock import BundleLock
@@ -23,7 +24,7 @@ from edgelift.oci.registries import Registries
 from edgelift.packs.names import is_local
 from edgelift.palette.client import PaletteClient
 from edgelift.plan import Plan, plan_bundle
-from edgelift.site import ClusterDefinitionSource, ContentSource, PackSource
+from edgelift.site import ContentSource
 from edgelift.store.local import LocalStore
 from edgelift.transport import TransportSettings
 from tests.images import make_artifact
@@ -112,7 +113,7 @@ def test_a_local_pack_that_is_not_given_is_an_error(sim: RegistrySimulator, stor
     errors = plan(definition_of(sim, LOCAL), store).errors
 
     assert len(errors) == 1
-    assert "give it again with --packs" in errors[0]
+    assert "give it with --packs" in errors[0]
 
 
 def test_images_only_attaches_no_pack(store: LocalStore, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from edgelift.bundle.definition import BundleDefinition
+from edgelift.bundle.definition import BundleDefinition, Release
 from edgelift.define import BY_NAME, Defined, check_name, define_bundle, read_exported
 from edgelift.demo.palette_api import DEMO_PROJECT, export_document
 from edgelift.demo.profiles import demo_profiles
@@ -164,6 +164,43 @@ def test_warnings_are_handed_on(tmp_path: Path) -> None:
     assert any("empty@1.0.0" in warning and "no packs" in warning for warning in warnings)
 
 
+# Lists and definitions
+
+
+def test_images_of_lists_come_beside_the_others(tmp_path: Path) -> None:
+    """A list is as good as naming each of them."""
+    (tmp_path / "images.txt").write_text("nginx # the web server\nquay.io/app:2\n")
+    definition = define(images=["nginx", "busybox:1"], image_files=(str(tmp_path / "images.txt"),)).definition
+
+    assert references(definition) == ["docker.io/library/busybox:1", "docker.io/library/nginx:latest", "quay.io/app:2"]
+    assert {image.origins for image in definition.images} == {(BY_NAME,)}
+
+
+def test_a_definition_is_built_as_it_is_edited(tmp_path: Path) -> None:
+    """Without Palette, under the name of the build; what its file says of images, profiles and levels counts."""
+    first = define(write(tmp_path, *DEMO), compression_level=5).definition
+    path = tmp_path / "edited.yaml"
+    path.write_text(first.to_yaml().replace("images:\n", "images:\n- reference: busybox:1\n", 1))
+
+    built = define(definition_file=str(path)).definition
+
+    assert references(built) == sorted(["docker.io/library/busybox:1", *references(first)])
+    assert (built.name, built.profiles, built.compression_level) == ("site", first.profiles, 5)
+    assert built.model_copy(update={"images": first.images}) == first
+
+
+def test_a_release_goes_before_that_of_the_definition(tmp_path: Path) -> None:
+    """A pipeline names the version of the day; what it does not name stays."""
+    path = tmp_path / "definition.yaml"
+    path.write_text(define(images=["nginx"], release={"name": "shop", "version": "1.0"}).definition.to_yaml())
+
+    built = define(definition_file=str(path), release={"version": "2.0"}).definition
+
+    assert built.release is not None
+    assert built.release.model_dump(exclude_none=True) == {"name": "shop", "version": "2.0"}
+    assert define(definition_file=str(path)).definition.release == Release(name="shop", version="1.0")
+
+
 # Files
 
 
@@ -274,3 +311,93 @@ def test_what_cannot_be_the_name_of_a_bundle(name: str) -> None:
         define_bundle(name, ContentSource(images=("nginx",)), no_palette)
 
     assert "letters, digits" in str(caught.value.hint)
+
+
+# Charts
+
+
+def chart_values(*names: str) -> str:
+    """Values that declare these charts of one repository."""
+    entries = "".join(f"      - {{repo: 'https://charts.example', name: {name}, version: 1.0.0}}\n" for name in names)
+    return f"pack:\n  content:\n    charts:\n{entries}"
+
+
+def charts(definition: BundleDefinition) -> list[str]:
+    """The charts of a definition."""
+    return [f"{each.repository}#{each.name}:{each.version}" for each in definition.charts]
+
+
+def test_charts_are_something_to_carry(tmp_path: Path) -> None:
+    """A profile may have charts and no image, and charts may be asked for by name alone."""
+    declared = define(write(tmp_path, make_profile(make_pack(chart_values("web"))))).definition
+    named = define(charts=["oci://ghcr.io/team/app:^1.2"]).definition
+
+    assert charts(declared) == ["https://charts.example#web:1.0.0"]
+    assert charts(named) == ["oci://ghcr.io/team#app:^1.2"]
+
+
+def test_charts_by_name_come_beside_those_of_profiles(tmp_path: Path) -> None:
+    """One that a profile declares, and somebody names as well, is there once, with both origins."""
+    files = write(tmp_path, make_profile(make_pack(chart_values("web"))))
+    named = ["https://charts.example#web:1.0.0", "https://charts.example#app:2.x", "https://charts.example#app:2.x"]
+    definition = define(files, charts=named).definition
+
+    assert charts(definition) == ["https://charts.example#app:2.x", "https://charts.example#web:1.0.0"]
+    assert definition.charts[0].origins == (BY_NAME,)
+    assert [str(origin) for origin in definition.charts[1].origins] == [
+        "site@1.0.0 > web > pack.content.charts[0]",
+        "name",
+    ]
+
+
+def test_charts_of_excluded_profiles_are_left_out(tmp_path: Path) -> None:
+    """As images are, but for those that are asked for by name; nothing left is a mistake."""
+    wanted = make_profile(make_pack(chart_values("web", "app")), name="wanted")
+    standing = make_profile(make_pack(chart_values("web")), name="standing")
+    files = write(tmp_path, wanted, standing)
+
+    assert charts(define(files[:1], exclude_profile_files=files[1:]).definition) == ["https://charts.example#app:1.0.0"]
+    with pytest.raises(ConfigurationError, match="the excluded profiles hold every"):
+        define(files[:1], exclude_profile_files=files[:1])
+    kept = define(files[:1], exclude_profile_files=files[:1], charts=["https://charts.example#web:1.0.0"])
+    assert charts(kept.definition) == ["https://charts.example#web:1.0.0"]
+
+
+def test_a_text_that_names_no_chart_stops_it() -> None:
+    """The message says how to write one."""
+    with pytest.raises(ConfigurationError, match="'web' names no chart"):
+        define(charts=["web"])
+
+
+USES = "sidecar: {image: 'team/side:1'}\nold: {enabled: false, image: 'team/old:1'}\n"
+
+
+@pytest.mark.parametrize(
+    ("policy", "carried"),
+    [
+        ("none", []),
+        ("confident", ["docker.io/team/side:1"]),
+        ("all", ["docker.io/team/old:1", "docker.io/team/side:1"]),
+        (["team/old:1"], ["docker.io/team/old:1"]),
+    ],
+)
+def test_undeclared_images_are_carried_as_the_source_says(tmp_path: Path, policy: object, carried: list[str]) -> None:
+    """Images that a pack uses and does not declare are left out, with a warning, or carried."""
+    files = write(tmp_path, make_profile(make_pack(image_values("team/app:1") + USES)))
+    defined = define(files, include_undeclared=policy)
+
+    assert references(defined.definition) == sorted(["docker.io/team/app:1", *carried])
+    is_left = "docker.io/team/side:1" not in carried
+    assert [warning.partition(" are ")[0].partition(" is ")[0] for warning in defined.warnings] == ["1 image"] * is_left
+
+
+def test_undeclared_images_of_excluded_profiles_are_left_out(tmp_path: Path) -> None:
+    """What the site gets from elsewhere by the same policy, it has; what is declared there is not told as missing."""
+    wanted = make_profile(make_pack(image_values("team/app:1") + USES), name="wanted")
+    held = make_profile(make_pack(image_values("team/base:1") + USES), name="held")
+    declares = make_profile(make_pack(image_values("team/side:1")), name="declares")
+    (first, second, third) = write(tmp_path, wanted, held, declares)
+
+    both = define([first], exclude_profile_files=[second], include_undeclared="confident").definition
+    assert references(both) == ["docker.io/team/app:1"]
+    assert define([first], exclude_profile_files=[third]).warnings == ()

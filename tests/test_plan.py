@@ -490,14 +490,6 @@ def test_reduced_images_are_warned_of(sim: RegistrySimulator, store: LocalStore)
     assert warnings[0].startswith("1 of 2 images were reduced to arm64: signatures on their indexes will not verify")
 
 
-def test_charts_are_warned_of(sim: RegistrySimulator, store: LocalStore) -> None:
-    """What is declared and not carried is said."""
-    charts = [{"repository": "https://charts.example", "name": "app", "version": "1.0"}]
-    warnings = plan(store, *requested(sim, BOTH), charts=charts).warnings
-
-    assert [warning.partition(" are")[0] for warning in warnings] == ["1 Helm charts"]
-
-
 def test_images_share_what_they_share(sim: RegistrySimulator, store: LocalStore) -> None:
     """A base in two images counts once in the lock's totals."""
     base = SampleLayer("tar", 50_000, seed="base")

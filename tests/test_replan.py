@@ -36,14 +36,16 @@ def plan(
     *images: SampleImage,
     architecture: Architecture | None = None,
     by_digest: bool = False,
+    signatures: bool = False,
 ) -> Plan:
-    """The plan for `images` with clients of its own, as a run has them."""
+    """The plan for `images` with clients of its own, as a run has them; what refers to them is asked for elsewhere."""
     names = [
         f"{host}/{each.repository}@{each.root.digest}" if by_digest else f"{host}/{each.repository}:{each.tag}"
         for each in images
     ]
     asked = [RequestedImage(reference=name) for name in names]
-    definition = BundleDefinition.model_validate({"images": asked, "architecture": architecture})
+    fields = {"images": asked, "architecture": architecture, "signatures": signatures}
+    definition = BundleDefinition.model_validate(fields)
     with Registries(TransportSettings(), Credentials(), clock=Hands().clock) as registries:
         return plan_bundle(definition, registries, store)
 

@@ -26,7 +26,17 @@ source:
   profile_files: [exported.json]
   images: ["quay.io/kairos/x:1"]
   architecture: arm64
-  settings: {k8s.version: "1.32"}
+  settings: {k8s.version: "1.32", var.TAG: "2.0"}
+  edge_hosts: site:plant-7
+  agent_images: core
+  compliance_images: true
+  fips: true
+  agent_services:
+    core: {services: [stylus], images: []}
+    versions: {stylus: 4.7.9}
+  signatures: true
+  require_signatures: true
+  cosign_key: /etc/edgelift/cosign.pub
   packs: {include: true, registry: packs.example/edge, paths: [packs/greeting]}
   cluster_definition: {name: plant-7-cluster, profiles: [edge-infra@1.0.0]}
 target:
@@ -79,8 +89,17 @@ REFUSED = {
     "a misspelt key": (changed(sauce={"images": ["hunter2"]}), ["sauce"]),
     "a misspelt key further in": (changed(target=TARGET | {"on_conflit": "hunter2"}), ["target.on_conflit"]),
     "several mistakes": (changed(deep="hunter2", depp=1, name="hunter2/.."), ["deep", "depp", "name"]),
-    "nothing asked for": (changed(source={}), ["source", "name at least one profile, profile file or image"]),
+    "FIPS of nothing": (changed(source={"images": ["nginx"], "fips": True}), ["source", "fips is about"]),
+    "a misspelt group": (
+        changed(source={"agent_images": "core", "agent_services": {"cor": {}}}),
+        ["source.agent_services.cor"],
+    ),
+    "nothing asked for": (changed(source={}), ["source", "name at least one profile, profile file, image or chart"]),
     "empty lists asked for": (changed(source={"profiles": [], "images": []}), ["source", "at least one profile"]),
+    "a definition file, and more": (
+        changed(source={"definition_file": "hunter2", "images": ["hunter2"], "architecture": "amd64"}),
+        ["source", "a definition file says all of it: leave out architecture, images"],
+    ),
     "two archives": (
         changed(archive={"directory": "/hunter2", "block": "hunter2"}),
         ["archive", "exactly one of block, directory and artifact"],
@@ -109,6 +128,14 @@ REFUSED = {
         ["target", "create_repositories is for Amazon ECR"],
     ),
     "an unknown architecture": (changed(source={"images": ["a"], "architecture": "hunter2"}), ["source.architecture"]),
+    "signatures that are required and left out": (
+        changed(source={"images": ["a"], "signatures": False, "require_signatures": True}),
+        ["source", "cannot be left out"],
+    ),
+    "a key for signatures that nobody requires": (
+        changed(source={"images": ["a"], "cosign_key": "hunter2"}),
+        ["source", "set require_signatures, too"],
+    ),
     "a list where one is wanted": (changed(name=["hunter2"]), ["name"]),
     "one where a list is wanted": (changed(source={"images": "hunter2"}), ["source.images"]),
     "a number for a text": (changed(source={"images": ["a"], "settings": {"v": 1.32}}), ["source.settings.v"]),
@@ -178,7 +205,7 @@ def test_the_form_shows_every_part() -> None:
 
     assert set(schema["$defs"]) == {
         *("ContentSource", "TargetSettings", "RegistryAccess", "ArchiveSettings", "SigningSettings", "Schedule"),
-        *("PackSource", "ClusterDefinitionSource"),
+        *("AgentServices", "ServiceGroup", "Release", "PackSource", "ClusterDefinitionSource"),
     }
     assert {"name", "source", "target"} == set(schema["required"])
 

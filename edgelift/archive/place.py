@@ -8,7 +8,7 @@ import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, NamedTuple, Protocol
 
@@ -24,6 +24,7 @@ Progress = Callable[[int], None]  # takes the bytes that have just been done; ca
 BUNDLE, LOCK = ".tar.zst", ".lock.json"  # how the names of bundles and of their locks end
 CLUSTER_DEFINITION = ".cluster-definition.tgz"  # and that of the cluster definition, whatever its file was called
 CHECKSUMS = ("sha256", "sha512")
+UNDATED = datetime.min.replace(tzinfo=UTC)  # of a file of which its place does not tell when it came
 _OURS = re.compile(
     r"\.(?:tar\.zst(?:\.part-\d{4}|\.parts\.json)?|lock\.json|cluster-definition\.tgz)(?:\.sig)?(?:\.sha(?:256|512))?$"
 )
@@ -61,6 +62,30 @@ class Archive(Protocol):
         """
 
 
+class RestorableArchive(Protocol):
+    """A place from which bundles come back over a network."""
+
+    def open(self, name: str) -> ByteSource:
+        """Open what is kept under `name` for reading in place. Raises `EdgeliftError`."""
+
+    def noted_digest(self, name: str) -> Digest | None:
+        """The digest that was noted when `name` was stored, if it was; None also where nothing is kept under it."""
+
+    def restore(
+        self,
+        name: str,
+        destination: Path,
+        *,
+        digest: Digest | None = None,
+        progress: Progress | None = None,
+        confirm: Callable[[Path], None] | None = None,
+    ) -> ArchivedBundle:
+        """As `Archive.restore`, going on where an earlier run broke off.
+
+        `confirm` is called with the file before it has its name, and raises where it is not right.
+        """
+
+
 class KeptFile(NamedTuple):
     """A file in an archive: `size` in bytes; `version` tells it from others that had or will have its name."""
 
@@ -78,8 +103,8 @@ class Leftover(NamedTuple):
     id: str
 
 
-class BrowsableArchive(Protocol):
-    """An archive that can be looked through, and let go of things."""
+class ListableArchive(Protocol):
+    """An archive that can be looked through."""
 
     def url(self, name: str) -> str:
         """What people call what is kept under `name`; an empty one is the whole archive."""
@@ -92,6 +117,10 @@ class BrowsableArchive(Protocol):
 
     def open(self, name: str) -> ByteSource:
         """Open what is kept under `name` for reading in place. Raises `EdgeliftError`."""
+
+
+class BrowsableArchive(ListableArchive, Protocol):
+    """One that also lets go of things."""
 
     def remove(self, file: KeptFile) -> bool:
         """Delete `file`; whether the place keeps it as an older version all the same.

@@ -1,4 +1,4 @@
-"""Restore: a bundle comes back from a bucket, with what goes with it, and has its name once it is right."""
+"""Restore: a bundle comes back from a bucket or a registry, with what goes with it, and has its name once right."""
 
 import hashlib
 from collections.abc import Sequence
@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgelift.archive.place import BUNDLE, CLUSTER_DEFINITION, LOCK, Progress
-from edgelift.archive.s3 import S3Archive
+from edgelift.archive.place import BUNDLE, CLUSTER_DEFINITION, LOCK, Progress, RestorableArchive
 from edgelift.bundle.container import SIGNATURE_SIZES
 from edgelift.bundle.file_digest import FileDigest
 from edgelift.bundle.lock import BundleLock
@@ -74,7 +73,7 @@ class _Wanted:
 
 
 def restore_bundle(
-    archive: S3Archive,
+    archive: RestorableArchive,
     name: str,
     folder: Path,
     *,
@@ -121,7 +120,7 @@ def restore_bundle(
     )
 
 
-def _look(archive: S3Archive, name: str, key: "PublicKey | None") -> _Wanted:
+def _look(archive: RestorableArchive, name: str, key: "PublicKey | None") -> _Wanted:
     with BundleReader.of(archive.open(name)) as bundle:
         check_lock(bundle, key)
         if key is not None:
@@ -132,7 +131,9 @@ def _look(archive: S3Archive, name: str, key: "PublicKey | None") -> _Wanted:
         return _Wanted(bundle.name, bundle.size, bundle.lock, bundle.lock_signature, signature, of_definition)
 
 
-def _definition_signature(archive: S3Archive, name: str, lock: BundleLock, key: "PublicKey | None") -> bytes | None:
+def _definition_signature(
+    archive: RestorableArchive, name: str, lock: BundleLock, key: "PublicKey | None"
+) -> bytes | None:
     """The signature of the cluster definition that is kept beside the bundle; None where there is none.
 
     With a `key` it has to be that key's. It may be missing all the same: the bundle's own covers the content.

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
-from edgelift.archive.place import BUNDLE, BrowsableArchive, KeptFile, Leftover, names_beside
+from edgelift.archive.place import BUNDLE, KeptFile, Leftover, ListableArchive, names_beside
 from edgelift.bundle.parts import INDEX_SUFFIX
 from edgelift.bundle.placing import SIGNATURE_SUFFIX
 from edgelift.bundle.reader import BundleReader
@@ -84,7 +84,7 @@ class Survey:
     warnings: tuple[str, ...]
 
 
-def survey_archive(archive: BrowsableArchive, key: "PublicKey | None" = None) -> Survey:
+def survey_archive(archive: ListableArchive, key: "PublicKey | None" = None) -> Survey:
     """Look through `archive`; with a `key` the signatures of the locks are checked.
 
     Raises `StoreError` where the place cannot be listed, `ConfigurationError` where there are no keys for it.
@@ -106,7 +106,7 @@ def survey_archive(archive: BrowsableArchive, key: "PublicKey | None" = None) ->
 
 
 def _look(
-    archive: BrowsableArchive, files: Mapping[str, KeptFile], key: "PublicKey | None", file: KeptFile
+    archive: ListableArchive, files: Mapping[str, KeptFile], key: "PublicKey | None", file: KeptFile
 ) -> FoundBundle | Unreadable:
     url = archive.url(file.name)
     try:
@@ -144,7 +144,7 @@ def _beside(files: Mapping[str, KeptFile], bundle: str) -> tuple[KeptFile, ...]:
     return tuple(files[name] for name in names_beside(bundle) if name in files)
 
 
-def _leftovers(archive: BrowsableArchive) -> tuple[tuple[Leftover, ...], tuple[str, ...]]:
+def _leftovers(archive: ListableArchive) -> tuple[tuple[Leftover, ...], tuple[str, ...]]:
     """Uploads that have not ended; where they may not or cannot be listed, that is no more than told."""
     try:
         return tuple(archive.leftovers()), ()

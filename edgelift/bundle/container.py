@@ -135,7 +135,7 @@ def contents_of(lock: BundleLock) -> tuple[Descriptor, ...]:
     """
     manifests = {each.digest: each for each in lock.unique_manifests()}
     elsewhere = manifests.keys() | lock.left_out
-    blobs = (each for image in lock.largest_first() for each in largest_first(image.blobs))
+    blobs = (each for image in lock.largest_first() for each in largest_first(image.all_blobs))
     return (*manifests.values(), *{each.digest: each for each in blobs if each.digest not in elsewhere}.values())
 
 
@@ -192,12 +192,22 @@ def _layout() -> bytes:
 def _index(lock: BundleLock) -> bytes:
     """The images by name, as skopeo and containerd read it (image-spec image-index.md, annotations.md)."""
     entries = []
-    for image in lock.images:
-        entry = image.descriptor.plain().model_dump(mode="json", by_alias=True, exclude_none=True)
-        names = {"org.opencontainers.image.ref.name": image.reference, "io.containerd.image.name": image.reference}
+    for name, root in _names(lock).items():
+        entry = root.plain().model_dump(mode="json", by_alias=True, exclude_none=True)
+        names = {"org.opencontainers.image.ref.name": name, "io.containerd.image.name": name}
         entries.append(entry | {"annotations": names})
     document = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries}
     return (json.dumps(document, separators=(",", ":"), sort_keys=True, ensure_ascii=False) + "\n").encode()
+
+
+def _names(lock: BundleLock) -> dict[str, Descriptor]:
+    """What stands under which name: the images, each followed by its referrers; those of two images once."""
+    names = dict[str, Descriptor]()
+    for image in lock.images:
+        names[image.reference] = image.descriptor
+        for referrer in image.referrers:
+            names.setdefault(image.name_of(referrer), referrer.descriptor)
+    return names
 
 
 def _after(member: Member) -> int:
@@ -220,6 +230,6 @@ def _check(lock: BundleLock, size: int) -> None:
         if image.reference in references:
             raise BundleError(f"the lock names {image.reference} twice")
         references.add(image.reference)
-        for each in (image.descriptor, *image.manifests, *image.blobs):
+        for each in (image.descriptor, *image.all_manifests, *image.all_blobs):
             if sizes.setdefault(each.digest, each.size) != each.size:
                 raise BundleError(f"the lock gives {each.digest} two sizes, {sizes[each.digest]} and {each.size}")

@@ -1,11 +1,12 @@
 """What differs between two locks: images by their references, and content by digest. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from edgelift.bundle.cluster_definition import LockedClusterDefinition
 from edgelift.bundle.definition import Origin
-from edgelift.bundle.lock import BundleLock, LockedImage
+from edgelift.bundle.kinds import origins_of
+from edgelift.bundle.lock import ArtifactKind, BundleLock, LockedImage
 from edgelift.oci.descriptor import Descriptor
 from edgelift.oci.digest import Digest
 
@@ -21,7 +22,7 @@ class Content:
 
 @dataclass(frozen=True)
 class ImageChange:
-    """An image that one lock has and the other has not, or has with another digest.
+    """An image, or artifact of another `kind`, that one lock has and the other has not, or has with another digest.
 
     `before` is None where it was added, `after` where it was removed. `origins` are those of the later lock, if it has
     the image. `size` are its bytes that the other lock has nowhere; what several changed images share counts in each.
@@ -32,6 +33,16 @@ class ImageChange:
     after: Digest | None
     origins: tuple[Origin, ...]
     size: int
+    kind: ArtifactKind | None = None
+
+
+@dataclass(frozen=True)
+class ReferrerChange:
+    """An image that both locks have alike, and how many signatures, SBOMs … on it came, and went."""
+
+    reference: str
+    added: int
+    removed: int
 
 
 @dataclass(frozen=True)
@@ -46,6 +57,7 @@ class DefinitionChange:
 class LockDiff:
     """The way from one lock to another: `arriving` is what only the later has, `leaving` what only the earlier has.
 
+    `unchanged` counts the images that both have alike; `referrers` names those of them to which others refer now.
     `cluster_definition` is None where both have the same one, or neither has any. It is in no `Content`.
     """
 
@@ -56,6 +68,7 @@ class LockDiff:
     arriving: Content
     leaving: Content
     shared: Content
+    referrers: tuple[ReferrerChange, ...] = ()
     cluster_definition: DefinitionChange | None = None
 
 
@@ -76,6 +89,7 @@ def compare_locks(before: BundleLock, after: BundleLock) -> LockDiff:
         arriving=later.without(earlier),
         leaving=earlier.without(later),
         shared=later.within(earlier),
+        referrers=tuple(_referrer_changes(after, earlier.images)),
         cluster_definition=_definition_change(before.cluster_definition, after.cluster_definition),
     )
 
@@ -93,7 +107,7 @@ class _Side:
     def of(cls, lock: BundleLock) -> "_Side":
         return cls(
             images={image.reference: image for image in lock.images},
-            origins={image.reference: image.origins for image in lock.definition.requested},
+            origins=origins_of(lock),
             manifests={each.digest: each for each in lock.unique_manifests()},
             blobs={each.digest: each for each in lock.unique_blobs()},
         )
@@ -129,17 +143,32 @@ def _is_same(image: LockedImage, other: LockedImage | None) -> bool:
 def _change(image: LockedImage, earlier: LockedImage | None, own: _Side, other: _Side) -> ImageChange:
     before = earlier.descriptor.digest if earlier is not None else None
     origins = own.origins.get(image.reference, ())
-    return ImageChange(image.reference, before, image.descriptor.digest, origins, _size_beyond(image, other))
+    return ImageChange(
+        image.reference, before, image.descriptor.digest, origins, _size_beyond(image, other), image.kind
+    )
 
 
 def _removal(image: LockedImage, own: _Side, other: _Side) -> ImageChange:
     origins = own.origins.get(image.reference, ())
-    return ImageChange(image.reference, image.descriptor.digest, None, origins, _size_beyond(image, other))
+    return ImageChange(image.reference, image.descriptor.digest, None, origins, _size_beyond(image, other), image.kind)
+
+
+def _referrer_changes(after: BundleLock, earlier: Mapping[str, LockedImage]) -> Iterator[ReferrerChange]:
+    for image in after.images:
+        before = earlier.get(image.reference)
+        if before is not None and _is_same(image, before):
+            came, went = _referrers_of(image), _referrers_of(before)
+            if came != went:
+                yield ReferrerChange(image.reference, len(came - went), len(went - came))
+
+
+def _referrers_of(image: LockedImage) -> set[tuple[Digest, str | None, Digest]]:
+    return {(each.subject, each.tag, each.descriptor.digest) for each in image.referrers}
 
 
 def _size_beyond(image: LockedImage, other: _Side) -> int:
     """Bytes of the image that the other lock does not have."""
-    contents = {each.digest: each.size for each in (*image.manifests, *image.blobs)}
+    contents = {each.digest: each.size for each in (*image.all_manifests, *image.all_blobs)}
     return sum(size for digest, size in contents.items() if not other.has(digest))
 
 

@@ -1,12 +1,26 @@
 """The sha256 of a file, or of its parts, as it passes by: worked out in a thread of its own beside other work."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Self
 
+from edgelift.bundle.source import ByteSource
+from edgelift.oci.content import CHUNK
 from edgelift.oci.digest import Digest
+
+
+def digest_of(source: ByteSource, *, progress: Callable[[int], None] | None = None) -> Digest:
+    """The sha256 of all of `source`; `progress` takes the bytes that have just been hashed."""
+    hasher = hashlib.sha256()
+    with source.passage(0, source.size) as read_at:
+        for start in range(0, source.size, CHUNK):
+            chunk = read_at(start, min(CHUNK, source.size - start))
+            hasher.update(chunk)
+            if progress is not None:
+                progress(len(chunk))
+    return Digest(f"sha256:{hasher.hexdigest()}")
 
 
 class FileDigest:

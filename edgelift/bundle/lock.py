@@ -1,81 +1,101 @@
 """The bundle lock: what a definition resolved to, digest by digest. The same content always gives the same bytes."""
 
 import json
-from collections.abc import Iterable, Iterator, Set
-from typing import Annotated, Literal, Self
+from collections.abc import Iterator, Set
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, FailFast, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    FailFast,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from edgelift.bundle.cluster_definition import LockedClusterDefinition
 from edgelift.bundle.definition import BundleDefinition, BundleName, CanonicalReference
+from edgelift.bundle.referrer import LockedReferrer, Pinned
 from edgelift.errors import ConfigurationError
 from edgelift.explain import explain
 from edgelift.oci.content import ImageContent
 from edgelift.oci.descriptor import Descriptor
 from edgelift.oci.digest import Digest
-from edgelift.oci.manifest import is_foreign
 from edgelift.oci.reference import ImageReference
 
 FORMAT: Literal["edgelift.lock/v1"] = "edgelift.lock/v1"
-# The first wrong entry is enough: a bundle's lock is a stranger's, and errors take far more memory than what is wrong.
-Descriptors = Annotated[tuple[Descriptor, ...], FailFast()]
-
 
 ArtifactKind = Literal["chart", "pack"]
 
 
-class LockedImage(BaseModel):
-    """One image, pinned, or another artifact of the `kind` that it says.
+class LockedImage(Pinned):
+    """One image, pinned, or another artifact of the `kind` that it says, with what refers to it.
 
-    `descriptor` is what is bundled, tagged and compared. `manifests` holds it and all that it names, children before
-    parents; `blobs` holds configs and layers, each once. `external` are layers that may not be distributed and that its
-    registry does not have: they are left to the hosts. `index` is the index that the descriptor was
+    `descriptor` is what is bundled, tagged and compared. `index` is the index that the descriptor was
     chosen from when one architecture was asked for: signatures on it will not verify against the chosen manifest.
+    `archive` is the address of what a chart is made of that no registry has.
+    `referrers` stand after what they refer to, and are carried to wherever the image goes.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     reference: CanonicalReference
-    descriptor: Descriptor
-    manifests: Descriptors
-    blobs: Descriptors
-    external: Descriptors = ()
     index: Digest | None = None
     kind: ArtifactKind | None = None
+    archive: Annotated[str | None, Field(max_length=8192, pattern=r"^https?://[!-~]+$")] = None
+    referrers: Annotated[tuple[LockedReferrer, ...], FailFast()] = ()
 
     @model_validator(mode="after")
-    def _ends_with_its_descriptor(self) -> Self:
-        if not self.manifests or self.manifests[-1].digest != self.descriptor.digest:
-            raise ValueError("the last of its manifests is not the one that its descriptor names")
+    def _is_made_of_an_archive_only_as_a_chart(self) -> Self:
+        if self.archive is not None and self.kind != "chart":
+            raise ValueError("it is made of an archive, and no chart")
         return self
 
     @model_validator(mode="after")
-    def _leaves_out_only_what_may_not_be_distributed(self) -> Self:
-        if not all(map(is_foreign, self.external)):
-            raise ValueError("one of its external layers may be distributed")
+    def _has_referrers_of_its_own(self) -> Self:
+        known = {manifest.digest for manifest in self.manifests}
+        for referrer in self.referrers:
+            if referrer.subject not in known:
+                raise ValueError("one of its referrers refers to something else")
+            known.add(referrer.descriptor.digest)
         return self
+
+    @model_serializer(mode="wrap")
+    def _without_a_word_on_no_referrers(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        document: dict[str, Any] = serialize(self)
+        if not self.referrers:  # as it was before there were any
+            document.pop("referrers", None)
+        return document
 
     @property
-    def content(self) -> ImageContent:
-        """What a copy of this image has to bring."""
-        return ImageContent(self.manifests, self.blobs)
+    def is_signed(self) -> bool:
+        """Whether what is tagged is carried with a signature on itself."""
+        return any(each.is_signature and each.subject == self.descriptor.digest for each in self.referrers)
 
-    def content_without(self, left_out: Set[Digest]) -> ImageContent:
-        """What a copy of this image has to bring where blobs are `left_out`."""
-        return ImageContent(self.manifests, tuple(blob for blob in self.blobs if blob.digest not in left_out))
+    @property
+    def all_manifests(self) -> tuple[Descriptor, ...]:
+        """Its own manifests, then those of its referrers, each once."""
+        return _unique(each for part in (self, *self.referrers) for each in part.manifests)
 
-    def missing(self, named: Iterable[Descriptor]) -> list[Descriptor]:
-        """Which blobs, as manifests have `named` them, are neither carried nor external layers that may be left out."""
-        carried = {blob.digest for blob in self.blobs}
-        external = {layer.digest for layer in self.external}
-        return [
-            blob for blob in named if blob.digest not in carried and not (is_foreign(blob) and blob.digest in external)
-        ]
+    @property
+    def all_blobs(self) -> tuple[Descriptor, ...]:
+        """Its own configs and layers, then those of its referrers, each once."""
+        return _unique(each for part in (self, *self.referrers) for each in part.blobs)
+
+    def name_of(self, referrer: LockedReferrer) -> str:
+        """The full reference of one of its referrers: by tag where it has one, else by digest."""
+        name = ImageReference.parse(self.reference).name
+        return f"{name}:{referrer.tag}" if referrer.tag is not None else f"{name}@{referrer.descriptor.digest}"
+
+    def content_without(self, left_out: Set[Digest] = frozenset()) -> ImageContent:
+        """What a pull of this image and its referrers has to bring where blobs are `left_out`."""
+        return ImageContent(self.all_manifests, tuple(blob for blob in self.all_blobs if blob.digest not in left_out))
 
     @property
     def size(self) -> int:
-        """Bytes of everything, shared content included."""
-        return sum(each.size for each in (*self.manifests, *self.blobs))
+        """Bytes of everything, referrers and shared content included."""
+        return sum(each.size for each in (*self.all_manifests, *self.all_blobs))
 
 
 def _repository_name(text: str) -> str:
@@ -159,12 +179,12 @@ class BundleLock(BaseModel):
         return frozenset(digest for each in (self.base.left_out if self.base else ()) for digest in each.blobs)
 
     def unique_manifests(self) -> tuple[Descriptor, ...]:
-        """Every manifest once, in lock order."""
-        return _unique(each for image in self.images for each in image.manifests)
+        """Every manifest once, in lock order, referrers included."""
+        return _unique(each for image in self.images for each in image.all_manifests)
 
     def unique_blobs(self) -> tuple[Descriptor, ...]:
-        """Every config and layer once, in lock order."""
-        return _unique(each for image in self.images for each in image.blobs)
+        """Every config and layer once, in lock order, referrers included."""
+        return _unique(each for image in self.images for each in image.all_blobs)
 
     @property
     def attached(self) -> tuple[Descriptor, ...]:
@@ -190,7 +210,7 @@ class BundleLock(BaseModel):
     def largest_first(self) -> tuple[LockedImage, ...]:
         """The images in the order of their largest blobs, so that no large one is left to travel alone in the end."""
         return tuple(
-            sorted(self.images, key=lambda image: max((blob.size for blob in image.blobs), default=0), reverse=True)
+            sorted(self.images, key=lambda image: max((blob.size for blob in image.all_blobs), default=0), reverse=True)
         )
 
     def to_json(self) -> bytes:

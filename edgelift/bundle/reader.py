@@ -6,7 +6,6 @@ file all headers are looked at when it is opened; from afar, where each look is 
 together with the blob, before anything of it is given out.
 """
 
-import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Self
 from edgelift.bundle.container import Blob, Container
 from edgelift.bundle.definition import BundleDefinition
 from edgelift.bundle.diagnosis import explain_missing_table
+from edgelift.bundle.file_digest import digest_of
 from edgelift.bundle.front import NOT_OURS, Front, check_header, compare_header, read_front
 from edgelift.bundle.opening import open_source
 from edgelift.bundle.seek_table import SeekTable
@@ -23,7 +23,7 @@ from edgelift.bundle.seekable import BLOCK
 from edgelift.bundle.seekable_file import SeekableFile
 from edgelift.bundle.source import ByteSource
 from edgelift.errors import BundleError, IntegrityError
-from edgelift.oci.content import CHUNK, ReadSome
+from edgelift.oci.content import ReadSome
 from edgelift.oci.descriptor import Descriptor
 from edgelift.oci.digest import Digest
 
@@ -104,14 +104,7 @@ class BundleReader:
 
     def file_digest(self, *, progress: Callable[[int], None] | None = None) -> Digest:
         """The sha256 of the whole file; `progress` takes the bytes that have just been hashed."""
-        hasher = hashlib.sha256()
-        with self._source.passage(0, self.size) as read_at:
-            for start in range(0, self.size, CHUNK):
-                chunk = read_at(start, min(CHUNK, self.size - start))
-                hasher.update(chunk)
-                if progress is not None:
-                    progress(len(chunk))
-        return Digest(f"sha256:{hasher.hexdigest()}")
+        return digest_of(self._source, progress=progress)
 
     def check_headers(self) -> None:
         """See that the header of every blob is right; raises `BundleError`."""

@@ -4,7 +4,6 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 
 from edgelift.bundle.seek_table import Frame, ReadAt, SeekTable
@@ -15,7 +14,6 @@ from edgelift.errors import BundleError
 from edgelift.oci.content import Bytes, ReadSome
 
 _DECODED = 8 * 2**20  # bytes of decoded frames that are kept in memory, at least one
-_PROCESSORS = os.cpu_count() or 1
 
 
 class SeekableFile:
@@ -27,9 +25,8 @@ class SeekableFile:
         self.table = table
         self.source = source
         self._decoded = _LastFrames()
-        self._turn = threading.BoundedSemaphore(_PROCESSORS)  # more at once are no quicker, and each holds a frame
-        self._ahead = ThreadPoolExecutor(_PROCESSORS, thread_name_prefix="decode")
-        self._passages = set[object]()  # those that are open
+        # More at once are no quicker, and each holds a frame.
+        self._turn = threading.BoundedSemaphore(os.cpu_count() or 1)
 
     def read(self, start: int, stop: int) -> Iterator[bytes]:
         """The content from `start` to `stop` in chunks; raises `BundleError` past its end.
@@ -51,12 +48,7 @@ class SeekableFile:
             yield lambda _offset, _limit: b""
             return
         with self.source.passage(*self._stored_range(start, stop)) as read_at:
-            passage = _Passage(self.table, stop, read_at, self._content, self._look_ahead)
-            self._passages.add(passage)
-            try:
-                yield passage.read
-            finally:
-                self._passages.remove(passage)
+            yield _Passage(self.table, read_at, self._content).read
 
     def place_of(self, start: int, stop: int) -> str:
         """What messages call the place of the content from `start` to `stop`: the file, or the parts that hold it."""
@@ -79,46 +71,25 @@ class SeekableFile:
         return begin, end
 
     def _content(self, read_at: ReadAt, frame: Frame) -> bytes:
-        """What a compressed frame holds, decoded once for all who ask for it at the same time."""
-        decoded, is_ours = self._decoded.claim(frame)
-        if is_ours:
-            try:
-                stored = read_at(frame.stored_start, frame.stored_size)
-                with self._turn:
-                    decoded.set_result(decode(stored, frame, self._name_of(frame)))
-            except BaseException as error:  # noqa: BLE001 - whatever it is, those who wait have to know
-                self._decoded.drop(frame)
-                decoded.set_exception(error)
-        return decoded.result()
-
-    def _look_ahead(self, frame: Frame) -> None:
-        """Have `frame` decoded while the one before it is used, where there are processors that nobody else needs.
-
-        What is far away is read ahead by its source, for the thread of the passage alone.
-        """
-        if len(self._passages) < _PROCESSORS and not self.source.is_remote:
-            self._ahead.submit(self._content, self.source.read_at, frame)
+        content = self._decoded.get(frame)
+        if content is None:
+            stored = read_at(frame.stored_start, frame.stored_size)
+            with self._turn:
+                content = self._decoded.get(frame) or decode(stored, frame, self._name_of(frame))
+                self._decoded.put(frame, content)
+        return content
 
     def _name_of(self, frame: Frame) -> str:
         return name_of(self.source, frame.stored_start, frame.stored_start + frame.stored_size)
 
 
 class _Passage:
-    """One way forward, up to `stop`; remembers of the frame that it is in whether that is a raw one."""
+    """One way forward; remembers of the frame that it is in whether that is a raw one."""
 
-    def __init__(
-        self,
-        table: SeekTable,
-        stop: int,
-        read_at: ReadAt,
-        content: Callable[[ReadAt, Frame], bytes],
-        look_ahead: Callable[[Frame], None],
-    ) -> None:
+    def __init__(self, table: SeekTable, read_at: ReadAt, content: Callable[[ReadAt, Frame], bytes]) -> None:
         self._table = table
-        self._stop = stop
         self._read_at = read_at
         self._content = content
-        self._look_ahead = look_ahead
         self._frame = Frame(0, 0, 0, 0)
         self._is_raw = False
 
@@ -136,35 +107,31 @@ class _Passage:
     def _enter(self, frame: Frame) -> None:
         self._frame = frame
         self._is_raw = may_be_raw(frame) and self._has_raw_header(frame)
-        if not self._is_raw and frame.stop < self._stop and not may_be_raw(following := self._table.find(frame.stop)):
-            self._look_ahead(following)
 
     def _has_raw_header(self, frame: Frame) -> bool:
         return self._read_at(frame.stored_start, RAW_HEADER) == frame_header(frame.size, is_raw=True)
 
 
 class _LastFrames:
-    """The frames that were asked for last, decoded or about to be. For several threads."""
+    """The content of the frames that were decoded last. For several threads."""
 
     def __init__(self) -> None:
-        self._decoded: OrderedDict[Frame, Future[bytes]] = OrderedDict()
+        self._contents: OrderedDict[Frame, bytes] = OrderedDict()
         self._size = 0
         self._lock = threading.Lock()
 
-    def claim(self, frame: Frame) -> tuple[Future[bytes], bool]:
-        """What `frame` holds; True where nobody sees to that yet but the caller, who has to."""
+    def get(self, frame: Frame) -> bytes | None:
+        """What `frame` holds; None where that is not known any more."""
         with self._lock:
-            if frame in self._decoded:
-                self._decoded.move_to_end(frame)
-                return self._decoded[frame], False
-            self._decoded[frame] = claimed = Future[bytes]()
-            self._size += frame.size
-            while self._size > _DECODED and len(self._decoded) > 1:
-                self._size -= self._decoded.popitem(last=False)[0].size
-            return claimed, True
+            if frame in self._contents:
+                self._contents.move_to_end(frame)
+            return self._contents.get(frame)
 
-    def drop(self, frame: Frame) -> None:
-        """Forget `frame`, which could not be decoded: whoever asks for it next tries again."""
+    def put(self, frame: Frame, content: bytes) -> None:
+        """Keep what `frame` holds for a while."""
         with self._lock:
-            if self._decoded.pop(frame, None) is not None:
-                self._size -= frame.size
+            if frame not in self._contents:
+                self._contents[frame] = content
+                self._size += len(content)
+            while self._size > _DECODED and len(self._contents) > 1:
+                self._size -= len(self._contents.popitem(last=False)[1])

@@ -14,9 +14,10 @@ from edgelift.bundle.canonical import FrameCheck
 from edgelift.bundle.container import END_OF_TAR, Blob, Member, Span, documents_of
 from edgelift.bundle.file_digest import FileDigest, PartDigests
 from edgelift.bundle.front import Front
-from edgelift.bundle.lock import BundleLock, LockedImage
+from edgelift.bundle.lock import BundleLock
 from edgelift.bundle.parts import PartsIndex
 from edgelift.bundle.reader import BundleReader
+from edgelift.bundle.referrer import LockedReferrer, Pinned
 from edgelift.bundle.seek_table import Frame
 from edgelift.bundle.seekable import may_be_raw
 from edgelift.bundle.spanned import SpannedFile
@@ -125,6 +126,7 @@ class _Needs(NamedTuple):
     media_type: str
     manifests: tuple[Digest, ...]
     blobs: tuple[Descriptor, ...]
+    subject: Digest | None
 
 
 def _check_members(front: Front, tar: TarStream, progress: Progress | None) -> dict[Digest, _Needs]:
@@ -173,18 +175,21 @@ def _needs_of(tar: TarStream, blob: Blob, progress: Progress | None) -> _Needs:
     except EdgeliftError as error:
         raise BundleError(f"{tar.name} holds {blob.name}, which is no manifest: {error.message}") from None
     children = tuple(child.digest for child in manifest.children)
-    return _Needs(manifest.descriptor.media_type, children, tuple(needed.plain() for needed in manifest.blobs))
+    blobs = tuple(needed.plain() for needed in manifest.blobs)
+    return _Needs(manifest.descriptor.media_type, children, blobs, manifest.subject)
 
 
 def _check_images(name: str, lock: BundleLock, needs: dict[Digest, _Needs]) -> None:
     """Every image of the lock can be delivered: it is whole, in an order in which registries take it."""
     for image in lock.images:
-        problem = _problem_of(image, needs)
-        if problem is not None:
-            raise BundleError(f"{name} has a lock in which {image.reference} {problem}", hint=_PIN_AGAIN)
+        for part in (image, *image.referrers):
+            problem = _problem_of(part, needs)
+            if problem is not None:
+                what = f"{part} of {image.reference}" if isinstance(part, LockedReferrer) else image.reference
+                raise BundleError(f"{name} has a lock in which {what} {problem}", hint=_PIN_AGAIN)
 
 
-def _problem_of(image: LockedImage, needs: dict[Digest, _Needs]) -> str | None:
+def _problem_of(image: Pinned, needs: dict[Digest, _Needs]) -> str | None:
     before, blobs = set[Digest](), set[Descriptor]()
     for manifest in image.manifests:
         if manifest.media_type != needs[manifest.digest].media_type:
@@ -198,4 +203,7 @@ def _problem_of(image: LockedImage, needs: dict[Digest, _Needs]) -> str | None:
         return f"lacks {blob.digest}, which it needs"
     for other in {blob.plain() for blob in (*image.blobs, *image.external)} - blobs:
         return f"has {other.digest} as {other.media_type} of {other.size} bytes, which none of its manifests names so"
+    said = needs[image.descriptor.digest].subject
+    if isinstance(image, LockedReferrer) and image.tag is None and said != image.subject:
+        return f"is said to refer to {image.subject}, which it does not"
     return None

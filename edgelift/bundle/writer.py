@@ -186,7 +186,7 @@ def _references(lock: BundleLock, digests: Set[Digest]) -> list[str]:
     images = [
         image.reference
         for image in lock.images
-        if any(each.digest in digests for each in (*image.manifests, *image.blobs))
+        if any(each.digest in digests for each in (*image.all_manifests, *image.all_blobs))
     ]
     definition = lock.cluster_definition
     if definition is not None and definition.digest in digests:

@@ -1,107 +1,55 @@
-"""Commands about archives: which bundles are there, bringing one back, and letting old ones go."""
+"""Commands about archives: which bundles are there, and letting old ones go."""
 
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from edgelift.archive.directory import DirectoryArchive
-from edgelift.archive.place import BrowsableArchive
+from edgelift.archive.place import UNDATED, BrowsableArchive, ListableArchive
 from edgelift.archive.retention import Pruned, Pruning, Retention, plan_pruning, prune_archive
 from edgelift.archive.survey import FoundBundle, Survey, survey_archive
-from edgelift.bundle.parts import whole_name
-from edgelift.bundle.source import is_object
 from edgelift.cli import options, signing
-from edgelift.cli.console import say, say_json, say_table, set_verbosity, tell
+from edgelift.cli.access import takes_access
+from edgelift.cli.console import say, say_json, say_table, tell
+from edgelift.cli.places import listable, open_place
 from edgelift.cli.quantities import parse_age
-from edgelift.errors import ConfigurationError, IncompleteError
+from edgelift.errors import IncompleteError
 from edgelift.keys import find_public_key
-from edgelift.progress import Pace
+from edgelift.site import DEFAULT_ACCESS, RegistryAccess
 from edgelift.sizes import format_size
-
-if TYPE_CHECKING:
-    from edgelift.archive.s3 import S3Archive
 
 GRACE = "1d"
 
-Place = Annotated[
-    str, typer.Argument(metavar="PLACE", help="Where bundles are kept: s3://bucket/prefix, or a directory.")
-]
 
-
-def list_bundles(place: Place, public_key: signing.PublicKeyFile = None, as_json: options.Json = False) -> None:
-    """List the bundles in a bucket or a directory, with what their locks say. Downloads none of them.
+@takes_access
+def list_bundles(
+    place: Annotated[
+        str,
+        typer.Argument(
+            metavar="PLACE", help="Where bundles are kept: s3://bucket/prefix, oci://HOST/REPOSITORY, or a directory."
+        ),
+    ],
+    access: RegistryAccess = DEFAULT_ACCESS,
+    public_key: signing.PublicKeyFile = None,
+    as_json: options.Json = False,
+) -> None:
+    """List the bundles in a bucket, a registry or a directory, with what their locks say. Downloads none of them.
 
     Example: edgelift list s3://bundles/sites
     """
-    archive = _open(place)
-    survey = survey_archive(archive, find_public_key(public_key))
-    if as_json:
-        say_json(_survey_document(archive, survey))
-    else:
-        _print_survey(survey)
+    with listable(place, access) as archive:
+        survey = survey_archive(archive, find_public_key(public_key))
+        if as_json:
+            say_json(_survey_document(archive, survey))
+        else:
+            _print_survey(survey)
     _tell_warnings(survey)
 
 
-def restore(
-    bundle: Annotated[str, typer.Argument(metavar="s3://BUCKET/KEY", help="The bundle in its bucket.")],
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where it is written to.")] = Path(),
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace another file of that name.", rich_help_panel=options.OUTPUT)
-    ] = False,
-    public_key: signing.PublicKeyFile = None,
-    as_json: options.Json = False,
-    verbose: options.Verbose = False,
-    quiet: options.Quiet = False,
-) -> None:
-    """Bring a bundle back from S3 with its lock and signatures, and verify it. Run again, it goes on where it ended.
-
-    Example: edgelift restore s3://bundles/sites/site-7.tar.zst /mnt/courier
-    """
-    from edgelift.archive.restore import restore_bundle  # noqa: PLC0415 - loads boto3
-
-    set_verbosity(verbose=verbose, quiet=quiet)
-    url, _, name = bundle.rpartition("/")
-    if not is_object(bundle) or not name:
-        raise ConfigurationError(f"{bundle[:200]!r} does not name an object", hint="write it as s3://bucket/key")
-    if whole_name(name) is not None:
-        raise ConfigurationError(
-            f"{bundle} is a bundle in parts, and restore brings back one file",
-            hint="copy its folder with a tool for S3, or read it where it lies: edgelift push --file takes its index",
-        )
-    key = find_public_key(public_key)
-    restored = restore_bundle(
-        _bucket(url),
-        name,
-        folder,
-        key=key,
-        overwrite=overwrite,
-        progress=_tell_progress("restored", quiet=quiet),
-        verified=_tell_progress("verified", quiet=quiet),
-    )
-    signature = "ok" if key is not None else "not checked" if restored.is_signed else "none"
-    if as_json:
-        say_json(
-            {
-                "file": str(restored.path),
-                "url": restored.url,
-                "size": restored.size,
-                "digest": restored.digest,
-                "images": len(restored.lock.images),
-                "signature": signature,
-                "restored": restored.is_new,
-            }
-        )
-        return
-    verb = "ok" if restored.is_new else "stands there already, and is right"
-    say(f"{restored.path}: {verb}, {format_size(restored.size)}, {restored.digest}")
-    say(f"signature: {signature}")
-
-
 def prune(
-    place: Place,
+    place: Annotated[
+        str, typer.Argument(metavar="PLACE", help="Where bundles are kept: s3://bucket/prefix, or a directory.")
+    ],
     keep: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Keep the N newest bundles of each name.")
     ] = None,
@@ -126,7 +74,7 @@ def prune(
         older_than=timedelta(seconds=parse_age(older_than, "--older-than")) if older_than is not None else None,
         leftovers_after=timedelta(seconds=parse_age(grace, "--grace")),
     )
-    archive = _open(place)
+    archive = open_place(place)
     survey = survey_archive(archive, find_public_key(public_key))
     pruning = plan_pruning(survey, rules, datetime.now(UTC))
     pruned = prune_archive(archive, pruning) if delete else None
@@ -141,16 +89,6 @@ def prune(
         tell("nothing was deleted: --delete does it")
     if pruned is not None:
         _judge(archive, pruned)
-
-
-def _open(place: str) -> BrowsableArchive:
-    return _bucket(place) if is_object(place) else DirectoryArchive(Path(place))
-
-
-def _bucket(url: str) -> "S3Archive":
-    from edgelift.archive.s3 import S3Archive  # noqa: PLC0415 - loads boto3, which no directory needs
-
-    return S3Archive.at(url)
 
 
 def _judge(archive: BrowsableArchive, pruned: Pruned) -> None:
@@ -204,7 +142,7 @@ def _print_pruning(pruning: Pruning, *, deleted: bool) -> None:
     say(f"{verb} {counts}; {len(pruning.kept)} bundles stay")
 
 
-def _survey_document(archive: BrowsableArchive, survey: Survey) -> dict[str, Any]:
+def _survey_document(archive: ListableArchive, survey: Survey) -> dict[str, Any]:
     return {
         "archive": archive.url(""),
         "bundles": [_bundle_document(each) for each in survey.bundles],
@@ -223,7 +161,7 @@ def _bundle_document(found: FoundBundle) -> dict[str, Any]:
         "url": found.url,
         "file": found.file.name,
         "name": found.bundle,
-        "date": found.file.modified.isoformat(timespec="seconds"),
+        "date": found.file.modified.isoformat(timespec="seconds") if found.file.modified != UNDATED else None,
         "size": found.file.size,
         "images": found.images,
         "carried_bytes": found.content_size,
@@ -252,15 +190,4 @@ def _pruning_document(
 
 
 def _moment(time: datetime) -> str:
-    return time.astimezone(UTC).strftime("%Y-%m-%d %H:%M")
-
-
-def _tell_progress(verb: str, *, quiet: bool) -> Callable[[int], None]:
-    pace = Pace()
-
-    def on_progress(size: int) -> None:
-        done = pace.add(size)
-        if done and not quiet:
-            tell(f"{verb} {format_size(done)}")
-
-    return on_progress
+    return time.astimezone(UTC).strftime("%Y-%m-%d %H:%M") if time != UNDATED else "-"

@@ -8,13 +8,14 @@ from pydantic import ValidationError
 
 from edgelift.access import palette_from_environment
 from edgelift.attach import download_cluster_definition
+from edgelift.attachments import ClusterDefinitionSource, PackSource
 from edgelift.bundle.signed import write_signed
 from edgelift.cli.console import say, say_json
 from edgelift.cli.options import SOURCE
 from edgelift.errors import ConfigurationError
 from edgelift.explain import explain
 from edgelift.keys import read_private_key
-from edgelift.site import ClusterDefinitionSource, PackSource, RegistryAccess, SigningSettings
+from edgelift.site import RegistryAccess, SigningSettings
 
 IncludePacks = Annotated[
     bool,

@@ -6,19 +6,15 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from edgelift.bundle.definition import COMPRESSION_LEVEL
-from edgelift.bundle.part_files import bad_parts_named
-from edgelift.bundle.reader import BundleReader
-from edgelift.bundle.rebuild import first_difference
-from edgelift.bundle.signed import check_lock
-from edgelift.bundle.verify import verify_open
-from edgelift.cli import attaching, options, parts, reuse, signing
+from edgelift.bundle.definition import COMPRESSION_LEVEL, Release
+from edgelift.cli import attaching, metadata, options, palette_content, parts, reuse, signatures, signing, undeclared
+from edgelift.cli.charts import Charts
 from edgelift.cli.console import say, say_json, set_verbosity
 from edgelift.cli.planning import check_locally
 from edgelift.cli.prefect_api import running_api
+from edgelift.cli.rebuilt import check_rebuilt
 from edgelift.define import check_name
-from edgelift.errors import BundleError, ConfigurationError
-from edgelift.keys import find_public_key
+from edgelift.errors import ConfigurationError
 from edgelift.site import ArchiveSettings, ContentSource
 
 
@@ -30,12 +26,22 @@ def build(
     profiles: options.Profiles = "",
     project_id: options.ProjectId = None,
     image: options.Images = [],  # noqa: B006
+    chart: Charts = [],  # noqa: B006
     arch: options.Arch = None,
     allow_external_layers: options.AllowExternalLayers = False,
     compression_level: options.CompressionLevel = COMPRESSION_LEVEL,
-    settings: options.Settings = [],  # noqa: B006
+    settings: palette_content.Settings = [],  # noqa: B006
+    edge_hosts: palette_content.EdgeHosts = None,
+    core_images: palette_content.CoreImages = False,
+    service_images: palette_content.ServiceImages = False,
+    compliance_images: palette_content.ComplianceImages = False,
+    fips: palette_content.Fips = False,
+    agent_services: palette_content.AgentServicesFile = None,
     exclude_profiles: reuse.ExcludeProfiles = "",
     exclude_profile_files: reuse.ExcludeProfileFiles = [],  # noqa: B006
+    no_signatures: signatures.NoSignatures = False,
+    require_signatures: signatures.RequireSignatures = False,
+    cosign_key: signatures.CosignKeyFile = None,
     base: reuse.Base = None,
     include_packs: attaching.IncludePacks = False,
     pack_registry: attaching.PackRegistryOption = None,
@@ -44,6 +50,13 @@ def build(
     cluster_definition_name: attaching.ClusterDefinitionName = None,
     cluster_definition_profile_ids: attaching.ClusterDefinitionProfiles = "",
     download_cluster_config_only: attaching.DownloadClusterConfigOnly = False,
+    include_undeclared: undeclared.IncludeUndeclared = None,
+    metadata_file: metadata.MetadataFile = None,
+    images_from: metadata.ImagesFrom = [],  # noqa: B006
+    release_name: metadata.ReleaseName = None,
+    release_version: metadata.ReleaseVersion = None,
+    release_notes: metadata.ReleaseNotes = None,
+    metadata_only: metadata.MetadataOnly = False,
     lock: Annotated[
         Path | None, typer.Option(metavar="L.json", help="Build this lock instead.", rich_help_panel=options.SOURCE)
     ] = None,
@@ -100,6 +113,8 @@ def build(
 
     Example: edgelift build --profile-file infra.json --profile-file addon.json --name site-7
 
+    Or what an edited definition says: edgelift build --metadata-file site-7.definition.yaml
+
     With --cluster-definition-name and --cluster-definition-profile-ids it holds the cluster definition, too, which also
     stands beside it. Local packs (--packs) have to be given again to build a --lock where they are not in the store.
 
@@ -121,18 +136,20 @@ def build(
         aws=aws,
         parallel=parallel,
     )
-    if check is not None:
-        if name or lock or profiles or profile_files or image or base:
-            raise ConfigurationError("--check builds nothing: leave out the options that say what to build")
-        _check_rebuilt(check, public_key, as_json=as_json)
-        return
     definition = attaching.cluster_definition_of(cluster_definition_name, cluster_definition_profile_ids)
+    if check is not None:
+        named = name or lock or profiles or profile_files or image or chart or metadata_file or images_from
+        if named or base or edge_hosts or packs or include_packs or definition:
+            raise ConfigurationError("--check builds nothing: leave out the options that say what to build")
+        check_rebuilt(check, public_key, as_json=as_json)
+        return
     if download_cluster_config_only:
         signs = signing.signing_of(
             key=signing_key, key_fd=signing_key_fd, block=signing_key_block, passphrase_fd=passphrase_fd
         )
         attaching.download_alone(definition, project_id, access, signs, output, as_json=as_json)
         return
+    name = metadata.name_of(name, metadata_file)
     if name is None:
         raise ConfigurationError("the bundle has no name", hint="give it one with --name")
     check_name(name)
@@ -143,7 +160,8 @@ def build(
         profile_files,
         profiles,
         project_id,
-        image,
+        [*image, *metadata.images_in(images_from)],
+        chart,
         arch,
         settings,
         allow_external_layers=allow_external_layers,
@@ -157,10 +175,25 @@ def build(
             images_only=images_only,
             definition=definition,
         ),
+        palette=palette_content.palette_content_of(
+            edge_hosts,
+            core=core_images,
+            services=service_images,
+            compliance=compliance_images,
+            fips=fips,
+            file=agent_services,
+        ),
+        metadata_file=metadata_file,
+        release=metadata.release_of(release_name, release_version, release_notes),
+        rules=signatures.rules_of(leave_out=no_signatures, require=require_signatures, cosign_key=cosign_key),
     )
     if base is not None and lock is not None:
         raise ConfigurationError("--lock is built as it is, with the base that it names: leave out --base")
     check_locally(source, public_key)
+    source = undeclared.with_undeclared(source, include_undeclared, access)
+    if metadata_only:
+        metadata.write(name, source, access, output, as_json=as_json, quiet=quiet)
+        return
     base, existing = reuse.base_of(base, store), reuse.existing_of(existing_bundles)
     signs = signing.signing_of(
         key=signing_key, key_fd=signing_key_fd, block=signing_key_block, passphrase_fd=passphrase_fd
@@ -194,31 +227,13 @@ def build(
         say(bundle.path)
 
 
-def _check_rebuilt(bundle: Path, public_key: Path | None, *, as_json: bool) -> None:
-    """Say whether `bundle` is what its lock gives here and now; raises `BundleError` where it is not."""
-    with BundleReader.open(bundle) as reader:
-        check_lock(reader, find_public_key(public_key))
-        with bad_parts_named(str(bundle)):
-            size = verify_open(reader).file_size
-        differs_at = first_difference(reader)
-    if differs_at is not None:
-        raise BundleError(
-            f"{bundle} holds what its lock says, but built here it is another file, from byte {differs_at} on",
-            hint="another release of zstd has compressed it: nothing is wrong with it, but its digest is another than "
-            "that of a build here",
-        )
-    if as_json:
-        say_json({"file": str(bundle), "verdict": "ok", "size": size})
-        return
-    say(f"{bundle}: ok, its lock gives the same {size:,} bytes")
-
-
 def _source_or_lock(
     lock: Path | None,
     profile_files: list[Path],
     profiles: str,
     project: str | None,
     images: list[str],
+    charts: list[str],
     arch: Literal["amd64", "arm64"] | None,
     settings: list[str],
     *,
@@ -227,9 +242,16 @@ def _source_or_lock(
     exclude_profiles: str,
     exclude_profile_files: list[Path],
     attached: Mapping[str, Any],
+    palette: Mapping[str, Any],
+    metadata_file: Path | None,
+    release: Release | None,
+    rules: dict[str, Any],
 ) -> ContentSource | Path:
     if lock is None:
-        return options.source_of(
+        source = metadata.source_of(
+            metadata_file,
+            release,
+            options.source_of,
             profile_files=profile_files,
             profiles=profiles,
             project=project,
@@ -240,11 +262,25 @@ def _source_or_lock(
             settings=settings,
             exclude_profiles=exclude_profiles,
             exclude_profile_files=exclude_profile_files,
+            charts=charts,
+            **palette,
             **attached,
         )
+        return signatures.with_rules(source, rules)
     is_compressed_otherwise = compression_level != COMPRESSION_LEVEL
-    is_otherwise = bool(arch or allow_external_layers or is_compressed_otherwise or settings or attached)
-    if profiles or profile_files or images or exclude_profiles or exclude_profile_files or is_otherwise:
+    asked = palette.keys() - {"compliance_images"}  # which the environment may ask for, of every command
+    is_otherwise = bool(
+        arch
+        or allow_external_layers
+        or is_compressed_otherwise
+        or settings
+        or asked
+        or attached
+        or metadata_file
+        or release
+        or rules
+    )
+    if profiles or profile_files or images or charts or exclude_profiles or exclude_profile_files or is_otherwise:
         raise ConfigurationError("--lock is built as it is: leave out the options that say what to carry")
     return lock
 

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 def inspect(
     bundle: options.Bundle,
+    definition: Annotated[
+        bool, typer.Option("--definition", help="Print its definition, as --metadata-file takes it, and nothing else.")
+    ] = False,
     cluster_definition: Annotated[
         Path | None,
         typer.Option("--cluster-definition", metavar="FILE", help="Write the cluster definition that it holds here."),
@@ -45,8 +48,12 @@ def inspect(
         signature = _signature(is_there=opened.lock_signature is not None, is_checked=key is not None)
         told = {"file_size": opened.size, "seekable": is_seekable, "signature": signature}
         document = {"file": bundle, **told, **summarise(opened.lock)}
+        asked = opened.lock.definition
     if not is_seekable:
         tell(f"warning: {bundle} has no seek table, so it cannot be pushed or served: see edgelift reassemble --help")
+    if definition:
+        say(asked.to_yaml().rstrip())
+        return
     if as_json:
         say_json(document)
         return

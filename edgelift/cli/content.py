@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from edgelift.bundle.definition import COMPRESSION_LEVEL
-from edgelift.cli import attaching, options, reuse
+from edgelift.cli import attaching, metadata, options, palette_content, reuse, signatures, undeclared
+from edgelift.cli.charts import Charts
 from edgelift.cli.console import say, say_json, say_table, set_verbosity, tell
 from edgelift.cli.lock import show_lock
 from edgelift.cli.planning import plan_delivery
@@ -20,14 +21,25 @@ if TYPE_CHECKING:
 
 
 def images(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Exported profiles, JSON or YAML.")],
-    settings: options.Settings = [],  # noqa: B006 - typer copies it
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILE...", help="Exported profiles, JSON or YAML; with --undeclared also packs: folders or .tar.gz."
+        ),
+    ],
+    settings: palette_content.Settings = [],  # noqa: B006 - typer copies it
+    find_undeclared: undeclared.FindUndeclared = False,
     as_json: options.Json = False,
 ) -> None:
     """List the images and charts that exported profiles declare, and where they say so. Needs no network.
 
     Example: edgelift images infra.json addon.yaml --json
+
+    Those that packs use and do not declare: edgelift images --undeclared infra.json packs/harbor-1.8.0
     """
+    if find_undeclared:
+        undeclared.show_undeclared(files, options.settings_of(settings), as_json=as_json)
+        return
     resolution = resolve_profiles(read_exported([str(path) for path in files]), options.settings_of(settings))
     document = resolution.model_dump(mode="json", include={"images", "charts", "problems"})
     if as_json:
@@ -45,12 +57,22 @@ def plan(
     profiles: options.Profiles = "",
     project_id: options.ProjectId = None,
     image: options.Images = [],  # noqa: B006
+    chart: Charts = [],  # noqa: B006
     arch: options.Arch = None,
     allow_external_layers: options.AllowExternalLayers = False,
     compression_level: options.CompressionLevel = COMPRESSION_LEVEL,
-    settings: options.Settings = [],  # noqa: B006
+    settings: palette_content.Settings = [],  # noqa: B006
+    edge_hosts: palette_content.EdgeHosts = None,
+    core_images: palette_content.CoreImages = False,
+    service_images: palette_content.ServiceImages = False,
+    compliance_images: palette_content.ComplianceImages = False,
+    fips: palette_content.Fips = False,
+    agent_services: palette_content.AgentServicesFile = None,
     exclude_profiles: reuse.ExcludeProfiles = "",
     exclude_profile_files: reuse.ExcludeProfileFiles = [],  # noqa: B006
+    no_signatures: signatures.NoSignatures = False,
+    require_signatures: signatures.RequireSignatures = False,
+    cosign_key: signatures.CosignKeyFile = None,
     base: reuse.Base = None,
     include_packs: attaching.IncludePacks = False,
     pack_registry: attaching.PackRegistryOption = None,
@@ -58,7 +80,16 @@ def plan(
     images_only: attaching.ImagesOnly = False,
     cluster_definition_name: attaching.ClusterDefinitionName = None,
     cluster_definition_profile_ids: attaching.ClusterDefinitionProfiles = "",
-    name: Annotated[str, typer.Option(help="Name of the bundle.", rich_help_panel=options.SOURCE)] = "bundle",
+    include_undeclared: undeclared.IncludeUndeclared = None,
+    metadata_file: metadata.MetadataFile = None,
+    images_from: metadata.ImagesFrom = [],  # noqa: B006
+    release_name: metadata.ReleaseName = None,
+    release_version: metadata.ReleaseVersion = None,
+    release_notes: metadata.ReleaseNotes = None,
+    name: Annotated[
+        str | None,
+        typer.Option(help="Name of the bundle; else that in the metadata file.", rich_help_panel=options.SOURCE),
+    ] = None,
     registry: options.OptionalRegistry = None,
     maps: options.Maps = [],  # noqa: B006
     hub_aliases: options.HubAliases = False,
@@ -87,46 +118,64 @@ def plan(
     Example: edgelift plan --profile-file infra.json --registry mirror.example:5000/spectro --output site.lock.json
     """
     set_verbosity(verbose=verbose, quiet=quiet)
+    access = options.access_of(
+        cred_file=cred_file,
+        ca_cert=ca_cert,
+        insecure=insecure,
+        plain_http=plain_http,
+        trusted_realms=trusted_realm,
+        insecure_registries=insecure_registry,
+        cert_dir=cert_dir,
+        mirrors=mirror,
+        rewrites=rewrite,
+        aws=aws,
+        parallel=parallel,
+    )
+    source = metadata.source_of(
+        metadata_file,
+        metadata.release_of(release_name, release_version, release_notes),
+        options.source_of,
+        profile_files=profile_files,
+        profiles=profiles,
+        project=project_id,
+        images=[*image, *metadata.images_in(images_from)],
+        arch=arch,
+        allow_external_layers=allow_external_layers,
+        compression_level=compression_level,
+        settings=settings,
+        exclude_profiles=exclude_profiles,
+        exclude_profile_files=exclude_profile_files,
+        charts=chart,
+        **palette_content.palette_content_of(
+            edge_hosts,
+            core=core_images,
+            services=service_images,
+            compliance=compliance_images,
+            fips=fips,
+            file=agent_services,
+        ),
+        **attaching.attached_of(
+            include=include_packs,
+            registry=pack_registry,
+            packs=packs,
+            images_only=images_only,
+            definition=attaching.cluster_definition_of(cluster_definition_name, cluster_definition_profile_ids),
+        ),
+    )
+    rules = signatures.rules_of(leave_out=no_signatures, require=require_signatures, cosign_key=cosign_key)
+    source = signatures.with_rules(source, rules)
     outcome = plan_delivery(
-        name,
-        options.source_of(
-            profile_files=profile_files,
-            profiles=profiles,
-            project=project_id,
-            images=image,
-            arch=arch,
-            allow_external_layers=allow_external_layers,
-            compression_level=compression_level,
-            settings=settings,
-            exclude_profiles=exclude_profiles,
-            exclude_profile_files=exclude_profile_files,
-            **attaching.attached_of(
-                include=include_packs,
-                registry=pack_registry,
-                packs=packs,
-                images_only=images_only,
-                definition=attaching.cluster_definition_of(cluster_definition_name, cluster_definition_profile_ids),
-            ),
-        ),
-        options.access_of(
-            cred_file=cred_file,
-            ca_cert=ca_cert,
-            insecure=insecure,
-            plain_http=plain_http,
-            trusted_realms=trusted_realm,
-            insecure_registries=insecure_registry,
-            cert_dir=cert_dir,
-            mirrors=mirror,
-            rewrites=rewrite,
-            aws=aws,
-            parallel=parallel,
-        ),
+        metadata.name_of(name, metadata_file) or "bundle",
+        undeclared.with_undeclared(source, include_undeclared, access),
+        access,
         options.target_settings(registry, maps=maps, aliases=hub_aliases, conflict=on_conflict) if registry else None,
         store,
         output,
         base,
     )
     if not quiet:
+        for note in outcome.notes:
+            tell(note)
         for warning in outcome.warnings:
             tell(f"warning: {warning}")
         for budget in outcome.budgets:

@@ -8,9 +8,10 @@ import typer
 
 from edgelift.access import open_registries
 from edgelift.bundle.lock import BundleLock
+from edgelift.bundle.selection import select_entries
 from edgelift.bundle.signed import check_lock, read_signed
 from edgelift.bundle.stream import open_for_lock
-from edgelift.cli import options, signing
+from edgelift.cli import options, selection, signing
 from edgelift.cli.console import say_json, set_verbosity, tell
 from edgelift.cli.receipt import show_receipt
 from edgelift.delivery.attached import prove_cluster_definition
@@ -40,6 +41,7 @@ def validate(
     lock: Annotated[Path | None, typer.Option(metavar="L.json", help="Lock that should be there.")] = None,
     maps: options.Maps = [],  # noqa: B006 - typer copies it
     hub_aliases: options.HubAliases = False,
+    annotation_selector: selection.Selector = None,
     deep: Annotated[bool, typer.Option("--deep", help="Read every blob back and hash it.")] = False,
     public_key: signing.PublicKeyFile = None,
     receipt: Annotated[
@@ -76,11 +78,12 @@ def validate(
         parallel=parallel,
     )
     expected, definition = _read_lock(file, lock, find_public_key(public_key))
+    chosen = select_entries(expected, annotation_selector)
     with open_registries(access) as registries:
         client = registries.registry(target.registry)
         client.log_in()
-        on_proof = _tell_progress(len(expected.images), quiet)
-        proved = validate_lock(expected, target, client, deep=deep, on_proof=on_proof)
+        on_proof = _tell_progress(len(chosen.images), quiet)
+        proved = validate_lock(expected, target, client, deep=deep, selector=annotation_selector, on_proof=on_proof)
     proved = proved.model_copy(update={"cluster_definition": definition})
     if receipt is not None:
         write_document(receipt, proved.to_json())

@@ -7,6 +7,7 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 
+from edgelift.attachments import ClusterDefinitionSource, PackSource
 from edgelift.cli.console import say, tell
 from edgelift.cli.prefect_api import running_api
 from edgelift.cli.receipt import show_receipt
@@ -14,22 +15,15 @@ from edgelift.delivery.receipt import DeliveryReceipt
 from edgelift.demo.packs import write_pack
 from edgelift.demo.palette_api import DEMO_PROJECT, create_palette_api
 from edgelift.demo.profiles import demo_profiles
-from edgelift.demo.servers import source_registry, target_registry
+from edgelift.demo.servers import chart_repository, source_registry, target_registry
 from edgelift.documents import read_document, write_document
 from edgelift.serve.server import RunningServer
-from edgelift.site import (
-    ArchiveSettings,
-    ClusterDefinitionSource,
-    ContentSource,
-    EdgeSite,
-    PackSource,
-    RegistryAccess,
-    TargetSettings,
-)
+from edgelift.site import ArchiveSettings, ContentSource, EdgeSite, RegistryAccess, TargetSettings
 
 SITE = "demo-site"
 DEFINITION = "demo-cluster"
 EDGELIFT = sys.argv[0]  # as the user called it; a virtual environment need not be on the PATH
+_SERVERS = ("source", "charts", "target")
 API_KEY = "the-key-of-the-demo"  # of the stand-in, which is gone when the demo ends
 
 
@@ -41,9 +35,11 @@ def run_demo(directory: Path, *, quiet: bool) -> None:
     with ExitStack() as servers, running_api(quiet=quiet):
         source = servers.enter_context(source_registry(folder / "source-registry", ports["source"]))
         target = servers.enter_context(target_registry(folder / "target-registry", ports["target"]))
-        profiles = demo_profiles(source.host)
+        charts = servers.enter_context(chart_repository(ports["charts"]))
+        profiles = demo_profiles(source.host, charts)
         palette = servers.enter_context(RunningServer(create_palette_api(profiles, API_KEY)))
         tell(f"stand-in Palette {palette.url}, source registry {source.host}, target registry {target.host}")
+        tell(f"chart repository {charts}")
         os.environ |= {"PALETTE_API_KEY": API_KEY, "PALETTE_ENDPOINT": palette.url}
         os.environ.pop("EDGELIFT_PUBLIC_KEY", None)  # the user's own bundles are signed, the demo's is not
         names = tuple(profile.name for profile in profiles)
@@ -80,23 +76,22 @@ def _show(folder: Path, target: str, receipt_path: str) -> None:
     say(f"archive   {folder / 'archive'}")
     say(f"settings  {folder / 'site' / f'{SITE}.site-settings.yaml'}")
     say(f"target    look: {EDGELIFT} serve --writable {folder / 'target-registry'} --port {port}")
-    say(f"receipt   {receipt_path}: {receipt.counts['ok']} of {len(receipt.proofs)} images and packs ok")
+    say(f"receipt   {receipt_path}: {receipt.counts['ok']} of {len(receipt.proofs)} references ok")
     if receipt.cluster_definition is not None:
         say(f"          {receipt.cluster_definition}")
 
 
 def _ports(note: Path) -> dict[str, int]:
-    """The ports of the first run, where they are still free: the source's port is part of the images' names."""
+    """The ports of the first run, where they are still free: those of sources are part of what is in them."""
     try:
         ports: dict[str, int] = json.loads(note.read_bytes())
-        if all(_is_free(port) for port in ports.values()):
+        if tuple(ports) == _SERVERS and all(_is_free(port) for port in ports.values()):
             return ports
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, TypeError):
         pass
-    with socket.socket() as first, socket.socket() as second:
-        first.bind(("127.0.0.1", 0))
-        second.bind(("127.0.0.1", 0))
-        ports = {"source": first.getsockname()[1], "target": second.getsockname()[1]}
+    with ExitStack() as opened:
+        probes = {name: opened.enter_context(socket.create_server(("127.0.0.1", 0))) for name in _SERVERS}
+        ports = {name: probe.getsockname()[1] for name, probe in probes.items()}
     write_document(note, json.dumps(ports).encode())
     return ports
 

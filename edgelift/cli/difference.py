@@ -1,17 +1,16 @@
 """`diff`: what changes from one bundle or lock to another."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from edgelift.bundle.diff import DefinitionChange, ImageChange, LockDiff, compare_locks
-from edgelift.bundle.lock import BundleLock
-from edgelift.bundle.part_files import find_index
-from edgelift.bundle.signed import check_lock, read_signed
-from edgelift.bundle.stream import open_for_lock
+from edgelift.bundle.kinds import name_of
 from edgelift.cli import options
 from edgelift.cli.console import say, say_json, say_table
+from edgelift.cli.lock import read_lock
 from edgelift.keys import find_public_key
 from edgelift.sizes import format_size
 
@@ -25,21 +24,12 @@ def diff(
 
     Example: edgelift diff site-7.lock.json site-7-new.tar.zst
     """
-    found = compare_locks(_lock_of(before), _lock_of(after))
+    key = find_public_key(None)
+    found = compare_locks(read_lock(str(before), key), read_lock(str(after), key))
     if as_json:
         say_json(_diff_document(before, after, found))
     else:
         _print_diff(before, after, found)
-
-
-def _lock_of(path: Path) -> BundleLock:
-    """The lock in the file at `path`, which is one or holds one; signed, where a public key is configured."""
-    key = find_public_key(None)
-    if path.suffix == ".json" and find_index(path) is None:
-        return BundleLock.from_json(read_signed(path, key), str(path))
-    with open_for_lock(path) as opened:
-        check_lock(opened, key)
-        return opened.lock
 
 
 def _diff_document(before: Path, after: Path, found: LockDiff) -> dict[str, Any]:
@@ -47,6 +37,7 @@ def _diff_document(before: Path, after: Path, found: LockDiff) -> dict[str, Any]
         name: [
             {
                 "reference": change.reference,
+                "kind": change.kind or "image",
                 "before": change.before,
                 "after": change.after,
                 "bytes": change.size,
@@ -60,9 +51,10 @@ def _diff_document(before: Path, after: Path, found: LockDiff) -> dict[str, Any]
         name: {"manifests": content.manifests, "blobs": content.blobs, "bytes": content.size}
         for name, content in (("arriving", found.arriving), ("leaving", found.leaving), ("shared", found.shared))
     }
-    named = {"before": str(before), "after": str(after)}
+    referrers = [asdict(change) for change in found.referrers]
+    counts = {"unchanged": found.unchanged, "referrers": referrers}
     definition = {"cluster_definition": _definition_document(found.cluster_definition)}
-    return {**named, **changes, "unchanged": found.unchanged, **contents, **definition}
+    return {"before": str(before), "after": str(after), **changes, **counts, **contents, **definition}
 
 
 def _definition_document(change: DefinitionChange | None) -> dict[str, Any] | None:
@@ -80,13 +72,15 @@ def _print_diff(before: Path, after: Path, found: LockDiff) -> None:
     for name, listed in _changes(found):
         for change in listed:
             digests = " → ".join(digest[:19] for digest in (change.before, change.after) if digest is not None)
-            first = (name, change.reference, digests, format_size(change.size))
+            first = (name, name_of(change.reference, change.kind), digests, format_size(change.size))
             askers = [str(origin) for origin in change.origins] or [""]
             rows += [(*(first if number == 0 else ("", "", "", "")), asker) for number, asker in enumerate(askers)]
     if rows:
         say_table(("CHANGE", "IMAGE", "DIGEST", "SIZE", "ASKED FOR BY"), rows)
     counts = ", ".join(f"{len(listed)} {name}" for name, listed in _changes(found))
     say(f"{counts}, {found.unchanged} as before")
+    for each in found.referrers:
+        say(f"signatures and other referrers of {each.reference}: {each.added} added, {each.removed} removed")
     for content, told in (
         (found.arriving, f"only in {after}"),
         (found.leaving, f"only in {before}"),

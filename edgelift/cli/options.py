@@ -63,15 +63,6 @@ CompressionLevel = Annotated[
         rich_help_panel=SOURCE,
     ),
 ]
-Settings = Annotated[
-    list[str],
-    typer.Option(
-        "--set",
-        metavar="NAME=VALUE",
-        help="Value of a macro the profiles cannot give, e.g. kubernetes.version=1.32.1. Repeatable.",
-        rich_help_panel=SOURCE,
-    ),
-]
 RegistryOption = Annotated[
     str, typer.Option("--registry", "-r", metavar="HOST[:PORT][/BASE]", help="Target registry.", rich_help_panel=TARGET)
 ]
@@ -171,12 +162,6 @@ Rewrites = Annotated[
 Aws = Annotated[
     bool, typer.Option("--aws", help="Log in to Amazon ECR with your AWS credentials, too.", rich_help_panel=ACCESS)
 ]
-CreateRepositories = Annotated[
-    bool,
-    typer.Option(
-        "--create-repositories", help="Make repositories that are missing; Amazon ECR only.", rich_help_panel=TARGET
-    ),
-]
 Parallel = Annotated[
     int,
     typer.Option(
@@ -200,25 +185,29 @@ def source_of(
     settings: list[str],
     exclude_profiles: str = "",
     exclude_profile_files: Sequence[Path] = (),
-    **attached: Any,
+    charts: Sequence[str] = (),
+    **further: Any,
 ) -> ContentSource:
-    """What the source options ask for, with what is `attached`; raises `ConfigurationError` where that is nothing."""
+    """What the source options ask for, those of other modules in `further`; raises `ConfigurationError` for nothing."""
     named = _names(profiles)
-    if not (named or profile_files or images or getattr(attached.get("packs"), "paths", ())):
-        hint = "name profiles with --profiles or --profile-file, or images with --image"
-        raise ConfigurationError("nothing is asked for", hint=hint)
+    local, beside = getattr(further.get("packs"), "paths", ()), further.keys() - {"packs", "cluster_definition"}
+    if not (named or profile_files or images or charts or local or beside):
+        raise ConfigurationError(
+            "nothing is asked for", hint="name profiles with --profiles or --profile-file, or use --image or --chart"
+        )
     return ContentSource(
         profiles=named,
         project=project,
         profile_files=tuple(str(path) for path in profile_files),
         images=tuple(images),
+        charts=tuple(charts),
         architecture=arch,
         allow_external_layers=allow_external_layers,
         compression_level=compression_level,
         settings=settings_of(settings),
         exclude_profiles=_names(exclude_profiles),
         exclude_profile_files=tuple(str(path) for path in exclude_profile_files),
-        **attached,
+        **further,
     )
 
 

@@ -8,15 +8,18 @@ from edgelift.access import default_store, open_registries, palette_from_environ
 from edgelift.attach import attach_content
 from edgelift.bundle.lock import BundleLock
 from edgelift.bundle.reader import BundleReader
+from edgelift.bundle.selection import select_entries
 from edgelift.bundle.signed import check_bundle, read_signed
 from edgelift.bundle.summary import summarise
-from edgelift.define import define_bundle, read_exported
+from edgelift.charts.repository import ChartName
+from edgelift.define import define_bundle, read_exported, read_image_lists
+from edgelift.definition_file import read_definition
 from edgelift.delivery.base import leave_out, read_base
 from edgelift.delivery.preflight import check_delivery, check_disk
 from edgelift.delivery.target import Target
 from edgelift.documents import write_document
 from edgelift.errors import ConfigurationError, IncompleteError, PlanError
-from edgelift.keys import find_public_key
+from edgelift.keys import find_public_key, read_cosign_key
 from edgelift.oci.reference import ImageReference
 from edgelift.packs.local import read_packs
 from edgelift.palette.client import PaletteClient
@@ -34,6 +37,7 @@ class Planned:
     warnings: tuple[str, ...]
     postponed: tuple[str, ...] = ()
     budgets: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def raise_for_errors(self) -> None:
         """Raises `PlanError` with every obstacle, or `IncompleteError` where a registry gives no more for now."""
@@ -47,6 +51,7 @@ class Planned:
     def document(self) -> dict[str, Any]:
         """The plan for scripts."""
         told = {"errors": self.errors, "warnings": self.warnings, "postponed": self.postponed, "budgets": self.budgets}
+        told |= {"notes": self.notes}
         return {**summarise(self.lock), **{name: list(lines) for name, lines in told.items()}}
 
 
@@ -70,10 +75,17 @@ def check_locally(source: ContentSource | Path, public_key: Path | None = None) 
         return
     if public_key is not None:
         raise ConfigurationError("--public-key is for a lock: what is built without --lock has not been signed before")
+    if source.cosign_key is not None:
+        read_cosign_key(Path(source.cosign_key))
     read_exported((*source.profile_files, *source.exclude_profile_files))
     read_packs(source.packs.paths)
     for text in source.images:
         ImageReference.parse(text)
+    for text in source.charts:
+        ChartName.parse(text)
+    read_image_lists(source.image_files)
+    if source.definition_file is not None:
+        read_definition(Path(source.definition_file))
 
 
 def plan_delivery(
@@ -114,18 +126,23 @@ def plan_delivery(
             warnings += preflight.warnings
     if output is not None and not errors and not plan.postponed:
         write_document(output, lock.to_json())
-    return Planned(lock, tuple(errors), tuple(warnings), plan.postponed, plan.budgets)
+    return Planned(lock, tuple(errors), tuple(warnings), plan.postponed, plan.budgets, defined.notes)
 
 
 def rehearse_push(
-    bundle: str, target: TargetSettings, access: RegistryAccess, public_key: Path | None = None
+    bundle: str,
+    target: TargetSettings,
+    access: RegistryAccess,
+    public_key: Path | None = None,
+    selector: str | None = None,
 ) -> Rehearsal:
-    """What a push of `bundle` would do, and what stands in its way; sends no content."""
+    """What a push of `bundle`, or of what `selector` chooses of it, would do and what stops it; sends no content."""
     place = Target.parse(target.registry, target.rules, docker_hub_aliases=target.docker_hub_aliases)
     with BundleReader.open(bundle) as reader, open_registries(access) as connections:
         check_bundle(reader, find_public_key(public_key))
         registry = connections.target(place.registry, create_repositories=target.create_repositories)
-        preflight = check_delivery(reader.lock, place, registry, target.on_conflict)
+        lock = select_entries(reader.lock, selector)
+        preflight = check_delivery(lock, place, registry, target.on_conflict)
     pushes = tuple(
         (delivery.image.reference, f"{place.registry}/{name}")
         for delivery in preflight.deliveries

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from edgelift.bundle.kinds import name_of
 from edgelift.cli.console import say, say_table, tell
 from edgelift.delivery.receipt import DeliveryReceipt
 from edgelift.documents import read_document
@@ -10,9 +11,13 @@ from edgelift.documents import read_document
 def show_receipt(receipt: DeliveryReceipt) -> None:
     """The verdicts as a table, then the counts and what else stands at the target."""
     say_table(
-        ("VERDICT", "TARGET", "REASON"), [(proof.verdict, proof.target, proof.reason) for proof in receipt.proofs]
+        ("VERDICT", "TARGET", "REASON"),
+        [(proof.verdict, name_of(proof.target, proof.kind), proof.reason) for proof in receipt.proofs],
     )
-    tell(", ".join(f"{count} {verdict}" for verdict, count in receipt.counts.items()))
+    counts = ", ".join(f"{count} {verdict}" for verdict, count in receipt.counts.items())
+    tell(counts if receipt.selection is None else f"{counts}, of the entries with {receipt.selection} alone")
+    if receipt.referrers:
+        tell(receipt.referrers)
     if receipt.cluster_definition is not None:
         tell(str(receipt.cluster_definition))
     extras = receipt.extras

@@ -6,8 +6,9 @@ from typing import Annotated
 import typer
 
 from edgelift.bundle.reader import BundleReader
+from edgelift.bundle.selection import select_entries
 from edgelift.bundle.signed import read_bundle_signature
-from edgelift.cli import options, signing
+from edgelift.cli import options, selection, signing
 from edgelift.cli.console import say_json, say_table, set_verbosity, tell
 from edgelift.cli.planning import check_locally, rehearse_push
 from edgelift.cli.prefect_api import running_api, start_server
@@ -16,6 +17,15 @@ from edgelift.documents import read_document
 from edgelift.errors import ConfigurationError, PlanError
 from edgelift.keys import find_public_key
 from edgelift.site import EdgeSite, RegistryAccess, TargetSettings
+
+CreateRepositories = Annotated[
+    bool,
+    typer.Option(
+        "--create-repositories",
+        help="Make repositories that are missing; Amazon ECR only.",
+        rich_help_panel=options.TARGET,
+    ),
+]
 
 
 def push(
@@ -32,7 +42,8 @@ def push(
     maps: options.Maps = [],  # noqa: B006 - typer copies it
     hub_aliases: options.HubAliases = False,
     on_conflict: options.Conflict = "fail",
-    create_repositories: options.CreateRepositories = False,
+    create_repositories: CreateRepositories = False,
+    annotation_selector: selection.Selector = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be pushed, and what stands in the way.")
     ] = False,
@@ -79,16 +90,24 @@ def push(
     if create_repositories and not aws:
         raise ConfigurationError("--create-repositories needs AWS credentials", hint="allow yours to be used: --aws")
     if dry_run:
-        _rehearse(file, target, access, public_key, as_json=as_json)
+        _rehearse(file, target, access, public_key, annotation_selector, as_json=as_json)
         return
     with BundleReader.open(file) as reader:  # a file that is no bundle is told before Prefect starts
+        select_entries(reader.lock, annotation_selector)
         if find_public_key(public_key) is not None:
             read_bundle_signature(reader)  # the flow checks it
     with running_api(quiet=quiet):
         from flows.push_bundle import push_bundle  # noqa: PLC0415 - loads Prefect
 
         report = push_bundle(
-            file, target, str(output), access, deep, options.text_of(receipt), options.text_of(public_key)
+            file,
+            target,
+            str(output),
+            access,
+            deep,
+            options.text_of(receipt),
+            options.text_of(public_key),
+            annotation_selector=annotation_selector,
         )
     if as_json:
         say_json(report.model_dump(mode="json"))
@@ -101,7 +120,7 @@ def sync(
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="DIR", help="Folder of bundle, lock and receipt.")
     ] = Path("output/sites"),
-    create_repositories: options.CreateRepositories = False,
+    create_repositories: CreateRepositories = False,
     store: options.Store = None,
     as_json: options.Json = False,
     verbose: options.Verbose = False,
@@ -155,9 +174,15 @@ def up(
 
 
 def _rehearse(
-    bundle: str, target: TargetSettings, access: RegistryAccess, public_key: Path | None, *, as_json: bool
+    bundle: str,
+    target: TargetSettings,
+    access: RegistryAccess,
+    public_key: Path | None,
+    selector: str | None,
+    *,
+    as_json: bool,
 ) -> None:
-    rehearsal = rehearse_push(bundle, target, access, public_key)
+    rehearsal = rehearse_push(bundle, target, access, public_key, selector)
     for warning in rehearsal.warnings:
         tell(f"warning: {warning}")
     if as_json:

@@ -170,7 +170,7 @@ def _find(wanted: _Wanted, registry: Registry) -> str | RegistryError | None:
 def _named_blobs(images: Sequence[LockedImage]) -> Iterator[tuple[str, Descriptor]]:
     for image in images:
         name = ImageReference.parse(image.reference).name
-        for blob in image.blobs:
+        for blob in image.all_blobs:
             yield name, blob
 
 

@@ -32,6 +32,15 @@ class Delivery:
     image: LockedImage
     names: tuple[TargetName, ...]
 
+    @property
+    def tags(self) -> tuple[tuple[TargetName, Digest], ...]:
+        """Every tag that is set for it, those of its referrers too, and what it will stand for."""
+        image = self.image
+        own = ((name, image.descriptor.digest) for name in self.names)
+        tagged = [(each.tag, each.descriptor.digest) for each in image.referrers if each.tag is not None]
+        beside = ((TargetName(name.repository, tag), digest) for name in self.names for tag, digest in tagged)
+        return tuple(dict.fromkeys((*own, *beside)))
+
 
 @dataclass(frozen=True)
 class Preflight:
@@ -79,8 +88,8 @@ def name_deliveries(lock: BundleLock, target: Target) -> tuple[tuple[Delivery, .
             errors.append(f"{image.reference}: {error}")
             continue
         deliveries.append(Delivery(image, names))
-        for name in names:
-            holders[name][image.descriptor.digest].append(image.reference)
+        for name, digest in deliveries[-1].tags:
+            holders[name][digest].append(image.reference)
     for name, digests in sorted(holders.items()):
         if len(digests) > 1:
             rivals = " and ".join(sorted(references[0] for references in digests.values()))
@@ -122,23 +131,22 @@ def _standing_tags(
     deliveries: tuple[Delivery, ...], registry: Registry
 ) -> tuple[tuple[RefusedError, ...], tuple[str, ...]]:
     """The conflict of every tag that stands with another digest, and a line for each that could not be asked for."""
-    expected = [(delivery.image, name) for delivery in deliveries for name in delivery.names]
+    expected = [(each.image.reference, name, digest) for each in deliveries for name, digest in each.tags]
     with ThreadPoolExecutor(PARALLEL_TAGS, thread_name_prefix="preflight") as pool:
-        found = list(pool.map(lambda item: _standing_tag(item[0], item[1], registry), expected))
+        found = list(pool.map(lambda item: _standing_tag(item[0], item[1], item[2], registry), expected))
     conflicts = tuple(each for each in found if isinstance(each, RefusedError))
     return conflicts, tuple(each for each in found if isinstance(each, str))
 
 
-def _standing_tag(image: LockedImage, name: TargetName, registry: Registry) -> RefusedError | str | None:
-    wanted = image.descriptor.digest
+def _standing_tag(reference: str, name: TargetName, wanted: Digest, registry: Registry) -> RefusedError | str | None:
     try:
         standing = registry.describe(name.repository, name.tag)
     except (RegistryError, IntegrityError) as error:
-        return f"{image.reference}: {error}"
+        return f"{reference}: {error}"
     if standing is None or standing.digest == wanted:
         return None
     conflict = tag_conflict(registry.host, name.repository, name.tag, standing.digest, wanted)
-    return RefusedError(f"{image.reference}: {conflict.message}", hint=conflict.hint)
+    return RefusedError(f"{reference}: {conflict.message}", hint=conflict.hint)
 
 
 def _refusals(deliveries: tuple[Delivery, ...], registry: Registry) -> Iterator[str]:

@@ -5,6 +5,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from edgelift.bundle.lock import ArtifactKind
 from edgelift.errors import ConfigurationError, IncompleteError
 from edgelift.explain import explain
 from edgelift.oci.digest import Digest
@@ -19,9 +20,12 @@ _NEXT_STEP: dict[Verdict, str] = {
 
 
 class Proof(BaseModel):
-    """The verdict on one reference. `expected` and `found` are manifest digests.
+    """The verdict on one reference, which is of an image unless `kind` says otherwise.
 
-    `reason` says why it is not `ok`, or which layers come from elsewhere.
+    `expected` and `found` are manifest digests.
+
+    `reason` says why it is not `ok`, or which layers come from elsewhere. `signed` says whether it is carried with a
+    signature; of the signatures, SBOMs … on it so many were `carried`, and so many have `arrived` and are found.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -34,6 +38,10 @@ class Proof(BaseModel):
     reason: str = ""
     checked: int = 0  # manifests and blobs asked for
     bytes_read: int = 0  # read back and hashed (deep validation)
+    kind: ArtifactKind | None = None
+    signed: bool = False
+    carried: int = 0
+    arrived: int = 0
 
 
 class DefinitionProof(BaseModel):
@@ -66,6 +74,7 @@ class Extras(BaseModel):
 class DeliveryReceipt(BaseModel):
     """The outcome of a validation: `proofs` decide whether a delivery is whole; `extras` inform.
 
+    With a `selection` only the entries of the lock that it chooses were looked at: nothing is said of the others.
     `cluster_definition` is there where the content was at hand that should hold one; a registry does not.
     """
 
@@ -75,6 +84,7 @@ class DeliveryReceipt(BaseModel):
     registry: str
     bundle: str
     lock: Digest
+    selection: str | None = None  # KEY=VALUE,…
     deep: bool
     checked_at: str  # ISO 8601, UTC
     proofs: tuple[Proof, ...]
@@ -95,6 +105,15 @@ class DeliveryReceipt(BaseModel):
         """How many references have each verdict; all four are named."""
         verdicts: tuple[Verdict, ...] = ("ok", "differs", "missing", "not-checkable")
         return {verdict: sum(proof.verdict == verdict for proof in self.proofs) for verdict in verdicts}
+
+    @property
+    def referrers(self) -> str:
+        """In words, how many images are signed, and how much of what refers to images has arrived; empty for none."""
+        carried = sum(proof.carried for proof in self.proofs)
+        if not carried:
+            return ""
+        arrived, signed = sum(proof.arrived for proof in self.proofs), sum(proof.signed for proof in self.proofs)
+        return f"signed images: {signed}; signatures and other referrers that arrived: {arrived} of {carried}"
 
     @property
     def broken(self) -> frozenset[str]:

@@ -1,11 +1,8 @@
-"""What the demo has of packs: the pack registries that the stand-in Palette knows, and a local pack."""
+"""The local pack of the demo."""
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from edgelift.demo.palette_documents import metadata
 from edgelift.documents import write_document
 
 _DESCRIPTION = {
@@ -19,31 +16,6 @@ _DESCRIPTION = {
 # It names no image of the demo's source: with the port of another run it would be another pack of the same version.
 _VALUES = "pack:\n  namespace: greeting\n"
 _MANIFEST = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: greeting\ndata:\n  text: greetings from a pack\n"
-
-
-@dataclass(frozen=True)
-class DemoPackRegistry:
-    """An OCI registry of the stand-in, as Palette has it; one with another `provider` holds other things than packs."""
-
-    uid: str
-    name: str
-    endpoint: str
-    base: str = ""
-    provider: str = "pack"
-    kind: str = "basic"
-    region: str = ""
-
-    def summary(self) -> dict[str, Any]:
-        """How the list of OCI registries shows it."""
-        spec = {"endpoint": self.endpoint, "providerType": self.provider, "registryType": self.kind, "scope": "tenant"}
-        return metadata(self.uid, self.name) | {"spec": spec}
-
-    def settings(self) -> dict[str, Any]:
-        """How it is shown by itself; its login is masked, as Palette does it."""
-        auth = {"type": "basic", "username": "reader", "password": "rea***der"}
-        paths = {"baseContentPath": self.base, "defaultRegion": self.region or None}
-        spec = {"endpoint": self.endpoint, "providerType": self.provider, "isPrivate": False, "auth": auth, **paths}
-        return metadata(self.uid, self.name) | {"spec": spec}
 
 
 def write_pack(folder: Path) -> Path:

@@ -16,8 +16,6 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from edgelift.demo.images import AGENT_VERSION
-from edgelift.demo.packs import DemoPackRegistry
 from edgelift.demo.palette_documents import (
     cluster_definition,
     export_document,
@@ -26,6 +24,8 @@ from edgelift.demo.palette_documents import (
     profile_document,
     variables,
 )
+from edgelift.demo.palette_limits import LimitedApp, RateLimits
+from edgelift.demo.palette_tenant import DEMO_TENANT, DemoTenant, tenant_routes
 from edgelift.demo.profiles import demo_profiles
 from edgelift.palette.models import ClusterProfile
 
@@ -51,33 +51,33 @@ def create_palette_api(
     macros: Mapping[str, str] | None = None,
     denied_status: int = 401,
     drafts: frozenset[str] = frozenset(),
-    pack_registries: Sequence[DemoPackRegistry] = (),
+    tenant: DemoTenant = DEMO_TENANT,
+    limits: RateLimits | None = None,
 ) -> Starlette:
     """The API over `profiles`, which all belong to `project`; `drafts` are the uids of those never published.
 
-    A wrong key gets `denied_status`. With 404 Palette's message repeats the key, and so does this one.
+    `macros` are those of the project; `tenant` is what there is beside profiles. A wrong key gets `denied_status`. With
+    404 Palette's message repeats the key, and so does this one. Without `limits` nobody asks too often.
     """
     palette = _Palette({profile.uid: profile for profile in profiles}, project, macros or {}, drafts)
-    registries = _Registries({each.uid: each for each in pack_registries})
     profile = "/v1/clusterprofiles/{uid}"
     routes = [
+        *tenant_routes(tenant, palette._is_scoped),
         Route("/v1/dashboard/projects/metadata", palette.list_projects),
         Route("/v1/dashboard/clusterprofiles/metadata", palette.list_profiles),
         Route("/v1/clusterprofiles/macros", palette.list_macros),
         Route("/v1/projects/{uid}/macros", palette.list_macros),
-        Route("/v1/tenants/{uid}/macros", palette.list_no_macros),
         Route(profile, palette.show_profile),
         Route(f"{profile}/packs", palette.list_packs),
         Route(f"{profile}/packs/manifests", palette.list_pack_manifests),
         Route(f"{profile}/variables", palette.list_variables),
         Route(f"{profile}/export", palette.export_profile),
         Route("/v1/spectroclusters/spc/download", palette.download_cluster_definition, methods=["POST"]),
-        Route("/v1/services/{name}/version", palette.show_service_version),
-        Route("/v1/registries/oci/summary", registries.list_all),
-        Route("/v1/registries/oci/{uid}/{kind}", registries.show),
     ]
     app = Starlette(routes=routes, exception_handlers={HTTPException: _answer_error})
     app.add_middleware(_KeyCheck, api_key=api_key, denied_status=denied_status)
+    if limits is not None:
+        app.add_middleware(LimitedApp, limits=limits)
     return app
 
 
@@ -132,9 +132,6 @@ class _Palette:
         macros = self.macros if self._is_scoped(request) else {}
         return JSONResponse({"macros": [{"name": name, "value": value} for name, value in macros.items()]})
 
-    def list_no_macros(self, request: Request) -> Response:  # noqa: ARG002  # the signature of an endpoint
-        return JSONResponse({"macros": []})
-
     def show_profile(self, request: Request) -> Response:
         profile = self._profile(request)
         return JSONResponse(profile_document(profile, is_draft=profile.uid in self.drafts))
@@ -170,15 +167,6 @@ class _Palette:
             raise HTTPException(404, "a cluster profile was not found")
         return _download(cluster_definition([self.profiles[uid] for uid in uids]), f"{name}.tgz")
 
-    def show_service_version(self, request: Request) -> Response:
-        name = request.path_params["name"]
-        version = AGENT_VERSION.removeprefix("v")
-        content = (
-            f'name: {name}\nversion: {version}\nbuildId: "20250401"\nmajorVersion: "{version.rpartition(".")[0]}"\n'
-        )
-        latest = {"content": content, "name": "manifest.yaml", "path": f"{name}/{version}/services.yaml"}
-        return JSONResponse(metadata("", "") | {"spec": {"latestVersion": latest, "name": name}})
-
     def _is_scoped(self, request: Request) -> bool:
         given = request.headers.get("projectuid") or request.query_params.get("ProjectUid")
         return given == self.project.uid
@@ -189,20 +177,6 @@ class _Palette:
         if profile is None:
             raise HTTPException(404, f"Cluster profile with uid '{uid}' not found")
         return profile
-
-
-@dataclass(frozen=True)
-class _Registries:
-    registries: Mapping[str, DemoPackRegistry]
-
-    def list_all(self, request: Request) -> Response:  # noqa: ARG002  # the signature of an endpoint
-        return JSONResponse({"items": [each.summary() for each in self.registries.values()] or None})
-
-    def show(self, request: Request) -> Response:
-        found = self.registries.get(request.path_params["uid"])
-        if found is None or found.kind != request.path_params["kind"]:
-            raise HTTPException(404, "the registry was not found")
-        return JSONResponse(found.settings())
 
 
 def _download(content: bytes, name: str) -> Response:

@@ -92,8 +92,11 @@ def variables(profile: ClusterProfile) -> list[dict[str, Any]]:
         {
             "name": each.name,
             "displayName": each.name,
-            "format": "string",
+            "format": each.format,
             "defaultValue": "********" if each.is_sensitive else each.default_value,
+            "inputType": "dropdown" if each.options else "text",
+            "options": [{"value": option.value, "label": "", "default": False} for option in each.options] or None,
+            "regex": each.regex,
             "isSensitive": each.is_sensitive,
         }
         for each in profile.variables

@@ -1,5 +1,6 @@
 """The demo's cluster profiles: one for infrastructure and one add-on, over the images of `edgelift.demo.images`."""
 
+from edgelift.demo.charts import REGISTRY_CHART, REPOSITORY_CHART
 from edgelift.demo.images import (
     AGENT_IMAGE,
     AGENT_VERSION,
@@ -51,6 +52,12 @@ pack:
     images:
       - image: %(registry)s/%(repository)s:{{ .spectro.var.METRICS_AGENT_VERSION }}
 """
+_CHARTS = """\
+    charts:
+      - repo: %(repo)s
+        name: %(name)s
+        version: %(version)s
+"""
 _WELCOME_MANIFEST = """\
 apiVersion: v1
 kind: ConfigMap
@@ -62,8 +69,12 @@ data:
 """
 
 
-def demo_profiles(registry: str) -> tuple[ClusterProfile, ClusterProfile]:
-    """The two demo profiles, whose images stand in `registry`: a host with an optional port."""
+def demo_profiles(registry: str, charts: str = "") -> tuple[ClusterProfile, ClusterProfile]:
+    """The two demo profiles, whose images stand in `registry`: a host with an optional port.
+
+    Where there is a chart repository, at the URL `charts`, they ask for a chart of it and for one of the registry, too.
+    """
+    chart_lists = _chart_lists(registry, charts) if charts else ("", "")
     infrastructure = ClusterProfile(
         name="edge-infra",
         uid=INFRASTRUCTURE_UID,
@@ -83,8 +94,14 @@ def demo_profiles(registry: str) -> tuple[ClusterProfile, ClusterProfile]:
         type="add-on",
         cloud_type="edge-native",
         packs=(
-            _pack("hello", "1.4.0", "addon", _values(registry, HELLO, NGINX, PAUSE), welcome=_WELCOME_MANIFEST),
-            _pack("metrics-agent", "0.9.2", "addon", _agent_values(registry)),
+            _pack(
+                "hello",
+                "1.4.0",
+                "addon",
+                _values(registry, HELLO, NGINX, PAUSE) + chart_lists[0],
+                welcome=_WELCOME_MANIFEST,
+            ),
+            _pack("metrics-agent", "0.9.2", "addon", _agent_values(registry) + chart_lists[1]),
         ),
         variables=(ProfileVariable(name="METRICS_AGENT_VERSION", default_value=METRICS_AGENT.tag),),
     )
@@ -122,3 +139,10 @@ def _os_values(registry: str) -> str:
 
 def _agent_values(registry: str) -> str:
     return _AGENT_VALUES % {"registry": registry, "repository": METRICS_AGENT.repository}
+
+
+def _chart_lists(registry: str, charts: str) -> tuple[str, str]:
+    """What comes after the images of two packs: a chart of the registry, and one of the repository `charts`."""
+    places = ((REGISTRY_CHART, f"oci://{registry}/{REGISTRY_CHART.folder}"), (REPOSITORY_CHART, charts))
+    first, second = (_CHARTS % {"repo": repo, "name": chart.name, "version": chart.version} for chart, repo in places)
+    return first, second

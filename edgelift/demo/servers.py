@@ -1,9 +1,10 @@
-"""The servers of the demo: registries on loopback that run while a `with` block does."""
+"""The servers of the demo: registries and a chart repository on loopback that run while a `with` block does."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from edgelift.demo.charts import CHART_REPOSITORY_PATH, build_registry_charts, create_chart_repository
 from edgelift.demo.content import SampleImage, build_demo_images
 from edgelift.oci.digest import Digest
 from edgelift.oci.manifest import parse_manifest
@@ -15,11 +16,18 @@ from edgelift.serve.server import RunningServer
 
 @contextmanager
 def source_registry(root: Path, port: int = 0) -> Iterator[RunningServer]:
-    """A registry in `root` that holds the sample images; port 0 takes a free one."""
+    """A registry in `root` that holds the sample images and a chart; port 0 takes a free one."""
     content = DirectoryContent(root)
-    fill_registry(content, build_demo_images())
+    fill_registry(content, [*build_demo_images(), *build_registry_charts()])
     with RunningServer(create_registry(content), port) as server:
         yield server
+
+
+@contextmanager
+def chart_repository(port: int = 0) -> Iterator[str]:
+    """The URL of a repository with the other chart of the demo."""
+    with RunningServer(create_chart_repository(), port) as server:
+        yield f"{server.url}/{CHART_REPOSITORY_PATH}"
 
 
 @contextmanager

@@ -53,8 +53,8 @@ def parse_problem(body: bytes, secrets: Sequence[str] = ()) -> Problem:
         code, message = str(error["code"]), str(error.get("message") or "")
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         text = body.decode(errors="replace")
-        return Problem(None, "" if "<" in text else _clean(text, secrets))
-    return Problem(_clean(code, secrets)[:64] or None, _clean(message, secrets))
+        return Problem(None, "" if "<" in text else clean_text(text, secrets))
+    return Problem(clean_text(code, secrets)[:64] or None, clean_text(message, secrets))
 
 
 def refusal(host: str, doing: str, status: int, problem: Problem, hint: str | None = None) -> RegistryError:
@@ -188,7 +188,7 @@ def secrets_of(authorization: str | None) -> list[str]:
     return [secret for secret in (value, password) if secret]
 
 
-def _clean(text: str, secrets: Sequence[str]) -> str:
+def clean_text(text: str, secrets: Sequence[str]) -> str:
     """One short line of `text`, without anything secret."""
     for secret in secrets:
         for written in (secret, quote(secret, safe=""), quote_plus(secret)):

@@ -1,4 +1,4 @@
-"""The one gate for URLs that a registry gives us: token realm, redirect, upload location, next page.
+"""The one gate for URLs that a server gives us: token realm, redirect, upload location, next page, archive of a chart.
 
 Each of them decides where our requests, and perhaps our credentials, go. Addresses are checked where connections are
 made (`transport`); here it is schemes, origins and credentials.
@@ -14,7 +14,7 @@ import httpx
 from edgelift.addresses import DEFAULT_PORTS, is_address, means
 from edgelift.errors import RegistryError
 
-UrlKind = Literal["token realm", "redirect", "upload location", "next page"]
+UrlKind = Literal["token realm", "redirect", "upload location", "next page", "chart archive"]
 
 # Token servers that belong to registries of another name; both sides are fixed, nothing is derived.
 _KNOWN_REALMS = frozenset(

@@ -42,6 +42,12 @@ def list_repositories(channel: Channel) -> tuple[str, ...]:
     return _collect(channel, call, "repositories", lambda name: len(name) <= NAME_LIMIT and is_repository(name))
 
 
+def next_page(channel: Channel, reply: Reply) -> str | None:
+    """Where `reply` says that its list goes on; None at the end. Raises `RegistryError` for another server."""
+    following = _NEXT.search(", ".join(reply.headers.get_list("link")))
+    return channel.gate.admit(following[1], "next page", base=str(reply.url)).url if following is not None else None
+
+
 def _collect(channel: Channel, call: Call, member: str, is_name: Callable[[str], bool]) -> tuple[str, ...]:
     """All pages of a list, each name once; a page that brings nothing new is the last."""
     names: dict[str, None] = {}
@@ -55,12 +61,12 @@ def _collect(channel: Channel, call: Call, member: str, is_name: Callable[[str],
             raise channel.refusal(call, reply)
         known = len(names)
         names |= dict.fromkeys(filter(is_name, _names(channel, call, reply, member)))
-        following = _NEXT.search(", ".join(reply.headers.get_list("link")))
+        following = next_page(channel, reply)
         if following is None or len(names) == known:
             return tuple(names)
         if len(names) > MAX_NAMES:
             break
-        page = replace(call, url=channel.gate.admit(following[1], "next page", base=str(reply.url)).url)
+        page = replace(call, url=following)
     raise RegistryError(f"{channel.host}: cannot {call.doing}: the list does not end")
 
 

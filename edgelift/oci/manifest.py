@@ -111,6 +111,18 @@ class Manifest:
         """Config and layers of an image manifest; none for an index."""
         return self.parsed.blobs if isinstance(self.parsed, ImageManifest) else ()
 
+    @property
+    def subject(self) -> Digest | None:
+        """The digest of the manifest that this one refers to."""
+        return self.parsed.subject.digest if self.parsed.subject is not None else None
+
+    @property
+    def listed(self) -> Descriptor:
+        """The descriptor as a list of referrers has it, with the artifact's type and its annotations."""
+        config_type = self.parsed.config.media_type if isinstance(self.parsed, ImageManifest) else None
+        extra = {"artifact_type": self.parsed.artifact_type or config_type, "annotations": self.parsed.annotations}
+        return self.descriptor.plain().model_copy(update=extra)
+
 
 def parse_manifest(raw: bytes, media_type: str, expected: Digest | None = None) -> Manifest:
     """The manifest in `raw`, served as `media_type` (parameters such as a charset are ignored).

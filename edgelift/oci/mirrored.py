@@ -101,10 +101,18 @@ class MirroredRegistry:
         candidates = self._candidates(repository, selector)
         return self._ask(candidates, lambda registry, name: registry.peek(name, selector))
 
-    def describe(self, repository: str, selector: str) -> Descriptor | None:
+    def describe(self, repository: str, selector: str, *, certain: bool = False) -> Descriptor | None:
         """What a tag or digest stands for at the first place that has it; None where none has it."""
-        candidates = self._candidates(repository, selector)
-        return self._ask(candidates, lambda registry, name: registry.describe(name, selector))
+
+        def ask(registry: Registry, name: str) -> Descriptor | None:
+            return registry.describe(name, selector, certain=certain)
+
+        return self._ask(self._candidates(repository, selector), ask, learns=not certain)
+
+    def list_referrers(self, repository: str, subject: Digest) -> tuple[Descriptor, ...] | None:
+        """What refers to the manifest `subject` at the first place that knows of something; None where none does."""
+        candidates = self._candidates(repository, "")
+        return self._ask(candidates, lambda registry, name: registry.list_referrers(name, subject), learns=False)
 
     def blob_size(self, repository: str, digest: Digest) -> int | None:
         """The size of a blob in bytes at the first place that has it; None where none has it."""
@@ -172,15 +180,22 @@ class MirroredRegistry:
         place = candidate.at.place
         return self._failed[place, digest], (place, candidate.repository) in self._lacking
 
-    def _ask(self, candidates: Sequence[_Candidate], ask: Callable[[Registry, str], Answer]) -> Answer:
-        return self._ask_each(candidates, lambda candidate: ask(candidate.at.registry, candidate.name))
+    def _ask(
+        self, candidates: Sequence[_Candidate], ask: Callable[[Registry, str], Answer], *, learns: bool = True
+    ) -> Answer:
+        return self._ask_each(candidates, lambda candidate: ask(candidate.at.registry, candidate.name), learns=learns)
 
-    def _ask_each(self, candidates: Sequence[_Candidate], ask: Callable[[_Candidate], Answer]) -> Answer:
-        """The first answer; else what the last candidate said: nothing (None), or an error, which is raised."""
+    def _ask_each(
+        self, candidates: Sequence[_Candidate], ask: Callable[[_Candidate], Answer], *, learns: bool = True
+    ) -> Answer:
+        """The first answer; else what the last candidate said: nothing (None), or an error, which is raised.
+
+        A place that has nothing of what need not be there is not asked any later for the rest: then nobody `learns`.
+        """
         failures: list[EdgeliftError] = []
         for candidate in candidates:
             try:
-                answer = self._ask_one(candidate, ask)
+                answer = self._ask_one(candidate, ask, learns)
             except (RegistryError, IntegrityError) as error:
                 failures.append(error)
                 if candidate is candidates[-1]:
@@ -190,7 +205,7 @@ class MirroredRegistry:
                 return answer
         raise AssertionError("there is a candidate")
 
-    def _ask_one(self, candidate: _Candidate, ask: Callable[[_Candidate], Answer]) -> Answer:
+    def _ask_one(self, candidate: _Candidate, ask: Callable[[_Candidate], Answer], learns: bool) -> Answer:
         at, key = candidate.at, (candidate.at.place, candidate.repository)
         error = self._rests.why(at.place.host)
         if error is not None:
@@ -198,22 +213,23 @@ class MirroredRegistry:
         try:
             answer = ask(candidate)
         except (RegistryError, IntegrityError) as refused:
-            self._note(candidate, refused)
+            self._note(candidate, refused, learns)
             raise
-        (self._lacking.add if answer is None else self._lacking.discard)(key)
+        if answer is not None or learns:
+            (self._lacking.add if answer is None else self._lacking.discard)(key)
         if answer is not None and candidate.repository and key not in self._gave:
             self._gave.add(key)
             _log.info("%s/%s comes from %s", self.host, candidate.repository, at.place)
         return answer
 
-    def _note(self, candidate: _Candidate, error: EdgeliftError) -> None:
+    def _note(self, candidate: _Candidate, error: EdgeliftError, learns: bool) -> None:
         """Remember a failure, so that the next image does not run into it."""
         at = candidate.at
         is_down = isinstance(error, UnreachableError) or getattr(error, "status", None) in STRAIN
         is_last, is_login = at is self._places[-1], not candidate.repository
         if is_down or (is_login and not is_last):  # there is no need to have a wrong password refused for every image
             self._rests.begin(at.place.host, at.rest, error)
-        elif not is_login:
+        elif not is_login and learns:
             self._lacking.add((at.place, candidate.repository))
         if not is_last:
             level, rest = (logging.WARNING, f" for {at.rest:.0f} s") if is_down else (logging.INFO, "")

@@ -26,9 +26,11 @@ from edgelift.oci.descriptor import Descriptor
 from edgelift.oci.digest import Digest
 from edgelift.oci.download import BlobBody, read_blob
 from edgelift.oci.listing import list_repositories, list_tags
-from edgelift.oci.manifest import ACCEPT, MANIFEST_LIMIT, Manifest, parse_manifest, read_headers
+from edgelift.oci.manifest import ACCEPT, INDEX_TYPES, MANIFEST_LIMIT, Manifest, parse_manifest, read_headers
 from edgelift.oci.pacing import Clock, Pause
 from edgelift.oci.reference import canonical_registry, for_message, is_registry, is_repository, is_tag
+from edgelift.oci.referrer_tags import fallback_tag
+from edgelift.oci.referrers import Referrers
 from edgelift.oci.session import check_digest
 from edgelift.oci.slots import Slots
 from edgelift.oci.upload import CreateRepository, Outcome, Upload, UploadTerms, check_push, find_blob, scope_of
@@ -66,6 +68,7 @@ class Registry:
         clock = clock or Clock()
         self._channel = Channel(self.host, settings, credentials, clock, slots=slots, pause=pause)
         self._terms = UploadTerms(RequestLimit(self.host, settings.largest_request), clock)
+        self.referrers = Referrers(self._channel)
 
     @property
     def budget(self) -> Budget | None:
@@ -96,7 +99,7 @@ class Registry:
         Raises `IntegrityError` where the bytes are not what the digest says, or no manifest, and `RateLimitError` where
         the registry has said that it would not give them now.
         """
-        call = self._manifest_call("GET", repository, selector, "pull", "read")
+        call = self._manifest_call("GET", repository, selector, "read")
         with self._channel.allowance.spend():
             reply = self._channel.exchange(call, MANIFEST_LIMIT)
         if reply.status != httpx.codes.OK:
@@ -111,22 +114,22 @@ class Registry:
 
         A hint: what was refused or is not there is told by `read_manifest`. Docker Hub does not count it as a pull.
         """
-        call = replace(self._manifest_call("HEAD", repository, selector, "pull", "look for"), attempts=1)
+        call = replace(self._manifest_call("HEAD", repository, selector, "look for"), attempts=1)
         reply = self._channel.exchange(call)
         if reply.status == httpx.codes.UNAUTHORIZED:
             raise self._channel.refusal(call, reply)  # asked again, the same password may lock the account
         return read_headers(reply.headers) if reply.status == httpx.codes.OK else None
 
-    def describe(self, repository: str, selector: str) -> Descriptor | None:
+    def describe(self, repository: str, selector: str, *, certain: bool = False) -> Descriptor | None:
         """What a tag or digest stands for, as the registry says; None where it has none.
 
         Also None for a refusal (403) that some registries give for what does not exist, unless they list that tag: one
-        that stands and may not be read must not be taken for free. The manifest itself is read only where the registry
-        does not say enough without.
+        that stands and may not be read must not be taken for free. To be `certain`, the tags have to be listed for it.
+        The manifest itself is read only where the registry does not say enough without.
         """
-        call = self._manifest_call("HEAD", repository, selector, "pull", "look for")
+        call = self._manifest_call("HEAD", repository, selector, "look for")
         reply = self._channel.exchange(call)
-        is_hidden = reply.status == httpx.codes.FORBIDDEN and not self._is_listed(repository, selector)
+        is_hidden = reply.status == httpx.codes.FORBIDDEN and not self._is_listed(repository, selector, certain)
         if reply.status == httpx.codes.NOT_FOUND or is_hidden:
             return None
         if reply.status not in (httpx.codes.OK, httpx.codes.METHOD_NOT_ALLOWED):
@@ -146,9 +149,7 @@ class Registry:
         `IntegrityError` where it says that it has received something else.
         """
         digest = _digest(selector) or Digest.of(raw)
-        call = self._manifest_call(
-            "PUT", repository, selector, "pull,push", "write", content=raw, media_type=media_type
-        )
+        call = self._manifest_call("PUT", repository, selector, "write", raw=raw, media_type=media_type)
         for attempt in range(1, ATTEMPTS):
             try:
                 return self._accept(call, self._channel.exchange(call), digest)
@@ -160,6 +161,16 @@ class Registry:
             if standing is not None and standing.digest == digest:
                 return None
         return self._accept(call, self._channel.exchange(call), digest)
+
+    def list_referrers(self, repository: str, subject: Digest) -> tuple[Descriptor, ...] | None:
+        """What refers to `subject`: on the registry's list, and on one that a tag may stand for; None for nothing."""
+        self._check(repository)
+        found = {each.digest: each for each in self.referrers.list(repository, subject) or ()}
+        index = self.describe(repository, fallback_tag(subject), certain=True)
+        if index is not None and index.media_type in INDEX_TYPES and index.digest != subject:  # some tag the image so
+            children = self.read_manifest(repository, index.digest).children
+            found = {each.digest: each for each in children} | found
+        return tuple(found.values()) or None
 
     def blob_size(self, repository: str, digest: Digest) -> int | None:
         """The size of a blob in bytes, as the registry says; None where it has none."""
@@ -244,15 +255,7 @@ class Registry:
         self._channel.close()
 
     def _manifest_call(
-        self,
-        method: str,
-        repository: str,
-        selector: str,
-        actions: str,
-        verb: str,
-        *,
-        content: bytes | None = None,
-        media_type: str = "",
+        self, method: str, repository: str, selector: str, verb: str, *, raw: bytes | None = None, media_type: str = ""
     ) -> Call:
         self._check(repository)
         digest = _digest(selector)
@@ -263,23 +266,24 @@ class Registry:
             f"/v2/{repository}/manifests/{selector}",
             f"{verb} {repository}{'@' if digest else ':'}{selector}",
             repository,
-            (scope_of(repository, actions),),
-            headers={"accept": ACCEPT} if content is None else {"content-type": media_type},
-            content=content,
-            attempts=ATTEMPTS if content is None else 1,  # a write that fails is looked into before the next
+            (scope_of(repository, "pull" if raw is None else "pull,push"),),
+            headers={"accept": ACCEPT} if raw is None else {"content-type": media_type},
+            content=raw,
+            attempts=ATTEMPTS if raw is None else 1,  # a write that fails is looked into before the next
         )
 
-    def _is_listed(self, repository: str, selector: str) -> bool:
+    def _is_listed(self, repository: str, selector: str, otherwise: bool) -> bool:
         try:
             return selector in self.list_tags(repository)
         except RegistryError:
-            return False
+            return otherwise
 
     def _accept(self, call: Call, reply: Reply, sent: Digest) -> None:
         if not httpx.codes.is_success(reply.status):
             is_large = isinstance(call.content, bytes) and len(call.content) > _LARGEST_WELCOME
             raise self._channel.refusal(call, reply, "registries take manifests of up to 4 MiB" if is_large else None)
         check_digest(self.host, reply, sent)
+        self.referrers.note(call.repository, sent, reply.headers)
 
     def _check(self, *repositories: str) -> None:
         for repository in repositories:

@@ -27,8 +27,11 @@ class Source(Protocol):
     def peek(self, repository: str, selector: str) -> Descriptor | None:
         """What a tag or digest stands for, as a hint; None where that is not told."""
 
-    def describe(self, repository: str, selector: str) -> Descriptor | None:
+    def describe(self, repository: str, selector: str, *, certain: bool = False) -> Descriptor | None:
         """What a tag or digest stands for; None where it stands for nothing."""
+
+    def list_referrers(self, repository: str, subject: Digest) -> tuple[Descriptor, ...] | None:
+        """What refers to the manifest `subject`; None where nothing does."""
 
     def blob_size(self, repository: str, digest: Digest) -> int | None:
         """The size of a blob in bytes; None where it is not there."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from edgelift.attachments import PackSource
 from edgelift.bundle.definition import Origin, RequestedImage
 from edgelift.errors import ConfigurationError, MalformedReferenceError, ProfileError
 from edgelift.packs.local import LocalPack
@@ -9,7 +10,6 @@ from edgelift.packs.names import pack_reference
 from edgelift.palette.client import PaletteClient
 from edgelift.palette.models import ClusterProfile, Pack
 from edgelift.palette.pack_registries import PackRegistry
-from edgelift.site import PackSource
 
 _LOCAL = "pack.json"  # what asks for a local pack
 _HINT = "say where they are with --pack-registry HOST/BASE, or leave out --include-packs"
@@ -61,8 +61,7 @@ def _places(
         palette = open_palette()
     except ConfigurationError as error:  # exported profiles alone need no Palette
         raise ConfigurationError(f"only Palette knows where the packs are: {error.message}", hint=_HINT) from None
-    with palette:
-        return palette.find_pack_registries(uids)
+    return palette.find_pack_registries(uids)
 
 
 def _place(pack: Pack, registry: str | None, places: Mapping[str, PackRegistry]) -> str | None:

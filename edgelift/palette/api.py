@@ -68,10 +68,11 @@ class _Answer:
 
 
 class _Question(NamedTuple):
-    """What is asked for: a document by GET, or what Palette makes of a JSON `body` by POST."""
+    """What is asked for: a document by GET, or what answers a JSON `body` by POST, which may be a file."""
 
     path: str
     body: bytes | None = None
+    is_for_file: bool = False
 
     def __str__(self) -> str:
         return f"{'GET' if self.body is None else 'POST'} {self.path}"
@@ -135,7 +136,7 @@ class PaletteApi:
 
         Raises `PaletteError` where it gives none, or an error with the status of success.
         """
-        question = _Question(path, json.dumps(body).encode())
+        question = _Question(path, json.dumps(body).encode(), is_for_file=True)
         answer = self._ask(question, project_uid)
         if answer.body.lstrip()[:1] in (b"{", b"["):
             raise PaletteError(
@@ -144,6 +145,11 @@ class PaletteApi:
                 status=answer.status,
             )
         return answer.body
+
+    def search(self, path: str, body: Mapping[str, Any], project_uid: str | None = None) -> Any:
+        """The JSON document that answers `body` at `path`: it changes nothing, so that it may be asked for again."""
+        question = _Question(path, json.dumps(body).encode())
+        return self._parse(question, self._ask(question, project_uid))
 
     def _ask(self, question: _Question, project_uid: str | None) -> _Answer:
         """The answer to `question`, once there is a good one."""
@@ -177,9 +183,10 @@ class PaletteApi:
         if project_uid:
             headers["ProjectUid"] = project_uid
         if question.body is not None:
+            headers |= {"Content-Type": "application/json"}
+        if question.is_for_file:
             # A file that is gzip by itself must come as it is: what is encoded on the way is decoded here.
             headers |= {"Accept": "application/octet-stream", "Accept-Encoding": "identity"}
-            headers |= {"Content-Type": "application/json"}
         url, method = f"{self.scheme}://{self.host}{question.path}", "GET" if question.body is None else "POST"
         with self.http.stream(method, url, headers=headers, content=question.body, follow_redirects=False) as response:
             return _Answer(response.status_code, response.headers, self._read_body(question, response))
@@ -201,8 +208,8 @@ class PaletteApi:
 
     def _parse(self, question: _Question, answer: _Answer) -> Any:
         try:
-            # Numbers stay text: a version 1.10 that arrives without quotes is not 1.1.
-            return json.loads(answer.body, parse_float=str, parse_int=str)
+            # Numbers stay text: a version 1.10 that arrives without quotes is not 1.1. And null is as good as nothing.
+            return json.loads(answer.body, parse_float=str, parse_int=str, object_hook=_without_nulls)
         except (ValueError, RecursionError):
             kind = self._tame(answer.headers.get("content-type", "something")).partition(";")[0]
             raise PaletteError(
@@ -254,6 +261,10 @@ class PaletteApi:
         text = _hide(_hide(text[: 10 * _SHOWN], quote(key, safe="")), key)
         line = " ".join("".join(each if each.isprintable() else " " for each in text).split())
         return line if len(line) <= _SHOWN else f"{line[:_SHOWN]}…"
+
+
+def _without_nulls(fields: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def _hide(text: str, secret: str) -> str:

@@ -1,11 +1,14 @@
-"""The Palette client: reads cluster profiles, by name or uid, in the scope of a project or of the tenant."""
+"""The Palette client: reads cluster profiles, by name or uid, in the scope of a project or of the tenant.
+
+It also finds the edge hosts of a site, and the manifests of Palette's own services.
+"""
 
 import re
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Annotated, Any, Self, TypeVar
+from typing import Annotated, Any, Self
 
 import httpx
 from pydantic import AliasPath, FailFast, Field, SecretStr, ValidationError
@@ -13,10 +16,21 @@ from pydantic import AliasPath, FailFast, Field, SecretStr, ValidationError
 from edgelift.errors import ConfigurationError, PaletteError, ProfileError
 from edgelift.explain import explain
 from edgelift.palette.api import PaletteApi, parse_endpoint
-from edgelift.palette.cluster_definition import CLUSTER_DEFINITIONS, check_archive, question_for
+from edgelift.palette.chart_registries import ChartRegistries
+from edgelift.palette.cluster_definition import (
+    CLUSTER_DEFINITIONS,
+    check_archive,
+    check_project,
+    explain_refusal,
+    question_for,
+)
+from edgelift.palette.edge_hosts import EdgeHost, find_edge_hosts
 from edgelift.palette.export import profile_from_document
-from edgelift.palette.models import ClusterProfile, FromPalette, Pack, PackManifest, ProfileVariable
+from edgelift.palette.models import ClusterProfile, FromPalette, Model, Pack, ProfileVariable, UserMacros
+from edgelift.palette.pack_contents import PackContents, complete_packs
 from edgelift.palette.pack_registries import PackRegistry, find_pack_registries
+from edgelift.palette.services import Service, read_service
+from edgelift.palette.user_macros import asks_for_tenant, asks_for_user_macros, read_tenant_uid, read_user_macros
 from edgelift.transport import TransportSettings, open_client
 
 _UID = re.compile(r"[0-9a-f]{24}")
@@ -37,25 +51,8 @@ class _Listing(FromPalette):
     items: Annotated[tuple[_Listed, ...], FailFast()] = ()
 
 
-class _PackContent(FromPalette):
-    name: str = Field(validation_alias=AliasPath("spec", "name"))
-    values: str = Field(default="", repr=False, validation_alias=AliasPath("spec", "values"))
-    manifests: Annotated[tuple[PackManifest, ...], FailFast()] = Field(
-        default=(), validation_alias=AliasPath("spec", "manifests")
-    )
-
-
-class _PackContents(FromPalette):
-    packs: Annotated[tuple[_PackContent, ...], FailFast()] = Field(
-        default=(), validation_alias=AliasPath("spec", "packs")
-    )
-
-
 class _Variables(FromPalette):
     variables: Annotated[tuple[ProfileVariable, ...], FailFast()] = ()
-
-
-_Model = TypeVar("_Model", bound=FromPalette)
 
 
 class PaletteClient:
@@ -85,6 +82,8 @@ class PaletteClient:
         self._api = PaletteApi(scheme, host, api_key, http or open_client(settings, host), sleep)
         self._wanted_project = project
         self._projects: tuple[_Listed, ...] | None = None
+        self._tenant_uid: str | None = None
+        self._user_macros: UserMacros | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -120,16 +119,38 @@ class PaletteClient:
             raise PaletteError(
                 f"profile {uid} is version {found.version}, not {version}", hint="each version has a uid of its own"
             )
-        contents = self._get(_PackContents, f"/v1/clusterprofiles/{uid}/packs/manifests", scope)
-        return found.model_copy(
+        contents = self._get(PackContents, f"/v1/clusterprofiles/{uid}/packs/manifests", scope)
+        registries = ChartRegistries(lambda path: self._api.get(path, scope))
+        whole = found.model_copy(
             update={
                 "uid": uid,
-                "packs": tuple(_complete_pack(pack, contents) for pack in found.packs),
+                "packs": tuple(_place_chart(pack, registries) for pack in complete_packs(found.packs, contents)),
                 "variables": self._read_variables(uid, scope) or found.variables,
                 "project_uid": project.uid if project else "",
                 "project_name": project.name if project else "",
             }
         )
+        return self._with_macros(whole, scope)
+
+    def find_edge_hosts(self, tag: str) -> tuple[EdgeHost, ...]:
+        """The edge hosts that have `tag` (`key:value`), by name; there may be none."""
+        project = self._project()
+        return find_edge_hosts(self._search, project.uid if project else None, tag)
+
+    def read_service(self, name: str, version: str | None = None) -> Service:
+        """The manifests of Palette's own service `name`, of `version` or of the one that Palette would roll out."""
+        project = self._project()
+        return read_service(self._get, project.uid if project else None, name, version)
+
+    def _with_macros(self, profile: ClusterProfile, scope: str | None) -> ClusterProfile:
+        """`profile` with the values beyond it that its macros ask for; they are asked for once."""
+        if not asks_for_tenant(profile):
+            return profile
+        if self._tenant_uid is None:
+            self._tenant_uid = read_tenant_uid(self._get)
+        if asks_for_user_macros(profile) and self._user_macros is None:
+            self._user_macros = read_user_macros(self._get, scope, self._tenant_uid)
+        return profile.model_copy(update={"tenant_uid": self._tenant_uid, "user_macros": self._user_macros})
 
     def download_cluster_definition(self, profiles: Sequence[ClusterProfile]) -> bytes:
         """The archive that Palette makes of `profiles`, which have been read with this client.
@@ -144,25 +165,12 @@ class PaletteClient:
                 hint="name it with --project-id (in a site file: project)",
             )
         listed = {each.uid for each in self._get(_Listing, _PROFILES, project.uid).items}
-        elsewhere = [each.origin_label for each in profiles if each.uid not in listed]
-        if elsewhere:
-            raise PaletteError(
-                f"a cluster definition is made of profiles of one project: {_join(elsewhere)} "
-                f"{'is' if len(elsewhere) == 1 else 'are'} not in project {project.name}",
-                hint="choose profiles of that project, or another project with --project-id",
-                status=_NOT_FOUND,
-            )
+        check_project(profiles, listed, project.name)
         question = question_for([each.uid for each in profiles])
         try:
             content = self._api.download(CLUSTER_DEFINITIONS, question, project.uid)
         except PaletteError as error:
-            if error.status != _NOT_FOUND:
-                raise
-            raise PaletteError(
-                f"Palette makes no cluster definition of these profiles: {error.message}",
-                hint="see that all of them are still there, and published, in one project",
-                status=_NOT_FOUND,
-            ) from None
+            raise explain_refusal(error) from None
         check_archive(content, self._api.host)
         return content
 
@@ -239,11 +247,17 @@ class PaletteClient:
                 return ()
             raise
 
-    def _get(self, model: type[_Model], path: str, scope: str | None) -> _Model:
+    def _get(self, model: type[Model], path: str, scope: str | None) -> Model:
+        return self._read(model, self._api.get(path, scope), f"GET {path}")
+
+    def _search(self, model: type[Model], path: str, scope: str | None, document: Mapping[str, Any]) -> Model:
+        return self._read(model, self._api.search(path, document, scope), f"POST {path}")
+
+    def _read(self, model: type[Model], document: Any, asked: str) -> Model:
         try:
-            return model.model_validate(self._api.get(path, scope))
+            return model.model_validate(document)
         except ValidationError as error:
-            raise PaletteError(f"{self._api.host} answered GET {path} with something else: {explain(error)}") from None
+            raise PaletteError(f"{self._api.host} answered {asked} with something else: {explain(error)}") from None
 
     def _unknown_profile(self, profile: str) -> PaletteError:
         place = f"project {self._wanted_project}" if self._wanted_project else "the tenant's own scope"
@@ -255,16 +269,11 @@ class PaletteClient:
         )
 
 
-def _complete_pack(pack: Pack, contents: _PackContents) -> Pack:
-    """`pack` with the contents of its manifests, and its values where the profile itself left them out."""
-    manifests = {manifest.uid: manifest for content in contents.packs for manifest in content.manifests if manifest.uid}
-    values = {content.values for content in contents.packs if content.name == pack.name}
-    return pack.model_copy(
-        update={
-            "manifests": tuple(manifests.get(manifest.uid, manifest) for manifest in pack.manifests),
-            "values": pack.values or (values.pop() if len(values) == 1 else ""),
-        }
-    )
+def _place_chart(pack: Pack, registries: ChartRegistries) -> Pack:
+    """`pack`, with the address of its Helm registry where it is a chart."""
+    if not pack.is_chart:
+        return pack
+    return pack.model_copy(update={"chart_repository": registries.address(pack.registry_uid)})
 
 
 def _join(names: Iterable[str]) -> str:

@@ -5,7 +5,7 @@ in one project. What is inside is not public: the form of the file is all that c
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from edgelift.bundle.cluster_definition import LIMIT
@@ -14,6 +14,7 @@ from edgelift.palette.models import ClusterProfile
 from edgelift.palette.values import LoadedPack, load_values
 
 CLUSTER_DEFINITIONS = "/v1/spectroclusters/spc/download"
+_NOT_FOUND = 404
 _GZIP = b"\x1f\x8b\x08"  # RFC 1952 §2.3.1, with deflate, the only method there is
 _SMALLEST = 20  # bytes; gzip's header and trailer, and the shortest deflate stream
 
@@ -43,6 +44,29 @@ def check_profiles(profiles: Sequence[ClusterProfile]) -> None:
             f"these profiles do not make a cluster definition:{lines}",
             hint="choose others: one with infrastructure layers at most, and no pack twice",
         )
+
+
+def check_project(profiles: Sequence[ClusterProfile], listed: Collection[str], project: str) -> None:
+    """Raises `PaletteError` unless all `profiles` are among those that are `listed`, by uid, in `project`."""
+    elsewhere = sorted(each.origin_label for each in profiles if each.uid not in listed)
+    if elsewhere:
+        raise PaletteError(
+            f"a cluster definition is made of profiles of one project: {', '.join(elsewhere)} "
+            f"{'is' if len(elsewhere) == 1 else 'are'} not in project {project}",
+            hint="choose profiles of that project, or another project with --project-id",
+            status=_NOT_FOUND,
+        )
+
+
+def explain_refusal(error: PaletteError) -> PaletteError:
+    """`error`, or a plainer one where Palette says that it does not find what it should make the archive of."""
+    if error.status != _NOT_FOUND:
+        return error
+    return PaletteError(
+        f"Palette makes no cluster definition of these profiles: {error.message}",
+        hint="see that all of them are still there, and published, in one project",
+        status=_NOT_FOUND,
+    )
 
 
 def check_archive(content: bytes, host: str) -> None:

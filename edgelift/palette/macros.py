@@ -1,8 +1,9 @@
-"""Expansion of Palette's macros, `{{ .spectro.… }}`, as far as profiles alone can say what they mean.
+"""Expansion of Palette's macros, `{{ .spectro.… }}`, as far as it can be said before there is a cluster.
 
 `.spectro.pack.NAME.PATH` reads the values of a pack, `.spectro.var.NAME` the default of a profile variable,
-`.spectro.system.kubernetes.version` the version of the k8s pack. What only a running cluster knows has to be given
-as a setting; a setting wins over anything else.
+`.spectro.macro.NAME` a user macro of the project, the tenant or the system, `.spectro.system.kubernetes.version` the
+version of the k8s pack. What only a running cluster knows has to be given as a setting; a setting wins over anything
+else. Values of user macros may be secret: no sentence of this module holds one.
 """
 
 import re
@@ -10,10 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from edgelift.palette.models import K8S_LAYER
+from edgelift.palette.pipes import FUNCTIONS, Command, Word, apply_function, parse_pipeline
 from edgelift.palette.values import LoadedPack
 
 _MACRO = re.compile(r"\{\{([^{}]*)\}\}")
-_SUBSTR = re.compile(r"substr\s+(-?\d{1,6})\s+(-?\d{1,6})")
 _INDEX = re.compile(r"\[?(\d{1,6})(?:\]\.?|\.|(?=\[)|$)")  # `0.` and `[0].`
 _PREFIX = ".spectro."
 _LENGTH_LIMIT = 8192  # characters; a reference has a few hundred
@@ -25,15 +26,20 @@ _Spot = tuple[int, int]  # the identity of a tree, and the length of the path th
 
 
 class Expansion(NamedTuple):
-    """A text with its macros replaced. `unresolved` has one sentence for each macro that could not be."""
+    """A text with its macros replaced. `unresolved` has one sentence for each macro that could not be.
+
+    `is_secret` says that the value of a user macro went into it, so that no message may show the text.
+    """
 
     text: str
     unresolved: tuple[str, ...] = ()
+    is_secret: bool = False
 
 
 class _Found(NamedTuple):
     text: str
     pack: LoadedPack  # macros inside the text are read from where that pack stands
+    is_secret: bool = False
 
 
 class MacroExpander:
@@ -45,38 +51,67 @@ class MacroExpander:
 
     def __init__(self, packs: Sequence[LoadedPack], settings: Mapping[str, str]) -> None:
         self._packs = packs
-        self._settings = {_setting_name(name): value for name, value in settings.items()}
+        self._settings = {setting_name(name): value for name, value in settings.items()}
         self._known: dict[_Place, Expansion] = {}
+        self.used: set[str] = set()  # names of the settings that some macro has asked for
 
     def expand(self, text: str, pack: LoadedPack) -> Expansion:
         """`text` with every macro expanded, as it stands in the values of `pack`."""
         return self._expand(text, pack, ())
 
     def _expand(self, text: str, pack: LoadedPack, trail: tuple[_Place, ...]) -> Expansion:
-        unresolved: dict[str, None] = {}
-
-        def replace(match: re.Match[str]) -> str:
-            value = self._evaluate(match[1].strip("- \t\r\n"), pack, trail)
-            unresolved.update(dict.fromkeys(value.unresolved))
-            return value.text
-
-        expanded = _MACRO.sub(replace, text)
+        if len(text) > _LENGTH_LIMIT:
+            return _failed(f"it has more than {_LENGTH_LIMIT} characters")
+        parts = _split(text)
+        values = [self._evaluate(part, pack, trail) for part in parts[1::2]]
+        parts[1::2] = [value.text for value in values]
+        unresolved = dict.fromkeys(reason for value in values for reason in value.unresolved)
+        expanded = "".join(parts)
         if len(expanded) > _LENGTH_LIMIT:
             return _failed(f"its macros expand to more than {_LENGTH_LIMIT} characters")
         if not unresolved and ("{{" in expanded or "}}" in expanded):
-            return _failed(f"a macro is not closed in {expanded!r}")
-        return Expansion(expanded, tuple(unresolved))
+            place = f"the value of {_PREFIX}{trail[-1][0]}" if trail else repr(text)
+            return _failed(f"a macro is not closed in {place}")
+        return Expansion(expanded, tuple(unresolved), any(value.is_secret for value in values))
 
     def _evaluate(self, expression: str, pack: LoadedPack, trail: tuple[_Place, ...]) -> Expansion:
-        name, *pipes = (part.strip() for part in expression.split("|"))
-        if not name.startswith(_PREFIX) or name.split() != [name]:
-            return _failed(f"{{{{ {expression} }}}} is not a Palette macro, so it cannot be expanded")
-        value = self._value(name.removeprefix(_PREFIX), pack, trail)
-        for pipe in pipes:
+        commands = parse_pipeline(expression)
+        if commands is None:
+            return _failed(f"{{{{ {expression.strip()} }}}} is not a Palette macro, so it cannot be expanded")
+        value: Expansion | None = None
+        for command in commands:
+            value = self._run(command, value, pack, trail)
             if value.unresolved:
                 break
-            value = _apply_pipe(pipe, value.text, name)
-        return value
+        return value or Expansion("")
+
+    def _run(self, command: Command, piped: Expansion | None, pack: LoadedPack, trail: tuple[_Place, ...]) -> Expansion:
+        """One command of a pipe; `piped` is what the command before it gave."""
+        first, *others = command
+        if first.kind != "name":
+            if others or piped is not None:
+                return _failed(f"'{first.text}' is no function, so a macro cannot give it anything")
+            return self._word_value(first, pack, trail)
+        if first.text not in FUNCTIONS:
+            return _failed(
+                f"the function '{first.text}' of a macro is not known here, only {', '.join(FUNCTIONS)} are: "
+                "write the value itself into the profile"
+            )
+        arguments = [self._word_value(word, pack, trail) for word in others] + ([piped] if piped is not None else [])
+        reasons = dict.fromkeys(reason for argument in arguments for reason in argument.unresolved)
+        if reasons:
+            return Expansion("", tuple(reasons))
+        text = apply_function(first.text, [argument.text for argument in arguments])
+        if text is None:
+            return _failed(f"the function '{first.text}' of a macro does not take what it is given")
+        return Expansion(text, (), any(argument.is_secret for argument in arguments))
+
+    def _word_value(self, word: Word, pack: LoadedPack, trail: tuple[_Place, ...]) -> Expansion:
+        if word.kind == "name":
+            return _failed(f"'{word.text}' in a macro is neither a value nor in quotes")
+        if word.kind == "macro":
+            return self._value(word.text.removeprefix(_PREFIX), pack, trail)
+        return Expansion(word.text)
 
     def _value(self, path: str, pack: LoadedPack, trail: tuple[_Place, ...]) -> Expansion:
         place = (path, id(pack))
@@ -89,22 +124,31 @@ class MacroExpander:
             self._known[place] = (
                 _failed(_unresolved(path, found))
                 if isinstance(found, str)
-                else self._expand(found.text, found.pack, (*trail, place))
+                else self._expand_found(found, path, (*trail, place))
             )
         return self._known[place]
+
+    def _expand_found(self, found: _Found, path: str, trail: tuple[_Place, ...]) -> Expansion:
+        expansion = self._expand(found.text, found.pack, trail)
+        if not found.is_secret:
+            return expansion
+        if expansion.unresolved:  # those sentences may quote the value
+            return _failed(_unresolved(path, "its value holds what cannot be expanded"))
+        return expansion._replace(is_secret=True)
 
     def _find(self, path: str, pack: LoadedPack) -> _Found | str:
         """The text that `path` stands for, or the reason why there is none."""
         kind, _, name = path.partition(".")
         for given in (path, name):
             if given in self._settings:
+                self.used.add(given)
                 return _Found(self._settings[given], pack)
         if kind == "pack":
             return self._find_in_packs(name, pack)
         if kind == "var":
             return _find_variable(name, pack)
         if kind == "macro":
-            return "the values of Palette's own macros are not part of a profile"
+            return _find_user_macro(name, pack)
         return self._find_system(path, pack)
 
     def _find_system(self, path: str, pack: LoadedPack) -> _Found | str:
@@ -113,11 +157,13 @@ class MacroExpander:
             if len(versions) == 1:
                 return _Found(versions.pop(), pack)
             return "several Kubernetes packs are asked for" if versions else "none of these profiles has a k8s pack"
-        if path == "system.project.uid" and pack.profile.project_uid:
-            return _Found(pack.profile.project_uid, pack)
-        if path == "system.project.name" and pack.profile.project_name:
-            return _Found(pack.profile.project_name, pack)
-        return "its value is not part of the profiles"
+        of_profile = {
+            "system.project.uid": pack.profile.project_uid,
+            "system.project.name": pack.profile.project_name,
+            "system.tenant.uid": pack.profile.tenant_uid,
+        }
+        value = of_profile.get(path)
+        return _Found(value, pack) if value else "its value is not part of the profiles"
 
     def _find_in_packs(self, path: str, pack: LoadedPack) -> _Found | str:
         # Nearest first: the pack itself, then the packs of its profile, then all the others.
@@ -139,6 +185,17 @@ def _find_variable(name: str, pack: LoadedPack) -> _Found | str:
     if variable.is_sensitive:
         return "the default of a sensitive variable is not shown"
     return _Found(variable.default_value, pack) if variable.default_value else "that variable has no default value"
+
+
+def _find_user_macro(name: str, pack: LoadedPack) -> _Found | str:
+    macros = pack.profile.user_macros
+    if macros is None:
+        return "the values of user macros are not part of an exported profile"
+    for macro in macros.values:
+        if macro.name == name:
+            return _Found(macro.value.get_secret_value(), pack, is_secret=True)
+    hidden = f" (Palette does not show this API key those of the {' and the '.join(macros.hidden)})"
+    return f"Palette shows no user macro of that name{hidden if macros.hidden else ''}"
 
 
 def _read_pack(pack: LoadedPack, path: str) -> str | None:
@@ -175,20 +232,24 @@ def _steps(tree: object, path: str) -> Iterator[tuple[object, str]]:
                 yield tree[key], rest.removeprefix(".")
 
 
-def _apply_pipe(pipe: str, text: str, name: str) -> Expansion:
-    substr = _SUBSTR.fullmatch(pipe)
-    if substr is None:
-        return _failed(
-            f"the pipe '{pipe}' after {name} is not supported, only 'substr START END' is: "
-            "write the value itself into the profile"
-        )
-    start, end = int(substr[1]), int(substr[2])
-    # Sprig's rule: a negative start means the beginning, an end that is negative or too far means the end.
-    return Expansion(text[max(start, 0) : end if end >= 0 else None])
-
-
-def _setting_name(name: str) -> str:
+def setting_name(name: str) -> str:
+    """The name of a setting as macros ask for it: `{{ .spectro.var.TAG }}`, `var.TAG` and so on are one."""
     return name.strip("{} \t").removeprefix(".").removeprefix("spectro.")
+
+
+def _split(text: str) -> list[str]:
+    """Texts and what stands in braces between them, in turn; `{{- ` and ` -}}` take away the space beyond them."""
+    parts = _MACRO.split(text)
+    for place in range(1, len(parts), 2):
+        inside = parts[place]
+        if inside[:1] == "-" and inside[1:2].isspace():
+            parts[place - 1] = parts[place - 1].rstrip()
+            inside = inside[1:]
+        if inside[-1:] == "-" and inside[-2:-1].isspace():
+            parts[place + 1] = parts[place + 1].lstrip()
+            inside = inside[:-1]
+        parts[place] = inside
+    return parts
 
 
 def _unresolved(path: str, reason: str) -> str:

@@ -4,9 +4,19 @@ Field names are Palette's (`isInvalid`, `registryUid`, …) or ours; fields that
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Protocol, TypeVar
 
-from pydantic import AliasChoices, AliasGenerator, AliasPath, BaseModel, ConfigDict, FailFast, Field, model_validator
+from pydantic import (
+    AliasChoices,
+    AliasGenerator,
+    AliasPath,
+    BaseModel,
+    ConfigDict,
+    FailFast,
+    Field,
+    SecretStr,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
 
 from edgelift.bundle.definition import Origin
@@ -36,6 +46,28 @@ class FromPalette(BaseModel):
         return fields
 
 
+Model = TypeVar("Model", bound=FromPalette)
+
+
+class Get(Protocol):
+    """Asks for the document at `path`, in the scope of a project or, with None, of the tenant.
+
+    Raises `PaletteError` where there is none, or another kind of document.
+    """
+
+    def __call__(self, model: type[Model], path: str, scope: str | None) -> Model:
+        """The document as a `model`."""
+        ...
+
+
+class Search(Protocol):
+    """As `Get`, with a question as a document."""
+
+    def __call__(self, model: type[Model], path: str, scope: str | None, document: Mapping[str, Any]) -> Model:
+        """The answer as a `model`."""
+        ...
+
+
 class PackManifest(FromPalette):
     """Kubernetes YAML attached to a pack."""
 
@@ -46,7 +78,11 @@ class PackManifest(FromPalette):
 
 
 class Pack(FromPalette):
-    """One component of a profile. `values` is its YAML as text; `version` is the pack's, `tag` the one asked for."""
+    """One component of a profile. `values` is its YAML as text; `version` is the pack's, `tag` the one asked for.
+
+    One of type `helm` is a chart of this name and tag; `chart_repository` is the address of its Helm registry, where
+    that is known.
+    """
 
     name: str
     display_name: str = ""
@@ -62,18 +98,52 @@ class Pack(FromPalette):
         default="",
         validation_alias=AliasChoices("registryUid", "registry_uid", AliasPath("registry", "metadata", "uid")),
     )
+    chart_repository: str = ""
+
+    @property
+    def is_chart(self) -> bool:
+        """Whether the pack is a Helm chart of some registry, and nothing else."""
+        return self.type == "helm"
+
+
+class VariableOption(FromPalette):
+    """One value that a variable may have."""
+
+    value: str
 
 
 class ProfileVariable(FromPalette):
-    """A variable of a profile; the API masks the default of a sensitive one."""
+    """A variable of a profile, and what its value has to be; the API masks the default of a sensitive one."""
 
     name: str
     default_value: str = Field(default="", repr=False)
     is_sensitive: bool = False
+    format: str = "string"
+    regex: str = ""
+    options: Annotated[tuple[VariableOption, ...], FailFast()] = ()
+
+
+class UserMacro(FromPalette):
+    """A macro that users have made in Palette. Its value may be a password."""
+
+    name: str
+    value: SecretStr = SecretStr("")
+
+
+class UserMacros(BaseModel):
+    """The user macros that hold in one scope, each name once; `hidden` are levels whose macros Palette did not show."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    values: tuple[UserMacro, ...] = ()
+    hidden: tuple[str, ...] = ()
 
 
 class ClusterProfile(FromPalette):
-    """One version of a cluster profile. `notices` holds what its reader should know, such as that it is a draft."""
+    """One version of a cluster profile. `notices` holds what its reader should know, such as that it is a draft.
+
+    `user_macros` are there where Palette was asked for them: None means that they are not known.
+    """
 
     name: str
     uid: str = ""
@@ -84,6 +154,8 @@ class ClusterProfile(FromPalette):
     variables: Annotated[tuple[ProfileVariable, ...], FailFast()] = ()
     project_uid: str = ""
     project_name: str = ""
+    tenant_uid: str = ""
+    user_macros: UserMacros | None = Field(default=None, repr=False)
     notices: tuple[str, ...] = ()
 
     @property

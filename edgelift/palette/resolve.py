@@ -4,7 +4,7 @@ Nothing is fetched and nothing is raised on the way: every problem of every prof
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -16,11 +16,17 @@ from edgelift.oci.reference import ImageReference
 from edgelift.palette.charts import DeclaredChart, clean_repository, find_charts
 from edgelift.palette.content import Complaint
 from edgelift.palette.images import DeclaredImage, clean_reference, find_images
-from edgelift.palette.macros import MacroExpander
+from edgelift.palette.macros import MacroExpander, setting_name
 from edgelift.palette.models import ClusterProfile, Pack, Problem
-from edgelift.palette.values import CURLY_QUOTES, LoadedPack, find_line, load_values
+from edgelift.palette.values import CURLY_QUOTED, CURLY_QUOTES, LoadedPack, find_lines, load_values
+from edgelift.palette.variables import explain_refusal
 
 __all__ = ["Problem", "Resolution", "resolve_profiles", "version_of"]
+
+_UNPLACED = (
+    "the chart that this pack is cannot be found, so it is left out: only Palette knows where its Helm registry is; "
+    "read the profile from Palette with a key that may see it, or name the chart with --chart"
+)
 
 
 class Resolution(BaseModel):
@@ -51,10 +57,13 @@ def resolve_profiles(profiles: Sequence[ClusterProfile], settings: Mapping[str, 
     resolver = _Resolver()
     resolver.check_profiles(distinct)
     packs = resolver.load_packs(distinct)
-    expander = MacroExpander(packs, settings or {})
+    given = {setting_name(name): value for name, value in (settings or {}).items()}
+    resolver.check_variables(distinct, given)
+    expander = MacroExpander(packs, given)
     for pack in packs:
         resolver.add_images(pack, expander)
         resolver.add_charts(pack, expander)
+    resolver.check_settings(set(given) - expander.used)
     return Resolution(
         profiles=tuple(version_of(profile) for profile in distinct),
         images=tuple(
@@ -95,6 +104,21 @@ class _Resolver:
             for notice in notices:
                 self._report(notice, Origin(profile=profile.origin_label, pack="", path=""), "warning")
 
+    def check_variables(self, profiles: Sequence[ClusterProfile], settings: Mapping[str, str]) -> None:
+        """Report the settings that give a variable a value that its profile does not allow."""
+        for profile in profiles:
+            for variable in profile.variables:
+                name = next((each for each in (f"var.{variable.name}", variable.name) if each in settings), None)
+                reason = explain_refusal(variable, settings[name]) if name is not None else None
+                if reason is not None:
+                    origin = Origin(profile=profile.origin_label, pack="", path=f"variable {variable.name}")
+                    self._report(f"this variable cannot have the value that it is given: {reason}", origin)
+
+    def check_settings(self, unused: Set[str]) -> None:
+        """Report the settings that no macro has asked for: one of them may be misspelt."""
+        for name in sorted(unused):
+            self._report(f"no macro of these profiles' images or charts asks for the setting {name}", None, "warning")
+
     def load_packs(self, profiles: Sequence[ClusterProfile]) -> list[LoadedPack]:
         """Every pack with its values as a tree; packs whose values cannot be read are reported and left out."""
         loaded: list[LoadedPack] = []
@@ -124,6 +148,8 @@ class _Resolver:
         self._complain(pack, complaints)
         for chart in declared:
             self._add_chart(pack, chart, expander)
+        if pack.pack.is_chart:
+            self._add_own_chart(pack)
 
     def _load_pack(self, profile: ClusterProfile, pack: Pack) -> LoadedPack | None:
         origin = Origin(profile=profile.origin_label, pack=pack.name, path="")
@@ -131,6 +157,9 @@ class _Resolver:
             reason = f" ({' '.join(pack.invalid_reason.split())})" if pack.invalid_reason else ""
             message = f"Palette calls this pack invalid{reason}: its tag {pack.tag} is gone from its pack registry"
             self._report(message, origin, "warning" if pack.values.strip() else "error")
+        for line in find_lines(pack.values, CURLY_QUOTED):
+            message = f"line {line} of its values has curly quotes, which are read as straight ones; Palette keeps them"
+            self._report(message, origin, "warning")
         try:
             return LoadedPack(profile, pack, load_values(pack.values))
         except ProfileError as error:
@@ -153,7 +182,9 @@ class _Resolver:
         try:
             self.images.setdefault(ImageReference.parse(reference), []).append(origin)
         except MalformedReferenceError as error:
-            self._report(_explain_reference(error.message, image.text, pack), origin)
+            hidden = "with the values of its user macros this is not an image reference"
+            message = hidden if expansion.is_secret else error.message
+            self._report(_explain_reference(message, image.text, pack), origin)
 
     def _add_chart(self, pack: LoadedPack, chart: DeclaredChart, expander: MacroExpander) -> None:
         origin = _origin(pack, chart.path)
@@ -161,9 +192,24 @@ class _Resolver:
         reasons = [reason for part in parts for reason in part.unresolved]
         for reason in reasons:
             self._report(reason, origin)
+        if any(part.is_secret for part in parts) and "@" in parts[0].text:
+            reasons.append("a user macro puts a login into the address of this chart, and the address into the lock")
+            self._report(f"{reasons[-1]}: leave the login to a credentials file", origin)
         if not reasons:
             repository, name, version = (part.text.strip() for part in parts)
             self.charts.setdefault((clean_repository(repository), name, version), []).append(origin)
+
+    def _add_own_chart(self, pack: LoadedPack) -> None:
+        """Add the chart that a pack of type `helm` is."""
+        chart, origin = pack.pack, _origin(pack, "")
+        version = chart.tag or chart.version
+        if not version:
+            self._report("the chart that this pack is has no version, so it is left out", origin, "warning")
+        elif not chart.chart_repository:
+            self._report(_UNPLACED, origin, "warning")
+        else:
+            repository = clean_repository(chart.chart_repository)
+            self.charts.setdefault((repository, chart.name, version), []).append(origin)
 
     def _complain(self, pack: LoadedPack, complaints: Sequence[Complaint]) -> None:
         for complaint in complaints:
@@ -190,5 +236,5 @@ def _explain_reference(message: str, text: str, pack: LoadedPack) -> str:
 
 
 def _place(pack: LoadedPack, pattern: str) -> str:
-    line = find_line(pack.pack.values, pattern)
-    return f" (line {line} of the values)" if line else ""
+    lines = find_lines(pack.pack.values, pattern)
+    return f" (line {lines[0]} of the values)" if len(lines) == 1 else ""

@@ -1,10 +1,11 @@
 """Pack values: YAML read as raw text. No scalar gets a type, so that `1.10` stays `1.10` and `0777` stays `0777`.
 
-Trees are plain: mappings, lists, texts, and None where the YAML has nothing or a null.
+Trees are plain: mappings, lists, texts, and None where the YAML has nothing or a null. Text that was pasted in curly
+quotes loses them, as it would lose straight ones.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,9 @@ except ImportError:  # PyYAML built without libyaml: ten times slower, the same 
 Tree = Mapping[str, Any]
 DISPLAY_NAME = "spectrocloud.com/display-name"
 CURLY_QUOTES = "‘’“”"  # noqa: RUF001  # they are what is looked for
+# A value or an entry in curly quotes, without spaces but for those in macros: no sentence of somebody's prose.
+CURLY_QUOTED = r"[:-]\s+[‘“](?:\{\{[^{}]*\}\}|[^\s‘’“”{}])+[’”]\s*(?:#.*)?$"  # noqa: RUF001
+_IN_CURLY_QUOTES = re.compile(r"“([^“”]*)”|‘([^‘’]*)’")  # noqa: RUF001
 _DEPTH_LIMIT = 100  # real packs nest about 25 deep; far beyond this the C parser would overrun its stack
 _MERGE_LIMIT = 1_000_000  # entries that merge keys bring in one document
 _NULL = re.compile(r"(?:~|null|Null|NULL|)\Z")
@@ -54,7 +58,10 @@ def _construct_other(loader: _RawLoader, node: yaml.Node) -> Any:
         return _construct_mapping(loader, node)
     if isinstance(node, yaml.SequenceNode):
         return loader.construct_sequence(node, deep=True)
-    return node.value
+    if not isinstance(node, yaml.ScalarNode) or node.style:  # a style: the quotes that YAML itself knows
+        return node.value
+    quoted = _IN_CURLY_QUOTES.fullmatch(node.value)
+    return node.value if quoted is None else quoted[1] or quoted[2] or ""
 
 
 _RawLoader.yaml_implicit_resolvers = {}
@@ -97,30 +104,42 @@ def load_values(text: str) -> Tree:
 
 def load_yaml(text: str) -> Any:
     """One YAML document as a tree, macros without quotes included. Raises `ProfileError` with line and column."""
+    return _read(text, yaml.load)
+
+
+def load_documents(text: str) -> list[Any]:
+    """Every YAML document in `text` as a tree. Raises `ProfileError` as `load_yaml` does."""
+    trees: list[Any] = _read(text, lambda given, loader: list(yaml.load_all(given, loader)))
+    return trees
+
+
+def find_lines(text: str, pattern: str) -> list[int]:
+    """The numbers (from 1) of the lines of `text` that `pattern` matches in."""
+    return [number for number, line in enumerate(text.split("\n"), 1) if re.search(pattern, line)]
+
+
+_Load = Callable[[str, type[_RawLoader]], Any]
+
+
+def _read(text: str, load: _Load) -> Any:
     try:
-        return _load(text)
+        return _load(text, load)
     except yaml.YAMLError as error:
         if "{{" not in text:
             raise _explain(error, text) from None
     try:
-        return _load("\n".join(_quote_macro(line) for line in text.split("\n")))
+        return _load("\n".join(_quote_macro(line) for line in text.split("\n")), load)
     except yaml.YAMLError as error:
         raise _explain(error, text) from None
 
 
-def find_line(text: str, pattern: str) -> int | None:
-    """The number (from 1) of the only line of `text` that `pattern` matches in; None when none or several do."""
-    lines = [number for number, line in enumerate(text.split("\n"), 1) if re.search(pattern, line)]
-    return lines[0] if len(lines) == 1 else None
-
-
-def _load(text: str) -> Any:
+def _load(text: str, load: _Load) -> Any:
     depth = 0
     for event in yaml.parse(text, _RawLoader):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > _DEPTH_LIMIT:
             raise ProfileError(f"the YAML is nested more than {_DEPTH_LIMIT} deep")
-    return yaml.load(text, _RawLoader)  # noqa: S506  # a safe loader with fewer types still
+    return load(text, _RawLoader)  # a safe loader with fewer types still
 
 
 def _quote_macro(line: str) -> str:
@@ -152,3 +171,34 @@ def _hint(lines: list[str]) -> str | None:
     if any(quote in near for quote in CURLY_QUOTES):
         return "replace the curly quotes there by straight ones"
     return "put quotes around the macro" if "{{" in near else None
+
+
+class PlacedText(str):
+    """A text of a tree that knows the line, from 1, at which it begins."""
+
+    __slots__ = ("line",)
+    line: int
+
+
+class _PlacedLoader(_RawLoader):
+    """The same tree, but each text is a `PlacedText`."""
+
+
+def _construct_placed(loader: _PlacedLoader, node: yaml.Node) -> Any:
+    found = _construct_other(loader, node)
+    if isinstance(found, str):
+        found = PlacedText(found)
+        found.line = node.start_mark.line + 1
+    return found
+
+
+_PlacedLoader.add_constructor(None, _construct_placed)
+
+
+def load_placed(text: str) -> Any:
+    """As `load_yaml`, with `PlacedText` for every text that is not null."""
+    load_yaml(text)  # for its limits, and the errors that it explains
+    try:
+        return yaml.load(text, _PlacedLoader)  # noqa: S506  # a safe loader with fewer types still
+    except yaml.YAMLError:
+        return yaml.load("\n".join(map(_quote_macro, text.split("\n"))), _PlacedLoader)  # noqa: S506  # the same

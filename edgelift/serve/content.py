@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 from edgelift.errors import IntegrityError, RefusedError
 from edgelift.oci.descriptor import Descriptor
 from edgelift.oci.digest import Digest
-from edgelift.oci.manifest import ImageManifest, Manifest, parse_manifest
+from edgelift.oci.manifest import Manifest, parse_manifest
 from edgelift.serve.part import BlobPart
 
 Served = tuple[Descriptor, bytes]  # a manifest: its descriptor and its exact bytes
@@ -83,11 +83,7 @@ def select_referrers(subject: Digest, manifests: Iterable[Served]) -> Sequence[D
 
 def _describe_referrer(subject: Digest, descriptor: Descriptor, raw: bytes) -> Descriptor | None:
     try:
-        parsed = parse_manifest(raw, descriptor.media_type).parsed
+        manifest = parse_manifest(raw, descriptor.media_type, descriptor.digest)
     except (IntegrityError, RefusedError):
         return None
-    if parsed.subject is None or parsed.subject.digest != subject:
-        return None
-    config_type = parsed.config.media_type if isinstance(parsed, ImageManifest) else None
-    extra = {"artifact_type": parsed.artifact_type or config_type, "annotations": parsed.annotations}
-    return descriptor.plain().model_copy(update=extra)
+    return manifest.listed if manifest.subject == subject else None

@@ -110,6 +110,8 @@ class BundleContent(PinnedContent):
             )
         for image in bundle.lock.images:
             self.add(image.reference, image.descriptor, image.manifests, image.blobs)
+            for referrer in image.referrers:
+                self.add(image.name_of(referrer), referrer.descriptor, referrer.manifests, referrer.blobs)
 
 
 class StoreContent(PinnedContent):

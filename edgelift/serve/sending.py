@@ -11,8 +11,8 @@ from starlette.types import Receive, Scope, Send
 from edgelift.serve.connection import Connection, ConnectionLost, connection_of
 from edgelift.serve.part import BlobPart
 
-# Blobs that are read at the same time: more than the processors can decode would only wait for the interpreter's lock.
-READERS = (os.cpu_count() or 1) + 1
+# Blobs that are read at once: more than there are processors would wait for each other, and for the interpreter's lock.
+READERS = os.cpu_count() or 1
 READERS_FROM_AFAR = 40  # these wait for the network
 
 

@@ -147,7 +147,7 @@ def _planned(store: LocalStore) -> dict[Digest, Problem]:
     planned = dict[Digest, Problem]()
     for lock in filter(None, (each.read() for each in RunLocks(store.root).kept())):
         for image in lock.images:
-            for each in (*image.manifests, *image.blobs):
+            for each in (*image.all_manifests, *image.all_blobs):
                 planned[each.digest] = Problem(each.digest, "missing", each.plain(), (image.reference,))
     return planned
 

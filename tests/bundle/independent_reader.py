@@ -66,10 +66,15 @@ def _content(frame: bytes, size: int) -> bytes:
 def _blobs(lock: dict[str, Any]) -> dict[str, int]:
     """§1: digests and sizes in the order of the file."""
     images = lock["images"]
-    listed = [manifest for image in images for manifest in image["manifests"]]
-    for image in sorted(images, key=lambda image: -max((blob["size"] for blob in image["blobs"]), default=0)):
-        listed += sorted(image["blobs"], key=lambda blob: -blob["size"])
+    listed = [manifest for image in images for manifest in _all(image, "manifests")]
+    for image in sorted(images, key=lambda image: -max((blob["size"] for blob in _all(image, "blobs")), default=0)):
+        listed += sorted(_all(image, "blobs"), key=lambda blob: -blob["size"])
     return {blob["digest"]: blob["size"] for blob in listed}
+
+
+def _all(image: dict[str, Any], kind: str) -> list[dict[str, Any]]:
+    """§11: what an image has of a kind, then what its referrers have."""
+    return [each for part in (image, *image.get("referrers", ())) for each in part[kind]]
 
 
 def _take(tar: bytes, position: int, name: str, size: int) -> tuple[bytes, int]:

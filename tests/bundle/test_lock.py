@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from edgelift.bundle.definition import Release
 from edgelift.bundle.lock import BundleLock
 from edgelift.errors import ConfigurationError
 from tests.bundle.content import mixed_content
@@ -39,6 +40,22 @@ def test_json_round_trip() -> None:
 
     assert read == LOCK
     assert raw == read.to_json()
+
+
+def test_annotations_and_release_are_part_of_the_lock() -> None:
+    """They come back as they were; without any, a lock has the bytes that it had before there were some."""
+    said = LOCK.definition.images[0].model_copy(update={"annotations": {"tier": "web"}})
+    update = {
+        "release": Release(version="2.0"),
+        "annotations": {"customer": "harbour"},
+        "images": (said, *LOCK.definition.images[1:]),
+    }
+    lock = LOCK.model_copy(update={"definition": LOCK.definition.model_copy(update=update)})
+
+    assert BundleLock.from_json(lock.to_json()) == lock
+    assert json.loads(lock.to_json())["definition"]["release"] == {"version": "2.0"}
+    assert b'"annotations"' not in LOCK.to_json()
+    assert b'"release"' not in LOCK.to_json()
 
 
 def test_bytes_do_not_depend_on_the_process() -> None:

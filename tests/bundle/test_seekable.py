@@ -2,10 +2,7 @@
 
 import io
 import struct
-import threading
-import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import zstandard
@@ -20,7 +17,6 @@ from tests.bundle.content import noise
 from tests.bundle.crafting import DistantBytes
 
 KIB = 1024
-PATIENCE = 30  # seconds
 SIZES = (1, 2, 255, 256, 257, 128 * KIB - 1, 128 * KIB, 128 * KIB + 1, 65_791, 65_792, 256 * KIB, 1024 * KIB)
 
 
@@ -42,23 +38,10 @@ def _reading(file: bytes) -> Callable[[int, int], bytes]:
     return lambda offset, length: file[offset : offset + length]
 
 
-def _open(file: bytes, *, is_remote: bool = True) -> SeekableFile:
+def _open(file: bytes) -> SeekableFile:
     table = SeekTable.read(_reading(file), len(file))
     assert table is not None
-    return SeekableFile(DistantBytes(file, is_remote=is_remote), table)
-
-
-def _looks(file: SeekableFile) -> list[tuple[int, int]]:
-    """What was read besides the passages."""
-    assert isinstance(file.source, DistantBytes)
-    return file.source.looks
-
-
-def _wait_for_a_look(file: SeekableFile) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not _looks(file):
-        assert time.monotonic() < deadline, "nothing is read ahead"
-        time.sleep(0.001)
+    return SeekableFile(DistantBytes(file), table)
 
 
 @pytest.mark.parametrize("is_raw", [True, False], ids=["raw", "compressed"])
@@ -130,57 +113,6 @@ def test_reading_past_the_end_is_refused() -> None:
     """There is nothing after the last frame."""
     with pytest.raises(BundleError, match="ends before"):
         list(_open(_file(b"abc")).read(0, 4))
-
-
-def _compressed(*contents: bytes) -> bytes:
-    encoder = FrameEncoder()
-    frames = [b"".join(encoder.encode([memoryview(each)], len(each), is_raw=False)) for each in contents]
-    return b"".join(frames) + encoder.closing()
-
-
-def test_next_compressed_frame_is_decoded_ahead() -> None:
-    """While one frame is used, the next one of the passage is read and decoded, and nothing after it."""
-    contents = [noise(KIB), noise(2 * KIB), noise(3 * KIB)]
-    file = _open(_compressed(*contents), is_remote=False)
-    _, second, *_ = file.table
-
-    with file.passage(0, 3 * KIB) as read:
-        assert bytes(read(0, KIB)) == contents[0]
-        _wait_for_a_look(file)
-        assert bytes(read(KIB, 2 * KIB)) == contents[1]
-
-    assert _looks(file) == [(second.stored_start, second.stored_start + second.stored_size)]
-
-
-def test_frame_is_decoded_once_for_all_who_read_it() -> None:
-    """Threads that ask for a frame at the same time share what one of them decodes."""
-    content, together = noise(700 * KIB), threading.Barrier(4)
-    file = _open(_compressed(content))
-
-    def read(_: int) -> bytes:
-        with file.passage(0, len(content)) as read_some:
-            together.wait(PATIENCE)
-            return bytes(read_some(0, len(content)))
-
-    with ThreadPoolExecutor(4) as pool:
-        assert set(pool.map(read, range(4))) == {content}
-    assert isinstance(file.source, DistantBytes)
-    assert len(file.source.passages) == 1
-
-
-def test_frame_that_could_not_be_read_is_tried_again() -> None:
-    """An error is told to those who wait for the frame; who asks later gets the content."""
-    content = noise(KIB)
-    file = _open(_compressed(content))
-    source = file.source
-    assert isinstance(source, DistantBytes)
-    whole, source.content = source.content, bytes(len(source.content))
-
-    with pytest.raises(IntegrityError, match="cannot be decoded"):
-        list(file.read(0, KIB))
-    source.content = whole
-
-    assert b"".join(file.read(0, KIB)) == content
 
 
 def test_frames_decode_as_one_stream() -> None:

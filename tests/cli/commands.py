@@ -112,7 +112,7 @@ def make_bundle(folder: Path, host: str, *images: SampleImage, name: str = "site
         lock = plan_bundle(BundleDefinition(name=name, images=asked), registries, store).lock
         for image in lock.images:
             reference = ImageReference.parse(image.reference)
-            pull_content(registries.registry(host), reference.repository, image.content, store)
+            pull_content(registries.registry(host), reference.repository, image.content_without(), store)
     bundle = assemble_bundle(lock, store, folder / f"{name}.tar.zst").path
     (folder / f"{name}.lock.json").write_bytes(lock.to_json())
     return bundle

@@ -164,7 +164,8 @@ def test_runs(api: str, sim: RegistrySimulator, command_line: CommandLine) -> No
     assert "pulled 2 images" in built.err
     assert (pushed["counts"]["ok"], pushed["is_whole"]) == (2, True)
     assert (synced["counts"]["ok"], synced["is_whole"]) == (1, True)
-    assert all(Path(each["receipt_path"]).is_file() for each in (pushed, synced))
+    written = ("receipt_path", "settings_path", "sizes_path")
+    assert all(Path(each[path]).is_file() for each in (pushed, synced) for path in written)
 
 
 def test_quiet_says_nothing_but_the_result(sim: RegistrySimulator, command_line: CommandLine) -> None:

@@ -172,3 +172,13 @@ def test_what_is_no_proof_is_refused(change: dict[str, str]) -> None:
     """A receipt says nothing that validation did not mean."""
     with pytest.raises(ValidationError):
         Proof.model_validate(proof("ok").model_dump() | change)
+
+
+def test_a_selection_is_told() -> None:
+    """A receipt of some entries says so; that of all of them has no such key, as before."""
+    whole = receipt([proof("ok")])
+    selected = whole.model_copy(update={"selection": "tier=web"})
+
+    assert "selection" not in whole.document()
+    assert selected.document()["selection"] == "tier=web"
+    assert DeliveryReceipt.from_json(selected.to_json()) == selected

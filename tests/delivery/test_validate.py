@@ -78,12 +78,13 @@ def validate(
     *,
     deep: bool = False,
     base: str = "edge",
+    selector: str | None = None,
     on_proof: Callable[[Proof], None] | None = None,
 ) -> DeliveryReceipt:
     """The receipt of a client that does not wait between attempts."""
     registry = Registry(host, TransportSettings(), Credentials(), clock=Hands().clock)
     target = Target.parse(f"{host}/{base}" if base else host)
-    return validate_lock(lock, target, registry, deep=deep, on_proof=on_proof)
+    return validate_lock(lock, target, registry, deep=deep, selector=selector, on_proof=on_proof)
 
 
 # Good
@@ -100,6 +101,20 @@ def test_what_is_all_there_is_ok(deep: bool, site: Site) -> None:
     everything = sum(each.size for each in (*APP.manifests, *APP.blobs))
     assert proof.bytes_read == (everything if deep else 0)
     assert (receipt.is_whole, receipt.extras.not_checkable) == (True, ())
+
+
+def test_only_what_is_selected_is_looked_at(site: Site) -> None:
+    """The receipt says that it is of a selection, and of which lock; what else that names is no extra at the target."""
+    site.sim.put_image(rename_image(OTHER, HOME, "2.0"), rename_image(OTHER, "edge/quay.io/other", "1.0"))
+    asked = ("quay.io/app:1.0", "quay.io/app:2.0", "quay.io/other:1.0", "quay.io/missing:1.0")
+    lock = lock_of(*asked)
+    said = (lock.definition.images[0].model_copy(update={"annotations": {"tier": "web"}}), *lock.definition.images[1:])
+    lock = lock.model_copy(update={"definition": lock.definition.model_copy(update={"images": said})})
+    receipt = validate(site.sim.host, lock, selector=" tier=web")
+
+    assert [(proof.reference, proof.verdict) for proof in receipt.proofs] == [("quay.io/app:1.0", "ok")]
+    assert (receipt.selection, receipt.lock, receipt.is_whole) == ("tier=web", lock.digest, True)
+    assert (receipt.extras.tags, receipt.extras.repositories) == ((), ())
 
 
 def test_a_real_registry_is_proved(docker_registry: RunningRegistry) -> None:

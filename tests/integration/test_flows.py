@@ -11,16 +11,17 @@ from pathlib import Path
 import pytest
 
 from blocks import RegistryCredentials
-from edgelift.bundle.definition import BundleDefinition
+from edgelift.bundle.definition import BundleDefinition, RequestedImage
 from edgelift.bundle.lock import BundleLock, LockedImage
 from edgelift.serve.access import Login
+from edgelift.site import ContentSource, RegistryAccess, TargetSettings
 from flows.build_bundle import build_bundle
 from flows.push_bundle import push_bundle
 from flows.rebuild_bundle import rebuild_bundle
 from flows.sync_site import sync_site
 from tests.images import make_image_set, rename_image
 from tests.integration.prefect_server import ROOT, Attempt, PrefectServer, TaskRun
-from tests.integration.sites import Site, content_requests, site_in, sync
+from tests.integration.sites import NAME, Site, content_requests, site_in, sync
 from tests.simulators.registry import RegistrySimulator
 
 WORKERS = 4
@@ -75,6 +76,37 @@ def test_what_is_gone_from_the_target_is_pushed_again(prefect: PrefectServer, si
     assert (first.state, second.state) == ("FAILED", "COMPLETED")
     assert pushes == {("push", "Cached"): 3, ("push", "Completed"): 2}
     assert site.delivered(lost) == lost.root.digest
+
+
+def test_an_edited_definition_is_built_and_a_part_of_it_pushed(prefect: PrefectServer, site: Site) -> None:
+    """Without Palette, from a file on the worker; only what is selected leaves, and the receipt says so."""
+    references = sorted(map(site.reference, site.images))
+    asked = [RequestedImage(reference=each) for each in references]
+    asked[1] = RequestedImage(reference=references[1], annotations={"tier": "web"})
+    path = site.folder / "edited.yaml"
+    path.write_text(BundleDefinition(name="other", images=tuple(asked)).to_yaml())
+    access = RegistryAccess(docker_config=False)
+    built = prefect.run(
+        build_bundle,
+        {"name": NAME, "source": ContentSource(definition_file=str(path)), "access": access, **site.places},
+    )
+    site.forget_requests()
+    target = TargetSettings(registry=f"{site.target.host}/edge")
+    pushed = prefect.run(
+        push_bundle,
+        {
+            "bundle": str(site.bundle),
+            "target": target,
+            "output": site.places["output"],
+            "access": access,
+            "annotation_selector": "tier=web",
+        },
+    )
+
+    delivered = [image for image in site.images if site.delivered(image) is not None]
+    assert (built.state, pushed.state) == ("COMPLETED", "COMPLETED")
+    assert [site.reference(image) for image in delivered] == [references[1]]
+    assert (site.receipt["selection"], site.receipt["whole"], len(site.receipt["proofs"])) == ("tier=web", True, 1)
 
 
 def test_a_new_run_asks_for_everything_anew(prefect: PrefectServer, site: Site) -> None:

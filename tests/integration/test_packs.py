@@ -13,8 +13,8 @@ from pydantic import SecretStr
 from blocks import PaletteCredentials
 from edgelift.bundle.reader import BundleReader
 from edgelift.demo.content import make_image
-from edgelift.demo.packs import DemoPackRegistry
 from edgelift.demo.palette_api import DEMO_PROJECT
+from edgelift.demo.palette_tenant import DemoRegistry, DemoTenant
 from edgelift.oci.digest import Digest
 from edgelift.site import ArchiveSettings, ContentSource, EdgeSite, RegistryAccess, SigningSettings, TargetSettings
 from flows.push_bundle import push_bundle
@@ -90,8 +90,8 @@ def stage(tmp_path: Path, docker_registries: Callable[[], RunningRegistry]) -> I
     values = image_values(f"{source.host}/{APP.repository}:{APP.tag}")
     profile = make_profile(make_pack(values, name="web", registry_uid="packs"), uid=UID)
     make_pack_folder(tmp_path / "pack", image_values(f"{source.host}/{EXTRA.repository}:{EXTRA.tag}"))
-    registry = DemoPackRegistry("packs", "Packs", f"{source.url}/v2/", "/palette/")
-    with PaletteSimulator([profile], KEY, pack_registries=[registry]) as palette:
+    registry = DemoRegistry("packs", "Packs", "oci", f"{source.url}/v2/", base_path="/palette/")
+    with PaletteSimulator([profile], KEY, tenant=DemoTenant(registries=[registry])) as palette:
         yield Stage(tmp_path, source, target, palette, KeyFiles.write(tmp_path / "keys", "site"))
 
 

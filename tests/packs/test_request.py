@@ -7,13 +7,14 @@ import pytest
 import yaml
 from pydantic import SecretStr
 
+from edgelift.attachments import PackSource
 from edgelift.define import Defined, define_bundle
-from edgelift.demo.packs import DemoPackRegistry
 from edgelift.demo.palette_api import DEMO_PROJECT, export_document
+from edgelift.demo.palette_tenant import DemoRegistry, DemoTenant
 from edgelift.errors import ConfigurationError, ProfileError
 from edgelift.palette.client import PaletteClient
 from edgelift.palette.models import ClusterProfile
-from edgelift.site import ContentSource, PackSource
+from edgelift.site import ContentSource
 from tests.packs.samples import make_pack_folder
 from tests.palette.builders import image_values, make_pack, make_profile
 from tests.simulators.palette import PaletteSimulator
@@ -21,8 +22,12 @@ from tests.simulators.palette import PaletteSimulator
 KEY = "a key"
 UID = "65c90f2d0a1b2c3d4e5f6a70"
 IMAGES = image_values("quay.io/app:1")
-PACKS = DemoPackRegistry("packs", "Edge Packs", "https://registry.example/v2/", "/edge/")
-CHARTS = DemoPackRegistry("charts", "Charts", "https://charts.example", provider="helm")
+TENANT = DemoTenant(
+    registries=(
+        DemoRegistry("packs", "Edge Packs", "oci", "https://registry.example/v2/", base_path="/edge/"),
+        DemoRegistry("charts", "Charts", "oci", "https://charts.example", provider="helm"),
+    )
+)
 
 
 def profile(*registries: str, **fields: str) -> ClusterProfile:
@@ -61,7 +66,7 @@ def packs_of(defined: Defined) -> list[str]:
 
 def test_a_pack_is_where_palette_says(tmp_path: Path) -> None:
     """Endpoint and base path of its registry, by the uid that the profile has; the origin names profile and pack."""
-    with PaletteSimulator([profile("packs")], KEY, pack_registries=[PACKS, CHARTS]) as palette:
+    with PaletteSimulator([profile("packs")], KEY, tenant=TENANT) as palette:
         defined = define_online(palette)
 
     (pack,) = defined.definition.packs or ()
@@ -75,14 +80,14 @@ def test_what_is_no_pack_is_passed_over() -> None:
     others = [make_pack(IMAGES, name=kind, type=kind, registry_uid="packs") for kind in ("helm", "manifest")]
     chart = make_pack(IMAGES, name="chart", type="oci", registry_uid="charts")
     site = make_profile(*others, chart, *profile("packs").packs, uid=UID)
-    with PaletteSimulator([site], KEY, pack_registries=[PACKS, CHARTS]) as palette:
+    with PaletteSimulator([site], KEY, tenant=TENANT) as palette:
         assert packs_of(define_online(palette)) == ["registry.example/edge/spectro-packs/archive/pack-packs:1.0.0"]
 
 
 def test_all_packs_without_a_place_are_named_at_once() -> None:
     """A registry that Palette does not list as one for packs stops the build, and the way out is told."""
     with (
-        PaletteSimulator([profile("gone", "charts", "packs")], KEY, pack_registries=[PACKS, CHARTS]) as palette,
+        PaletteSimulator([profile("gone", "charts", "packs")], KEY, tenant=TENANT) as palette,
         pytest.raises(ProfileError) as caught,
     ):
         define_online(palette)

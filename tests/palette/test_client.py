@@ -126,6 +126,24 @@ def test_values_that_the_profile_leaves_out_come_from_its_packs(palette: Palette
         assert client.read_profile(NEXT_UID).packs[0].values == pack.values
 
 
+def test_a_pack_that_stands_twice_is_known_by_its_turn() -> None:
+    """Where the profile's answer has no values, each use of a pack gets its own."""
+    packs = tuple(Pack(name="web", values=f"pack:\n  namespace: {name}\n") for name in ("front", "back"))
+    profile = ClusterProfile(name="x", uid=NEXT_UID, type="add-on", packs=packs)
+    bare = b'{"metadata":{"name":"x"},"spec":{"published":{"type":"add-on","packs":[{"name":"web"},{"name":"web"}]}}}'
+    with PaletteSimulator([profile], KEY) as other, connect(other) as client:
+        other.answers_with(200, body=bare, path=f"/{NEXT_UID}$")
+        assert [pack.values for pack in client.read_profile(NEXT_UID).packs] == [pack.values for pack in packs]
+
+
+def test_lists_that_are_null_are_empty(palette: PaletteSimulator) -> None:
+    """Palette is written in Go, where an empty list and none are the same, at every level."""
+    contents = b'{"spec":{"packs":[{"spec":{"name":"edge-k3s","values":null,"manifests":null}}]}}'
+    palette.answers_with(200, body=contents, path="/packs/manifests$")
+    with connect(palette) as client:
+        assert client.read_profile(INFRASTRUCTURE_UID).packs == INFRASTRUCTURE.packs
+
+
 def test_values_of_the_profile_win_over_those_of_its_packs(palette: PaletteSimulator) -> None:
     """What the profile says about a pack is what counts."""
     other = b'{"spec":{"packs":[{"spec":{"name":"edge-k3s","values":"pack: {}"}}]}}'

@@ -8,6 +8,7 @@ import pytest
 from pydantic import SecretStr
 
 from edgelift.attach import download_cluster_definition
+from edgelift.attachments import ClusterDefinitionSource
 from edgelift.bundle.cluster_definition import LIMIT, LockedClusterDefinition
 from edgelift.demo.palette_api import DEMO_PROJECT, demo_profiles
 from edgelift.demo.palette_documents import cluster_definition
@@ -18,7 +19,6 @@ from edgelift.palette.client import PaletteClient
 from edgelift.palette.cluster_definition import check_archive, check_profiles, question_for
 from edgelift.palette.models import ClusterProfile
 from edgelift.palette.values import DISPLAY_NAME
-from edgelift.site import ClusterDefinitionSource
 from tests.palette.builders import make_pack, make_profile
 from tests.simulators.palette import PaletteSimulator
 

@@ -91,9 +91,24 @@ def test_an_odd_declaration_is_named(lines: str, place: str, severity: str, mess
     assert message in complaint.message
 
 
-def test_content_beside_its_pack_section_is_an_error() -> None:
-    """The slip of pasting that makes Palette see no images at all is not passed over."""
-    images, (complaint,) = find("pack:\ncontent:\n  images:\n    - image: nginx:1.27\n")
+MISPLACED = {
+    "content at the margin": ("pack:\ncontent:\n  images:\n    - image: nginx:1.27\n", "content"),
+    "beside other settings": ("pack:\n  namespace: x\ncontent:\n  images:\n  - image: nginx:1.27\n", "content"),
+    "images beside content": ("pack:\n  content:\n  images:\n  - image: nginx:1.27\n", "pack"),
+}
+
+
+@pytest.mark.parametrize(("values", "place"), MISPLACED.values(), ids=MISPLACED)
+def test_misplaced_images_are_read_where_the_meaning_is_plain(values: str, place: str) -> None:
+    """The slips of pasting that make Palette see no images at all are read, and named."""
+    images, (complaint,) = find(values)
+    assert images == [DeclaredImage(f"{place}.images[0].image", "nginx:1.27")]
+    assert (complaint.path, complaint.severity, "indent it" in complaint.message) == (place, "warning", True)
+
+
+def test_misplaced_content_of_another_kind_is_an_error() -> None:
+    """What only may be a list of images is not taken for one, and not passed over."""
+    images, (complaint,) = find("pack:\ncontent:\n  images:\n    - title: sunset\n")
     assert (images, complaint.path, complaint.severity) == ([], "content", "error")
 
 

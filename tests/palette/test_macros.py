@@ -71,6 +71,10 @@ EXPANDED = {
     "substr to the end": ("{{ .spectro.system.kubernetes.version | substr 2 -1 }}", "32.1"),
     "substr from before the start": ("{{ .spectro.system.kubernetes.version | substr -1 1 }}", "1"),
     "substr past the end": ("{{ .spectro.system.kubernetes.version | substr 5 99 }}", "1"),
+    "function before its value": ('{{ trimPrefix "v" .spectro.var.TAG }}', "2.0"),
+    "macro as an argument": ("{{ .spectro.pack.web.tag | trimSuffix .spectro.var.TAG }}", ""),
+    "trim marker before": ("a \n {{- .spectro.var.TAG }} b", "a2.0 b"),
+    "trim marker behind": ("a {{ .spectro.var.TAG -}} \n b", "a 2.0b"),
     "substr twice": ("{{ .spectro.system.kubernetes.version | substr 0 4|substr 2 4 }}", "32"),
 }
 
@@ -98,13 +102,19 @@ UNRESOLVED = {
     "variable that is not there": ("{{ .spectro.var.NOPE }}", "no such variable"),
     "variable without default": ("{{ .spectro.var.EMPTY }}", "has no default value"),
     "sensitive variable": ("{{ .spectro.var.SECRET }}", "sensitive"),
-    "user macro": ("{{ .spectro.macro.registry }}", "not part of a profile"),
+    "user macro": ("{{ .spectro.macro.registry }}", "not part of an exported profile"),
     "itself": ("{{ .spectro.pack.web.loop }}", "leads back to itself"),
     "a ring": ("{{ .spectro.pack.ring.a }}", "leads back to itself"),
-    "unknown pipe": ("{{ .spectro.system.kubernetes.version | upper }}", "the pipe 'upper'"),
-    "pipe after a good pipe": ("{{ .spectro.system.kubernetes.version | substr 0 4 | quote }}", "the pipe 'quote'"),
+    "unknown function": ("{{ .spectro.var.TAG | sha256sum }}", "the function 'sha256sum'"),
+    "unknown function after a known one": ("{{ .spectro.var.TAG | substr 0 4 | b64enc }}", "the function 'b64enc'"),
+    "wrong arguments": ("{{ .spectro.var.TAG | replace 1 }}", "'replace' of a macro does not take what it is given"),
+    "bare word": ("{{ .spectro.var.TAG | trimPrefix v }}", "'v' in a macro is neither a value nor in quotes"),
+    "value after a pipe": ("{{ .spectro.var.TAG | .spectro.var.TAG }}", "'.spectro.var.TAG' is no function"),
+    "default of what is not known": ('{{ .spectro.var.EMPTY | default "x" }}', "has no default value"),
+    "argument that is not known": ("{{ .spectro.var.TAG | trimPrefix .spectro.var.NOPE }}", "no such variable"),
     "Helm template": ("{{ .Values.image.tag }}", "not a Palette macro"),
-    "function call": ("{{ .spectro.var.TAG .spectro.var.TAG }}", "not a Palette macro"),
+    "two values": ("{{ .spectro.var.TAG .spectro.var.TAG }}", "'.spectro.var.TAG' is no function"),
+    "trim marker without a space": ("{{-.spectro.var.TAG}}", "not a Palette macro"),
     "nothing inside": ("{{ }}", "not a Palette macro"),
     "braces left open": ("{{ .spectro.var.TAG", "not closed"),
     "braces left open in a value": ("{{ .spectro.pack.edge-os.options.braces }}", "not closed"),
@@ -162,6 +172,13 @@ def test_the_exact_setting_wins_over_the_bare_one() -> None:
     """With two settings that fit, the one that names the kind too is meant."""
     settings = {"TAG": "bare", "var.TAG": "exact"}
     assert MacroExpander(PACKS, settings).expand("{{ .spectro.var.TAG }}", WEB).text == "exact"
+
+
+def test_settings_that_were_used_are_known() -> None:
+    """Who gave one that nothing asks for can be told."""
+    expander = MacroExpander(PACKS, {"TAG": "bare", "var.NOPE": "x"})
+    expander.expand("{{ .spectro.var.TAG }}", WEB)
+    assert expander.used == {"TAG"}
 
 
 def test_a_setting_reaches_macros_inside_other_values() -> None:

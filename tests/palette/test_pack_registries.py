@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from edgelift.demo.packs import DemoPackRegistry
+from edgelift.demo.palette_tenant import DemoRegistry
 from edgelift.errors import PaletteError
 from edgelift.palette.pack_registries import PackRegistry, find_pack_registries, place_of
 
@@ -36,19 +36,19 @@ def test_the_region_of_an_endpoint_is_filled_in(macro: str) -> None:
     assert place_of(endpoint, "edge", "eu-west-1") == "1234.dkr.ecr.eu-west-1.amazonaws.com/edge"
 
 
-def palette(*registries: DemoPackRegistry) -> dict[str, Any]:
+def palette(*registries: DemoRegistry) -> dict[str, Any]:
     """The documents of these registries by path."""
-    documents: dict[str, Any] = {f"/v1/registries/oci/{each.uid}/{each.kind}": each.settings() for each in registries}
+    documents: dict[str, Any] = {f"/v1/registries/oci/{each.uid}/{each.login}": each.settings() for each in registries}
     return documents | {"/v1/registries/oci/summary": {"items": [each.summary() for each in registries] or None}}
 
 
 def test_only_registries_that_are_asked_for_are_looked_at() -> None:
     """One question for the list, and one for each of those; of an ECR registry at its own path."""
     documents = palette(
-        DemoPackRegistry("a", "A", "https://a.example", "edge"),
-        DemoPackRegistry("b", "B", "b.{{.spectro.system.aws.region}}.example", kind="ecr", region="eu-1"),
-        DemoPackRegistry("c", "C", "https://c.example"),
-        DemoPackRegistry("d", "D", "https://d.example", provider="helm"),
+        DemoRegistry("a", "A", "oci", "https://a.example", base_path="edge"),
+        DemoRegistry("b", "B", "oci", "b.{{.spectro.system.aws.region}}.example", login="ecr", region="eu-1"),
+        DemoRegistry("c", "C", "oci", "https://c.example"),
+        DemoRegistry("d", "D", "oci", "https://d.example", provider="helm"),
     )
     asked: list[str] = []
 
@@ -73,7 +73,7 @@ def test_a_palette_without_registries() -> None:
 
 def test_an_unknown_description_is_an_error() -> None:
     """What is missing is named, and nothing of what stands there."""
-    documents = palette(DemoPackRegistry("a", "A", "https://a.example"))
+    documents = palette(DemoRegistry("a", "A", "oci", "https://a.example"))
     documents["/v1/registries/oci/a/basic"] = {"spec": {"url": "hunter2"}}
     with pytest.raises(PaletteError, match=r"its registry A in an unknown way: spec.endpoint") as caught:
         find_pack_registries(documents.__getitem__, {"a"})

@@ -216,16 +216,30 @@ def test_an_image_that_expands_to_nothing_is_reported() -> None:
     assert "expands to nothing" in messages(resolve_profiles([infrastructure(values)]), "warning")[0]
 
 
-def test_curly_quotes_are_named_with_their_line() -> None:
-    """An image pasted with curly quotes gets told so, and where."""
-    (message,) = messages(resolve_profiles([make_profile(make_pack(image_values("“nginx:1.27”")))]))
+def test_curly_quotes_are_read_and_named_with_their_line() -> None:
+    """An image pasted with curly quotes is plain enough; Palette itself takes the quotes for a part of the name."""
+    resolution = resolve_profiles([make_profile(make_pack(image_values("“nginx:1.27”")))])
+    (message,) = messages(resolution, "warning")
+    assert references(resolution) == ["docker.io/library/nginx:1.27"]
+    assert message.startswith("site@1.0.0 > web: line 4 of its values has curly quotes")
+
+
+def test_prose_in_curly_quotes_is_not_named() -> None:
+    """A sentence in somebody's description harms nobody."""
+    values = image_values("nginx:1.27") + "title: “Hello” says the pack\nmotto: “well done”\n# see “x”\n"
+    assert resolve_profiles([make_profile(make_pack(values))]).problems == ()
+
+
+def test_half_curly_quotes_are_an_error_with_their_line() -> None:
+    """Quotes that open and do not close leave no plain meaning."""
+    (message,) = messages(resolve_profiles([make_profile(make_pack(image_values("“nginx:1.27")))]))
     assert message.endswith("(line 4 of the values); it stands in curly quotes, use straight ones")
 
 
 def test_misplaced_content_is_named_with_its_line() -> None:
     """Content at the margin is reported once, with the line to indent."""
     values = "pack:\n  namespace: web\ncontent:\n  images:\n    - image: nginx:1.27\n"
-    (message,) = messages(resolve_profiles([make_profile(make_pack(values))]))
+    (message,) = messages(resolve_profiles([make_profile(make_pack(values))]), "warning")
     assert message.startswith("site@1.0.0 > web > content: 'content:' stands beside 'pack:'")
     assert message.endswith("(line 3 of the values)")
 

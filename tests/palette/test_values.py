@@ -3,7 +3,7 @@
 import pytest
 
 from edgelift.errors import ProfileError
-from edgelift.palette.values import find_line, load_values
+from edgelift.palette.values import find_lines, load_documents, load_values
 
 RAW = {
     "float that would lose its zero": ("tag: 1.10", "1.10"),
@@ -19,7 +19,13 @@ RAW = {
     "null": ("tag: null", None),
     "tilde": ("tag: ~", None),
     "nothing": ("tag:", None),
-    "curly quotes are text": ("tag: “1.0”", "“1.0”"),
+    "curly quotes": ("tag: “1.0”", "1.0"),
+    "single curly quotes": ("tag: ‘1.0’", "1.0"),  # noqa: RUF001
+    "curly quotes around nothing": ("tag: “”", ""),
+    "curly quotes inside straight ones": ("tag: '“1.0”'", "“1.0”"),
+    "curly quotes inside a text": ("tag: a “b” c", "a “b” c"),
+    "two texts in curly quotes": ("tag: “a” “b”", "“a” “b”"),
+    "bare macro in curly quotes": ("tag: “{{ .spectro.var.A }}:1”", "{{ .spectro.var.A }}:1"),
     "bare macro": ("tag: {{ .spectro.var.TAG }}", "{{ .spectro.var.TAG }}"),
     "bare macros in text": ("tag: {{.spectro.var.A}}:{{.spectro.var.B}} #x", "{{.spectro.var.A}}:{{.spectro.var.B}}"),
     "bare macro with quotes inside": ("tag: {{ .spectro.var.A | x 'y' }}", "{{ .spectro.var.A | x 'y' }}"),
@@ -99,14 +105,23 @@ def test_merges_of_merges_cost_nothing() -> None:
 
 
 LINES = {
-    "one line": ("a\nb: x\nc", r"b:", 2),
-    "none": ("a\nb", r"c", None),
-    "several": ("x\nx", r"x", None),
-    "at the margin": ("pack:\n  content:\ncontent:\n", r"^content\s*:", 3),
+    "one line": ("a\nb: x\nc", r"b:", [2]),
+    "none": ("a\nb", r"c", []),
+    "several": ("x\nx", r"x", [1, 2]),
+    "at the margin": ("pack:\n  content:\ncontent:\n", r"^content\s*:", [3]),
 }
 
 
 @pytest.mark.parametrize(("text", "pattern", "expected"), LINES.values(), ids=LINES)
-def test_a_line_is_named_when_there_is_no_doubt(text: str, pattern: str, expected: int | None) -> None:
-    """A line number is given for the one line that matches, and none where several could be meant."""
-    assert find_line(text, pattern) == expected
+def test_lines_are_found_by_a_pattern(text: str, pattern: str, expected: list[int]) -> None:
+    """Every line that matches is numbered, from 1."""
+    assert find_lines(text, pattern) == expected
+
+
+def test_several_documents_are_read_in_turn() -> None:
+    """Kubernetes puts many objects into one file; macros without quotes are text there, too."""
+    assert load_documents("a: 1.10\n---\nb: {{ .spectro.var.B }}\n---\n") == [
+        {"a": "1.10"},
+        {"b": "{{ .spectro.var.B }}"},
+        None,
+    ]

@@ -147,6 +147,7 @@ def _moved_to_the_slash(request: Request) -> Response:
 def _dress(request: Request, head: Head) -> None:
     """The headers that all answers, or all answers with content, have."""
     head.headers["docker-distribution-api-version"] = "registry/2.0"
+    del head.headers["oci-subject"]  # it takes no note of what a manifest refers to
     if head.headers.get("content-type") == "application/json":
         head.headers["content-type"] = "application/json; charset=utf-8"
     digest = head.headers.get("docker-content-digest")

@@ -1,0 +1,122 @@
+"""Images that packs use and do not declare: the option that carries them, the question, and the look at them."""
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
+
+import typer
+
+from edgelift.access import palette_from_environment
+from edgelift.cli.console import say, say_json, say_table, tell
+from edgelift.cli.options import OUTPUT, SOURCE
+from edgelift.define import read_exported, read_profiles
+from edgelift.define_packs import find_used
+from edgelift.errors import ConfigurationError
+from edgelift.packs.local import read_packs
+from edgelift.palette.models import ClusterProfile, Pack
+from edgelift.palette.undeclared.content import PackContent
+from edgelift.palette.undeclared.findings import PackReport, UsedImage
+from edgelift.palette.undeclared.folder import is_pack, read_local_pack
+from edgelift.palette.undeclared.helm import find_helm
+from edgelift.palette.undeclared.pack import profile_of
+from edgelift.palette.undeclared.profiles import find_undeclared
+from edgelift.site import ContentSource, RegistryAccess
+
+IncludeUndeclared = Annotated[
+    Literal["ask", "none", "confident", "all"] | None,
+    typer.Option(
+        "--include-undeclared",
+        help="Carry images that packs use and do not declare: those that are certain or likely, all, or ask for each.",
+        rich_help_panel=SOURCE,
+    ),
+]
+FindUndeclared = Annotated[
+    bool,
+    typer.Option(
+        "--undeclared", help="List the images that packs use and do not declare instead.", rich_help_panel=OUTPUT
+    ),
+]
+_Asked = TypeVar("_Asked", ContentSource, "ContentSource | Path")
+
+
+def with_undeclared(source: _Asked, wanted: str | None, access: RegistryAccess) -> _Asked:
+    """`source` with the policy of `--include-undeclared`; raises `ConfigurationError` where it cannot be followed."""
+    if wanted is None:
+        return source
+    if isinstance(source, Path):
+        raise ConfigurationError("--lock is built as it is: leave out --include-undeclared")
+    if wanted != "ask":
+        return source.model_copy(update={"include_undeclared": wanted})
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise ConfigurationError(
+            "--include-undeclared ask needs a terminal to ask at", hint="take none, confident or all instead"
+        )
+    with ExitStack() as stack:
+        palette = cache(lambda: stack.enter_context(palette_from_environment(source.project, access)))
+        profiles, _ = read_profiles(source, palette)
+    reports = find_used(profiles, read_packs(source.packs.paths), source.settings, declared=source.images)
+    return source.model_copy(update={"include_undeclared": tuple(_ask(reports))})
+
+
+def show_undeclared(paths: Sequence[Path], settings: Mapping[str, str], *, as_json: bool) -> None:
+    """Print what is found in exported profiles and packs of this machine, whose charts are looked at, too."""
+    profiles: list[ClusterProfile] = []
+    contents: dict[Pack, PackContent] = {}
+    for path in paths:
+        if is_pack(path):
+            content = read_local_pack(path)
+            profiles.append(profile_of(content))
+            contents[profiles[-1].packs[0]] = content
+        else:
+            profiles += read_exported([str(path)])
+    reports = find_undeclared(profiles, settings, contents=contents, helm=find_helm() if contents else None)
+    if as_json:
+        say_json({"packs": [report.model_dump(mode="json") for report in reports]})
+        return
+    _print(reports)
+
+
+def _ask(reports: Sequence[PackReport]) -> Iterator[str]:
+    """The references that the operator says yes to; each is asked for once."""
+    asked: set[str] = set()
+    for report in reports:
+        for image in report.undeclared:
+            if image.is_complete and image.image not in asked:
+                asked.add(image.image)
+                place = image.evidence[0] if image.evidence else ""
+                tell(f"{report.pack}: {image.image} ({image.confidence}: {image.reason}; {place})")
+                if typer.confirm("  carry it?", default=image.is_confident, err=True):
+                    yield image.image
+
+
+def _print(reports: Sequence[PackReport]) -> None:
+    rows = [row for report in reports for row in _rows(report)]
+    if rows:
+        say_table(("PACK", "IMAGE", "CONFIDENCE", "USED AT"), rows)
+    for report in reports:
+        for remark in report.remarks:
+            tell(f"{_label(report)}: {remark.message}")
+    images = {image.image: image for report in reports for image in report.undeclared}
+    sure = sum(image.is_confident for image in images.values())
+    (say if not rows else tell)(
+        f"{len(images)} images are used and not declared, {sure} of them certain or likely, in {len(reports)} packs"
+    )
+
+
+def _rows(report: PackReport) -> Iterator[tuple[str, str, str, str]]:
+    for position, image in enumerate(report.undeclared):
+        place = str(image.evidence[0]) if image.evidence else ""
+        yield (_label(report) if position == 0 else "", image.image, image.confidence, f"{place} ({_why(image)})")
+
+
+def _why(image: UsedImage) -> str:
+    floats = "; it changes with time" if image.is_floating else ""
+    declared = f"; declared is {', '.join(image.declared_as)}" if image.declared_as else ""
+    return f"{image.reason}{floats}{declared}"
+
+
+def _label(report: PackReport) -> str:
+    return f"{report.profile} > {report.pack}" if report.profile else report.pack

@@ -1,0 +1,64 @@
+"""Which undeclared images are carried, by the policy of a site or a command, and what is told of the others. Pure."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from edgelift.bundle.definition import Origin, RequestedImage
+from edgelift.oci.reference import ImageReference
+from edgelift.palette.undeclared.findings import PackReport, UsedImage
+from edgelift.site import UndeclaredPolicy
+
+_TOLD = frozenset({"floating", "windows", "known-issue"})  # the others are for who looks at a pack, not for each plan
+
+
+def choose(reports: Sequence[PackReport], policy: UndeclaredPolicy) -> tuple[RequestedImage, ...]:
+    """The undeclared images that `policy` carries, by reference; each with the packs that use it as its origins."""
+    chosen: dict[str, list[Origin]] = {}
+    wanted = {str(ImageReference.parse(text)) for text in policy} if isinstance(policy, tuple) else policy
+    for report, image in _images(reports):
+        if image.is_complete and _is_wanted(image, wanted):
+            place = f"undeclared: {image.evidence[0]}" if image.evidence else "undeclared"
+            chosen.setdefault(image.image, []).append(Origin(profile=report.profile, pack=report.pack, path=place))
+    return tuple(RequestedImage(reference=name, origins=tuple(origins)) for name, origins in sorted(chosen.items()))
+
+
+def _is_wanted(image: UsedImage, policy: str | set[str]) -> bool:
+    if isinstance(policy, set):
+        return image.image in policy
+    return policy == "all" or (policy == "confident" and image.is_confident)
+
+
+def tell(reports: Sequence[PackReport], chosen: Iterable[RequestedImage], policy: UndeclaredPolicy) -> Iterator[str]:
+    """A line for all that is used and not carried, one for each listed image that nothing uses, and the remarks."""
+    carried = {image.reference for image in chosen}
+    left: dict[str, UsedImage] = {}
+    for _, image in _images(reports):
+        if image.image not in carried and (image.image not in left or image.is_confident):
+            left[image.image] = image
+    confident = [image for image in left.values() if image.is_confident]
+    if confident:
+        yield _count(confident, len(left) - len(confident))
+    if isinstance(policy, tuple):
+        for text in policy:
+            if str(ImageReference.parse(text)) not in carried:
+                yield f"{text}: no pack uses it undeclared, so include_undeclared does not carry it"
+    for report in reports:
+        for remark in report.remarks:
+            if remark.kind in _TOLD:
+                yield str(Origin(profile=report.profile, pack=report.pack, path="")) + f": {remark.message}"
+
+
+def _count(confident: Sequence[UsedImage], others: int) -> str:
+    are = "image is" if len(confident) == 1 else "images are"
+    certain = sum(image.confidence == "certain" for image in confident)
+    more = f", {others} more possible" if others else ""
+    return (
+        f"{len(confident)} {are} used by these packs, but not declared and not carried ({certain} certain, "
+        f"{len(confident) - certain} likely{more}): look at them with `edgelift images --undeclared`, carry them with "
+        "--include-undeclared confident"
+    )
+
+
+def _images(reports: Sequence[PackReport]) -> Iterator[tuple[PackReport, UsedImage]]:
+    for report in reports:
+        for image in report.undeclared:
+            yield report, image

@@ -1,0 +1,1 @@
+"""A picture of what a bundle is made of: packs, their images, and these images' layers, by size."""

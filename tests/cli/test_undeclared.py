@@ -1,0 +1,114 @@
+"""Images that packs use and do not declare, on the command line: looked at, told in a plan, carried on request."""
+
+import json
+import os
+import pty
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from edgelift.cli.undeclared import with_undeclared
+from edgelift.demo.content import make_image
+from edgelift.demo.palette_api import export_document
+from edgelift.errors import ConfigurationError
+from edgelift.site import DEFAULT_ACCESS, ContentSource
+from tests.cli.commands import CommandLine
+from tests.palette.builders import image_values, make_pack, make_profile
+from tests.palette.charts import deployment, make_chart
+from tests.palette.undeclared.test_folder import write_pack
+from tests.simulators.registry import RegistrySimulator
+
+APP = make_image("team/app")
+SIDE = make_image("team/side")
+
+
+@pytest.fixture
+def sim(tmp_path: Path) -> Iterator[RegistrySimulator]:
+    """A registry with two images."""
+    with RegistrySimulator(tmp_path / "registry") as simulator:
+        simulator.put_image(APP, SIDE)
+        yield simulator
+
+
+def write_profile(folder: Path, host: str) -> Path:
+    """A profile that declares one image and uses another."""
+    values = image_values(f"{host}/team/app:1.0") + f"sidecar: {{image: '{host}/team/side:1.0'}}\n"
+    path = folder / "profile.json"
+    path.write_text(json.dumps(export_document(make_profile(make_pack(values)))))
+    return path
+
+
+def test_profiles_and_folders_of_packs_are_looked_at(command_line: CommandLine) -> None:
+    """Charts in a folder are read; the table says where each image is used, the document says all."""
+    profile = write_profile(command_line.folder, "quay.io")
+    folder = write_pack(command_line.folder / "web", charts=["charts/web.tgz"])
+    (folder / "charts").mkdir()
+    (folder / "charts" / "web.tgz").write_bytes(make_chart(dep=deployment("team/app:{{ .Chart.AppVersion }}")).data)
+    shown = command_line.run("images", "--undeclared", profile, folder)
+    document = command_line.run("images", "--undeclared", profile, folder, "--json").document
+
+    assert [
+        (report["profile"], report["pack"], [(each["image"], each["confidence"]) for each in report["undeclared"]])
+        for report in document["packs"]
+    ] == [
+        ("site@1.0.0", "web", [("quay.io/team/side:1.0", "likely")]),
+        ("", "web", [("docker.io/team/app:9.9.9", "certain")]),
+    ]
+    assert "values.yaml:5 sidecar.image (its key is image)" in shown.out
+    assert "2 images are used and not declared, 2 of them certain or likely, in 2 packs" in shown.err
+    assert shown.code == 0
+
+
+def test_a_plan_counts_them_and_names_the_option(sim: RegistrySimulator, command_line: CommandLine) -> None:
+    """Nothing is carried that was not asked for, and nothing is left out in silence."""
+    outcome = command_line.run("plan", "--profile-file", write_profile(command_line.folder, sim.host), "--json")
+
+    assert [image["reference"] for image in outcome.document["images"]] == [f"{sim.host}/team/app:1.0"]
+    (warning,) = outcome.document["warnings"]
+    assert warning.startswith("1 image is used by these packs, but not declared and not carried")
+    assert "--include-undeclared confident" in warning
+
+
+def test_a_plan_carries_them_on_request(sim: RegistrySimulator, command_line: CommandLine) -> None:
+    """The lock says of each which pack uses it, and where."""
+    profile = write_profile(command_line.folder, sim.host)
+    outcome = command_line.run(
+        "plan", "--profile-file", profile, "--include-undeclared", "confident", "--output", "l.json", "--json"
+    )
+    lock = json.loads((command_line.folder / "l.json").read_text())
+
+    assert (outcome.code, outcome.document["warnings"]) == (0, [])
+    origins = {image["reference"]: image["origins"][0]["path"] for image in lock["definition"]["images"]}
+    assert origins[f"{sim.host}/team/side:1.0"] == "undeclared: values.yaml:5 sidecar.image"
+
+
+def test_nobody_is_asked_without_a_terminal(command_line: CommandLine) -> None:
+    """A script would wait for ever."""
+    profile = write_profile(command_line.folder, "quay.io")
+    outcome = command_line.run("plan", "--profile-file", profile, "--include-undeclared", "ask")
+
+    assert outcome.code == 2
+    assert "needs a terminal" in outcome.error
+
+
+def test_a_lock_is_built_as_it_is() -> None:
+    """What it carries has been decided."""
+    with pytest.raises(ConfigurationError, match="leave out --include-undeclared"):
+        with_undeclared(Path("l.json"), "all", DEFAULT_ACCESS)
+
+
+def test_at_a_terminal_each_image_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Yes to the first and no to the second: the first is carried."""
+    values = "a: {image: 'team/one:1'}\nb: {image: 'team/two:1'}\n"
+    path = tmp_path / "profile.json"
+    path.write_text(json.dumps(export_document(make_profile(make_pack(values)))))
+    ours, theirs = pty.openpty()
+    with os.fdopen(theirs) as keyboard, os.fdopen(os.dup(theirs), "w") as screen:
+        os.write(ours, b"y\nn\n")
+        monkeypatch.setattr("sys.stdin", keyboard)
+        monkeypatch.setattr("sys.stderr", screen)
+        source = with_undeclared(ContentSource(profile_files=(str(path),)), "ask", DEFAULT_ACCESS)
+    os.close(ours)
+
+    assert source.include_undeclared == ("docker.io/team/one:1",)
