@@ -82,9 +82,19 @@ def test_a_pack_of_a_registry_is_pinned_as_a_pack(sim: RegistrySimulator, store:
     reference = f"{sim.host}/{PACK.repository}:{PACK.tag}"
     lock = plan(definition_of(sim, reference, architecture="amd64"), store).lock
 
-    assert [(image.reference == reference, image.kind) for image in lock.images] == [(False, None), (True, "pack")]
-    assert (lock.images[1].descriptor.digest, lock.images[1].index) == (PACK.root.digest, None)
-    assert lock.images[0].index == APP.root.digest
+    pack, image = lock.images
+    assert [(each.reference == reference, each.kind) for each in lock.images] == [(True, "pack"), (False, None)]
+    assert (pack.descriptor.digest, pack.index) == (PACK.root.digest, None)
+    assert image.index == APP.root.digest
+
+
+def test_a_pack_need_not_be_signed(sim: RegistrySimulator, store: LocalStore) -> None:
+    """What has to be signed is images: packs are Palette's own."""
+    definition = BundleDefinition(
+        packs=(RequestedImage(reference=f"{sim.host}/{PACK.repository}:{PACK.tag}"),), require_signatures=True
+    )
+
+    assert plan(definition, store).errors == ()
 
 
 def test_a_pack_that_is_not_there_is_named(sim: RegistrySimulator, store: LocalStore) -> None:

@@ -1,6 +1,6 @@
 """Who needs which bytes of a lock: profiles, packs and images, and what several of them share. Pure.
 
-Only what is carried counts, each digest once: what a delta leaves out costs nothing.
+Only what is carried counts, each digest once: what a delta leaves out costs nothing. A cluster definition is nobody's.
 """
 
 from collections import Counter, defaultdict

@@ -169,6 +169,21 @@ def test_an_image_of_a_profile_and_of_a_local_pack_is_there_once(tmp_path: Path)
     assert [each.name for each in definition.profiles] == ["site"]
 
 
+def test_what_a_local_pack_uses_and_does_not_declare_is_found(tmp_path: Path) -> None:
+    """Its manifests are looked at as those of profiles are; what cannot be looked at does not stop the build."""
+    manifest = b"kind: Pod\nspec:\n  containers:\n  - {name: a, image: 'quay.io/team/forgotten:1.0'}\n"
+    extra = {"manifests/pod.yaml": manifest, "charts/web.tgz": b"no chart"}
+    named = {"kubeManifests": ["manifests/pod.yaml"], "charts": ["charts/web.tgz"]}
+    folder = make_pack_folder(tmp_path / "pack", IMAGES, extra=extra, **named)
+    source = ContentSource(packs=PackSource(paths=(str(folder),)), include_undeclared="confident")
+    told = define(tmp_path, paths=[str(folder)]).warnings
+
+    assert [image.reference for image in define_bundle("site", source, no_palette).definition.images] == [
+        *("quay.io/app:1", "quay.io/team/forgotten:1.0")
+    ]
+    assert any("1 image is used by these packs, but not declared" in line for line in told)
+
+
 def test_only_the_images_of_a_local_pack(tmp_path: Path) -> None:
     """What it declares is carried, the pack itself is not."""
     folder = make_pack_folder(tmp_path / "pack", IMAGES)
