@@ -100,6 +100,10 @@ REFUSED = {
         changed(source={"definition_file": "hunter2", "images": ["hunter2"], "architecture": "amd64"}),
         ["source", "a definition file says all of it: leave out architecture, images"],
     ),
+    "a definition file, and packs": (
+        changed(source={"definition_file": "hunter2", "packs": {"paths": ["hunter2"]}}),
+        ["source", "a definition file says all of it: leave out packs"],
+    ),
     "two archives": (
         changed(archive={"directory": "/hunter2", "block": "hunter2"}),
         ["archive", "exactly one of block, directory and artifact"],
