@@ -63,3 +63,28 @@ def test_cosign_verifies_what_arrived(
             assert "critical" in run_tool(cosign, "verify", *check, f"{arrived}{manifest.digest}")
         assert "payload" in run_tool(cosign, "verify-attestation", *check, f"{arrived}{APP.root.digest}")
     assert (proof.verdict, proof.signed, proof.carried, proof.arrived) == ("ok", True, 4, 4)
+
+
+def test_cosign_verifies_a_bundle_that_arrived(
+    target: str, tmp_path: Path, docker_registries: Callable[[], RunningRegistry]
+) -> None:
+    """The newer form, which is a referrer: out of a registry that has no lists of them, into one of each kind."""
+    cosign = find_tool("cosign", HOW)
+    run_tool(cosign, "generate-key-pair", environment=PASSWORD, folder=tmp_path)
+    private, public = tmp_path / "cosign.key", tmp_path / "cosign.pub"
+    with registries_without_waiting() as registries:
+        host = docker_registries().host
+        load_image(host, REPOSITORY, "1.0", APP)
+        sign = ("--key", private, "--new-bundle-format", "--tlog-upload=false", "--yes", *LOCAL)
+        run_tool(cosign, "sign", *sign, f"{host}/{REPOSITORY}@{APP.root.digest}", environment=PASSWORD)
+        rules = {"require_signatures": True, "cosign_key": read_cosign_key(public)}
+        way = Way.to(f"{host}/{REPOSITORY}:1.0", registries, tmp_path / "store", **rules)
+        way.send(target)
+        proof = way.prove(target)
+
+        trusted = tmp_path / "trusted_root.json"  # of nobody: it would be fetched, and a key needs none
+        trusted.write_text('{"mediaType":"application/vnd.dev.sigstore.trustedroot+json;version=0.1"}')
+        check = ("--key", public, "--new-bundle-format", "--trusted-root", trusted, "--insecure-ignore-tlog", *LOCAL)
+        run_tool(cosign, "verify", *check, f"{target}/edge/quay.io/{REPOSITORY}@{APP.root.digest}")
+    assert [each.tag for each in way.lock.images[0].referrers] == [None]
+    assert (proof.verdict, proof.signed, proof.arrived) == ("ok", True, 1)
