@@ -87,9 +87,10 @@ def _print_diff(before: Path, after: Path, found: LockDiff) -> None:
         (found.shared, "in both"),
     ):
         say(f"{told}: {format_size(content.size)} in {content.blobs} blobs and {content.manifests} manifests")
-    change = found.cluster_definition
-    if change is not None:
-        shown = [f"{each.name} {each.digest[:19]}" if each else "none" for each in (change.before, change.after)]
+    definition = found.cluster_definition
+    if definition is not None:
+        sides = (definition.before, definition.after)
+        shown = [f"{each.name} {each.digest[:19]}" if each else "none" for each in sides]
         say(f"cluster definition: {' → '.join(shown)}")
 
 

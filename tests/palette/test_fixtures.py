@@ -111,7 +111,9 @@ FIXTURES = {
         [add_on(declaring("'quay.io/x:{{ .spectro.system.cluster.name }}'"))],
         errors=["--set system.cluster.name=VALUE"],
     ),
-    "chart and no image": Fixture([add_on(make_pack(CHART, type="helm"))]),
+    "chart and no image": Fixture(
+        [add_on(make_pack(CHART, type="helm"))], warnings=["only Palette knows where its Helm registry is"]
+    ),
     "pack manifests": Fixture(
         [add_on(make_pack(image_values("quay.io/app:1"), type="manifest", manifests=(MANIFEST,)))],
         ["quay.io/app:1"],
