@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from edgelift.agent_images import read_agent_images
 from edgelift.bundle.definition import BundleDefinition, Origin, Release, RequestedChart, RequestedImage
 from edgelift.charts.repository import ChartName
+from edgelift.define_packs import ask_for_packs, find_used, resolve_with_packs
 from edgelift.definition_file import read_definition
 from edgelift.derive import derive_source
 from edgelift.documents import read_text
@@ -18,6 +19,7 @@ from edgelift.errors import ConfigurationError, MalformedReferenceError
 from edgelift.image_list import parse_image_list
 from edgelift.keys import read_cosign_key
 from edgelift.oci.reference import ImageReference
+from edgelift.packs.local import read_packs
 from edgelift.palette.client import PaletteClient
 from edgelift.palette.export import parse_exported_profile
 from edgelift.palette.models import ClusterProfile
@@ -51,6 +53,7 @@ def define_bundle(name: str, source: ContentSource, open_palette: Callable[[], P
         return Defined(_renamed(read_definition(Path(source.definition_file)), name, source.release), ())
     images = _parse_images((*source.images, *read_image_lists(source.image_files)))
     charts = [ChartName.parse(text) for text in source.charts]
+    local = read_packs(source.packs.paths)
     with ExitStack() as stack:
         palette = cache(lambda: stack.enter_context(open_palette()))  # one client, and only where something needs it
         notes = list[str]()
@@ -58,12 +61,13 @@ def define_bundle(name: str, source: ContentSource, open_palette: Callable[[], P
             source, notes = derive_source(source, palette().find_edge_hosts(source.edge_hosts))
         profiles, excluded = read_profiles(source, palette)
         agent = read_agent_images(source, palette)
-    resolution = resolve_profiles(profiles, source.settings)
+        packs = ask_for_packs(source.packs, profiles, excluded, local, palette)
+    resolution = resolve_with_packs(profiles, local, source.settings)
     resolution.raise_for_errors()
     held = [resolve_profiles([profile], source.settings) for profile in excluded]
     for each in held:
         each.raise_for_errors()
-    undeclared = find_undeclared(profiles, source.settings, declared=_references(*held, also=images))
+    undeclared = find_used(profiles, local, source.settings, declared=_references(*held, also=images))
     chosen = choose(undeclared, source.include_undeclared)
     if source.include_undeclared != "none":
         resolution = _with_undeclared(resolution, chosen)
@@ -83,10 +87,13 @@ def define_bundle(name: str, source: ContentSource, open_palette: Callable[[], P
         release=source.release,
         profiles=resolution.profiles,
         excluded_profiles=tuple(version for each in held for version in each.profiles) or None,
-        images=_merge((*remaining.images, *agent.images), images),
+        images=tuple(
+            each for each in _merge((*remaining.images, *agent.images), images) if each.reference not in packs
+        ),
         charts=_merge_charts(remaining, charts),
+        packs=tuple(packs[reference] for reference in sorted(packs)) or None,
     )
-    is_empty = not (definition.images or definition.charts)
+    is_empty = not (definition.requested or definition.charts)
     if is_empty and (resolution.images or resolution.charts):
         raise ConfigurationError(
             "nothing to carry: the excluded profiles hold every image", hint="exclude only what the site has already"
@@ -120,7 +127,7 @@ def read_profiles(
     wanted, excluded = read_exported(source.profile_files), read_exported(source.exclude_profile_files)
     wanted += [palette().read_profile(profile) for profile in source.profiles]
     excluded += [palette().read_profile(profile) for profile in source.exclude_profiles]
-    return sorted(wanted, key=_sort_key), sorted(excluded, key=_sort_key)
+    return sorted(wanted, key=sort_key), sorted(excluded, key=sort_key)
 
 
 def read_exported(paths: Sequence[str]) -> list[ClusterProfile]:
@@ -140,7 +147,8 @@ def _renamed(definition: BundleDefinition, name: str, release: Release | None) -
     return definition.model_copy(update={"name": name, "release": merged})
 
 
-def _sort_key(profile: ClusterProfile) -> tuple[str, str, str]:
+def sort_key(profile: ClusterProfile) -> tuple[str, str, str]:
+    """The order of profiles, in whatever order they are asked for."""
     return profile.name, profile.version, profile.uid
 
 

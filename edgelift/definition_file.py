@@ -12,8 +12,8 @@ from edgelift.explain import load_yaml
 
 SUFFIX = ".definition.yaml"
 HEADER = """\
-# What the bundle {name} is to hold. Images and charts may be added, changed and removed here, whole entries at a time:
-# an image needs its reference, nothing else. Build it with: edgelift build --metadata-file {file}
+# What the bundle {name} is to hold. Images, charts and packs may be added, changed and removed here, whole entries at a
+# time: an image needs its reference, nothing else. Build it with: edgelift build --metadata-file {file}
 """
 _WRITE = "write one with `edgelift build --metadata-only`; a plain list of images goes into --images-from"
 
@@ -35,7 +35,7 @@ def write_definition(definition: BundleDefinition, folder: Path) -> Path:
 
 
 def read_definition(path: Path) -> BundleDefinition:
-    """The definition in the file at `path`, with images and charts in their order, whatever theirs is in the file.
+    """The definition in the file at `path`; images, charts and packs in their order, whatever theirs is in the file.
 
     Raises `ConfigurationError` that names every wrong key with its line, a reference that is there twice, and what the
     file is, where it is something else.
@@ -45,9 +45,10 @@ def read_definition(path: Path) -> BundleDefinition:
     definition = BundleDefinition.from_yaml(text, str(path))
     images = {image.reference: image for image in definition.images}
     charts = {(chart.repository, chart.name, chart.version): chart for chart in definition.charts}
-    if not (images or charts):
+    packs = {pack.reference: pack for pack in definition.packs or ()}
+    if not (images or charts or packs):
         raise ConfigurationError(f"{path} holds no image: there is nothing to carry", hint=_WRITE)
-    names = [*(image.reference for image in definition.images), *(_named(chart) for chart in definition.charts)]
+    names = [*(each.reference for each in definition.requested), *(_named(chart) for chart in definition.charts)]
     twice = sorted(name for name, count in Counter(names).items() if count > 1)
     if twice:
         raise ConfigurationError(f"{path} names more than once: {', '.join(twice)}", hint="keep one entry of each")
@@ -55,6 +56,7 @@ def read_definition(path: Path) -> BundleDefinition:
         update={
             "images": tuple(images[reference] for reference in sorted(images)),
             "charts": tuple(charts[chart] for chart in sorted(charts)),
+            "packs": tuple(packs[reference] for reference in sorted(packs)) or None,
         }
     )
 

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, Self
 
+from edgelift.bundle.attached import NOTHING, Attached
 from edgelift.bundle.definition import BundleDefinition, RequestedChart, RequestedImage
-from edgelift.bundle.lock import BundleLock, LockedImage
+from edgelift.bundle.lock import ArtifactKind, BundleLock, LockedImage
 from edgelift.charts.finder import ChartFinder
 from edgelift.charts.repository import ChartRepository
 from edgelift.cosign import check_signed, parse_key
@@ -31,6 +32,7 @@ from edgelift.oci.content import ContentStore
 from edgelift.oci.reference import ImageReference, for_message
 from edgelift.oci.registries import Registries
 from edgelift.oci.source import Source
+from edgelift.packs.names import is_local
 from edgelift.pin import pin_image
 from edgelift.pin_chart import pin_chart
 from edgelift.pin_referrers import PARALLEL_SUBJECTS, pin_referrers
@@ -67,14 +69,18 @@ class Plan:
             raise IncompleteError("the plan is not complete: what was read is kept, nothing was moved", self.postponed)
 
 
-def plan_bundle(definition: BundleDefinition, registries: Registries, store: ContentStore) -> Plan:
-    """Pin every image and chart of `definition`, several at a time; the lock holds those that could be.
+def plan_bundle(
+    definition: BundleDefinition, registries: Registries, store: ContentStore, attached: Attached = NOTHING
+) -> Plan:
+    """Pin every image, chart and pack of `definition`, several at a time; the lock holds those that could be.
 
-    Raises `ConfigurationError` where the settings are no way into a registry: nothing can be told of its images then;
-    and where the key that has to have signed them is none.
+    What is `attached` is pinned already. Raises `ConfigurationError` where the settings are no way into a registry:
+    nothing can be told of its images then; and where the key that has to have signed them is none.
     """
     key = parse_key(definition.cosign_key)
+    packs = [pack for pack in definition.packs or () if not is_local(pack.reference)]
     asked = [_Asked.of(image, registries) for image in definition.images]
+    asked += [_Asked.of(pack, registries, "pack") for pack in packs]
     sources = list(dict.fromkeys(each.source for each in asked))
     with (
         ThreadPoolExecutor(PARALLEL_IMAGES, thread_name_prefix="plan") as pool,
@@ -85,11 +91,15 @@ def plan_bundle(definition: BundleDefinition, registries: Registries, store: Con
         pin = partial(_pin_or_explain, _Planning(definition, store, key, subjects), absences)
         outcomes = list(pool.map(pin, asked))
         charts = list(pool.map(partial(_pin_chart_or_explain, ChartFinder(registries), store), definition.charts))
-    pinned, rivals = _join(outcomes, charts)
+    pinned, rivals = _join((*outcomes, *attached.packs), charts)
     hosts = [*(each.reference.registry for each in asked), *map(_host_of, definition.charts)]
     return Plan(
-        BundleLock(definition=definition, images=pinned),
-        errors=(*(outcome for outcome in (*outcomes, *charts) if isinstance(outcome, str)), *rivals),
+        BundleLock(definition=definition, images=pinned, cluster_definition=attached.cluster_definition),
+        errors=(
+            *(outcome for outcome in (*outcomes, *charts) if isinstance(outcome, str)),
+            *rivals,
+            *_unattached(definition, attached),
+        ),
         warnings=tuple(_warnings(definition, pinned)),
         postponed=tuple(_postponed(hosts, outcomes + charts)),
         budgets=tuple(f"{host}: {budget}" for host, budget in registries.budgets().items()),
@@ -102,11 +112,12 @@ class _Asked(NamedTuple):
     image: RequestedImage
     reference: ImageReference
     source: Source
+    kind: ArtifactKind | None
 
     @classmethod
-    def of(cls, image: RequestedImage, registries: Registries) -> Self:
+    def of(cls, image: RequestedImage, registries: Registries, kind: ArtifactKind | None = None) -> Self:
         reference = ImageReference.parse(image.reference)
-        return cls(image, reference, registries.source(reference.registry, reference.repository))
+        return cls(image, reference, registries.source(reference.registry, reference.repository), kind)
 
 
 class _Planning(NamedTuple):
@@ -117,16 +128,20 @@ class _Planning(NamedTuple):
     key: "CosignKey | None"
     subjects: Executor
 
-    def pin(self, reference: ImageReference, source: Source) -> LockedImage:
-        """The image by its digests, with what refers to it; raises `SignatureError` where it has to be signed."""
+    def pin(self, reference: ImageReference, source: Source, kind: ArtifactKind | None) -> LockedImage:
+        """The image by its digests, with what refers to it; raises `SignatureError` where it has to be signed.
+
+        What is of another `kind` is for every architecture, and need not be signed.
+        """
         wanted = self.definition
+        architecture = wanted.architecture if kind is None else None
         image = pin_image(
-            reference, wanted.architecture, source, self.store, allow_external_layers=wanted.allow_external_layers
-        )
+            reference, architecture, source, self.store, allow_external_layers=wanted.allow_external_layers
+        ).model_copy(update={"kind": kind})
         if wanted.signatures is False:
             return image
         image = image.model_copy(update={"referrers": pin_referrers(image, source, self.store, self.subjects)})
-        if wanted.require_signatures:
+        if wanted.require_signatures and kind is None:
             check_signed(image, source, self.store, self.key)
         return image
 
@@ -144,12 +159,12 @@ def _absence(source: Source) -> UnreachableError | None:
 def _pin_or_explain(
     planning: _Planning, absences: Mapping[Source, UnreachableError | None], asked: _Asked
 ) -> LockedImage | RateLimitError | str:
-    image, reference, source = asked
+    image, reference, source, kind = asked
     absence = absences[source]
     try:
         if absence is not None:
             raise absence
-        return planning.pin(reference, source)
+        return planning.pin(reference, source, kind)
     except RateLimitError as error:
         return error
     except NotFoundError as error:
@@ -157,6 +172,14 @@ def _pin_or_explain(
         return f"{reference}{_asked_by(image)}: {NotFoundError(error.message, hint=hint)}"
     except EdgeliftError as error:
         return f"{reference}{_asked_by(image)}: {error}"
+
+
+def _unattached(definition: BundleDefinition, attached: Attached) -> Iterator[str]:
+    """A line for each local pack that is asked for, and is not at hand."""
+    at_hand = {pack.reference for pack in attached.packs}
+    for pack in definition.packs or ():
+        if is_local(pack.reference) and pack.reference not in at_hand:
+            yield f"{pack.reference}{_asked_by(pack)}: it is a local pack, which no registry has; give it with --packs"
 
 
 def _pin_chart_or_explain(
@@ -192,7 +215,7 @@ def _join(images: Sequence[object], charts: Sequence[object]) -> tuple[tuple[Loc
             rivals[f"{chart.reference} would be two charts that differ; leave one of their repositories out"] = None
         elif known.kind is None:  # somebody asks for the artifact as if it were an image
             by_reference[chart.reference] = chart.model_copy(update={"referrers": known.referrers})
-    if len(by_reference) == len(pinned):
+    if all(each.kind is None for each in by_reference.values()):
         return tuple(by_reference.values()), tuple(rivals)
     return tuple(by_reference[reference] for reference in sorted(by_reference)), tuple(rivals)
 

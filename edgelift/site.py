@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from edgelift.agent_services import AgentImages, AgentServices
+from edgelift.attachments import NO_PACKS, ClusterDefinitionSource, PackSource
 from edgelift.bundle.definition import COMPRESSION_LEVEL, Architecture, BundleName, CompressionLevel, Release
 from edgelift.bundle.parts import PartSize
 from edgelift.errors import ConfigurationError
@@ -83,6 +84,10 @@ class ContentSource(_Settings):
     agent_services: AgentServices | None = Field(
         None, description="Which services of Palette are core, day two and compliance; empty for the default."
     )
+    packs: PackSource = Field(NO_PACKS, description="Which packs are carried.")
+    cluster_definition: ClusterDefinitionSource | None = Field(
+        None, description="The cluster definition that is built with the bundle; empty for none."
+    )
 
     @model_validator(mode="after")
     def _asks_for_something(self) -> Self:
@@ -97,6 +102,7 @@ class ContentSource(_Settings):
             or self.charts
             or self.image_files
             or self.edge_hosts
+            or self.packs.paths
             or self.asks_for_agent
         ):
             raise ValueError("name at least one profile, profile file, image or chart")
@@ -116,6 +122,11 @@ class ContentSource(_Settings):
     def asks_for_agent(self) -> bool:
         """Whether images of Palette's own services are asked for."""
         return self.agent_images != "none" or self.compliance_images
+
+    @property
+    def has_attachments(self) -> bool:
+        """Whether something comes from elsewhere than a registry: local packs, or a cluster definition."""
+        return self.cluster_definition is not None or (bool(self.packs.paths) and not self.packs.images_only)
 
 
 class RegistryAccess(_Settings):

@@ -3,12 +3,14 @@
 from prefect import flow
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from edgelift.bundle.attached import NOTHING
 from edgelift.bundle.definition import BundleName
 from edgelift.bundle.parts import PartSize
 from edgelift.site import DEFAULT_ACCESS, ArchiveSettings, ContentSource, RegistryAccess, SigningSettings
 from tasks.archive import archive_bundle, check_archive, prune_archived
 from tasks.as_is import as_is
 from tasks.assemble import BuiltBundle, assemble_content, begin_assembly
+from tasks.attach import attach_to
 from tasks.log_in import log_in
 from tasks.plan import plan_lock
 from tasks.pull import pull_images
@@ -38,7 +40,7 @@ def build_bundle(
 
     Args:
         name: Name of the bundle; its file is NAME.tar.zst.
-        source: Profiles, exported profiles and further images.
+        source: Profiles, exported profiles, further images, packs, and the cluster definition.
         output: Folder of the worker that the bundle and its lock are written to.
         access: How to get into the registries that hold the images.
         archive: Where the bundle is kept, too.
@@ -50,10 +52,11 @@ def build_bundle(
     """
     check_signing(signing)
     definition = resolve_source(name, source, access)
+    attached = attach_to(name, source, access, store) if source.has_attachments else NOTHING
     log_in(as_is(definition), access)
     if archive:
         check_archive(archive, access)
-    lock = plan_lock(as_is(definition), access, store, output, base=base, part_size=part_size)
+    lock = plan_lock(as_is(definition), access, store, output, base=base, part_size=part_size, attached=as_is(attached))
     with begin_assembly(lock, name, store, output, signing, archive=archive, part_size=part_size) as assembly:
         pulled = pull_images(lock, access, store, existing_bundles)
         bundle = assemble_content(assembly, as_is(lock), name, output, signing, pulled=pulled)

@@ -50,4 +50,13 @@ def push_bundle(
     push_images(chosen, bundle, access, target, public_key=public_key, archive_block=archive_block)
     proved = validate_target(as_is(lock), access, target, deep=deep, selector=annotation_selector)
     proved = mend_target(proved, lock, bundle, access, target, public_key=public_key, archive_block=archive_block)
-    return report_delivery(as_is(chosen), as_is(proved), target, output, receipt)
+    return report_delivery(
+        as_is(chosen),
+        as_is(proved),
+        target,
+        output,
+        receipt,
+        content=bundle,
+        public_key=public_key,
+        archive_block=archive_block,
+    )

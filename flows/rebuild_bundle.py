@@ -32,6 +32,7 @@ def rebuild_bundle(
     public_key: str | None = None,
     existing_bundles: tuple[str, ...] = (),
     part_size: PartSize | None = None,
+    packs: tuple[str, ...] = (),
 ) -> BuiltBundle:
     """Build the content bundle of a lock that was made before; no tag is looked up again.
 
@@ -46,9 +47,12 @@ def rebuild_bundle(
         public_key: Path of the public key that the lock is checked with; empty for EDGELIFT_PUBLIC_KEY.
         existing_bundles: Paths of bundles, or folders of them, that blobs are taken from instead of a registry.
         part_size: Bytes of a part, where the bundle is written in parts; empty for one file.
+        packs: Paths of the local packs that the lock holds, where they are not in the store any more.
     """
     check_signing(signing)
-    lock = replay_lock(lock_file, name, store, output, public_key, part_size=part_size)
+    lock = replay_lock(
+        lock_file, name, store, output, public_key, part_size=part_size, existing=existing_bundles, packs=packs
+    )
     log_in(as_is(lock.definition), access)
     if archive:
         check_archive(archive, access)

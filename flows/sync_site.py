@@ -3,10 +3,12 @@
 from prefect import flow
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from edgelift.bundle.attached import NOTHING
 from edgelift.site import EdgeSite
 from tasks.archive import archive_bundle, check_archive, prune_archived
 from tasks.as_is import as_is
 from tasks.assemble import assemble_content, begin_assembly, keep_lock
+from tasks.attach import attach_to
 from tasks.log_in import log_in
 from tasks.plan import plan_lock
 from tasks.pull import pull_images
@@ -33,11 +35,14 @@ def sync_site(site: EdgeSite, output: str = "~/edgelift/sites", store: str | Non
     """
     check_signing(site.signing, public_key=site.public_key, is_pushed=not site.direct)
     definition = resolve_source(site.name, site.source, site.access)
+    attached = attach_to(site.name, site.source, site.access, store) if site.source.has_attachments else NOTHING
     log_in(as_is(definition), site.access, site.target)
     if site.archive:
         check_archive(site.archive, site.access)
     folder = None if site.direct else output
-    lock = plan_lock(as_is(definition), site.access, store, folder, site.target, part_size=site.part_size)
+    lock = plan_lock(
+        as_is(definition), site.access, store, folder, site.target, part_size=site.part_size, attached=as_is(attached)
+    )
     if site.direct:
         content = keep_lock(as_is(lock), site.name, store, output, site.signing)
     else:
@@ -55,4 +60,6 @@ def sync_site(site: EdgeSite, output: str = "~/edgelift/sites", store: str | Non
     receipt = mend_target(
         receipt, lock, content, site.access, site.target, public_key=site.public_key, direct=site.direct
     )
-    return report_delivery(as_is(lock), as_is(receipt), site.target, output)
+    return report_delivery(
+        as_is(lock), as_is(receipt), site.target, output, content=content, public_key=site.public_key
+    )

@@ -11,7 +11,7 @@ from blocks.archive import BundleArchive
 from blocks.load import load_block
 from edgelift.archive.artifact import ArtifactArchive
 from edgelift.archive.directory import DirectoryArchive
-from edgelift.archive.place import Archive
+from edgelift.archive.place import CLUSTER_DEFINITION, Archive
 from edgelift.archive.retention import plan_pruning, prune_archive
 from edgelift.archive.survey import survey_archive
 from edgelift.bundle.file_digest import FileDigest
@@ -71,13 +71,18 @@ def archive_bundle(
     stem = f"{folder}{bundle.name}" if index is not None else _stem(bundle, lock, archive)
     lock_path, lock_name, name = Path(bundle.lock_path), f"{stem}.lock.json", f"{stem}.tar.zst"
     place.store(lock_path, digest=lock.digest, name=lock_name)
+    signatures = [(signature_path(lock_path), lock_name), (signed, name)]
+    if lock.cluster_definition is not None and bundle.cluster_definition is not None:
+        definition_path, definition_name = Path(bundle.cluster_definition), f"{stem}{CLUSTER_DEFINITION}"
+        place.store(definition_path, digest=lock.cluster_definition.digest, name=definition_name)
+        signatures.append((signature_path(definition_path), definition_name))
     progress, last, last_name = narrate_progress(f"archiving {bundle.name}", bundle.size), whole, name
     if index is not None:
         for part in index.parts:
             place.store(path.with_name(part.name), digest=part.digest, name=f"{folder}{part.name}", progress=progress)
         last, last_name = Digest.of(index.to_json()), f"{folder}{path.name}"  # as it was when it was opened
     kept = place.store(path, digest=last, name=last_name, progress=progress)
-    for file, called in ((signature_path(lock_path), lock_name), (signed, name)) if bundle.is_signed else ():
+    for file, called in signatures if bundle.is_signed else ():
         place.store(file, digest=Digest.of(read_document(file)), name=f"{called}{SIGNATURE_SUFFIX}")
     narrate(f"archived {bundle.name}: {kept.url}, {format_size(bundle.size)}, {whole}")
     return bundle.model_copy(update={"archived": kept.url, "digest": whole})

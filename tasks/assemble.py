@@ -7,9 +7,12 @@ from prefect.cache_policies import NO_CACHE
 from pydantic import BaseModel, ConfigDict
 
 from edgelift.bundle.assembly import Assembly
+from edgelift.bundle.cluster_definition import LockedClusterDefinition
 from edgelift.bundle.lock import BundleLock
 from edgelift.bundle.parts import check_part_size
+from edgelift.bundle.reader import BundleReader
 from edgelift.bundle.signed import write_signed
+from edgelift.oci.content import BufferReader
 from edgelift.oci.digest import Digest
 from edgelift.oci.transfer import Transfer
 from edgelift.site import ArchiveSettings, SigningSettings
@@ -26,6 +29,7 @@ class BuiltBundle(BaseModel):
     `digest` is that of a file that was verified to the last byte in this run.
 
     Where it `is_signed`, a signature stands beside both; where it is in `parts`, `path` is the index of their files.
+    `cluster_definition` is the file of the one in it, which also stands beside it.
     `transfer` says what was pulled for it, and from where.
     """
 
@@ -39,6 +43,7 @@ class BuiltBundle(BaseModel):
     is_signed: bool = False
     transfer: Transfer = _NOTHING
     parts: tuple[str, ...] = ()
+    cluster_definition: str | None = None
     archived: str | None = None
     digest: Digest | None = None
 
@@ -88,6 +93,10 @@ def assemble_content(
     lock_path = _lock_path(name, output)
     summary, is_new = assembly.finish()
     write_signed(lock_path, lock.to_json(), private_key(signing))
+    definition_path = None
+    if lock.cluster_definition is not None:
+        with BundleReader.open(summary.path) as bundle:
+            definition_path = _keep_cluster_definition(lock.cluster_definition, bundle, output, signing)
     verb = "assembled" if is_new else "nothing to assemble, it stands and is right:"
     parts = f" in {len(summary.parts)} parts" if summary.parts else ""
     narrate(f"{verb} {summary.path}: {format_size(summary.size)}{parts}")
@@ -101,6 +110,7 @@ def assemble_content(
         digest=summary.digest,
         transfer=pulled,
         parts=tuple(map(str, summary.parts)),
+        cluster_definition=str(definition_path) if definition_path is not None else None,
     )
 
 
@@ -110,7 +120,20 @@ def keep_lock(
 ) -> str:
     """Write NAME.lock.json into `output`; gives the folder of the store, which holds the manifests of the lock."""
     write_signed(_lock_path(name, output), lock.to_json(), private_key(signing))
-    return str(open_store(store).root)
+    content = open_store(store)
+    if lock.cluster_definition is not None:
+        _keep_cluster_definition(lock.cluster_definition, content, output, signing)
+    return str(content.root)
+
+
+def _keep_cluster_definition(
+    definition: LockedClusterDefinition, content: BufferReader, output: str, signing: SigningSettings | None
+) -> Path:
+    """Write the cluster definition, which is in `content`, into `output`, signed as the bundle is."""
+    path = path_of(output) / definition.file_name
+    write_signed(path, definition.read_from(content), private_key(signing))
+    narrate(f"cluster definition: {path}")
+    return path
 
 
 def _lock_path(name: str, output: str) -> Path:

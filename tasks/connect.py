@@ -18,7 +18,6 @@ from edgelift.bundle.signed import check_bundle
 from edgelift.bundle.source import is_object
 from edgelift.delivery.target import Target
 from edgelift.keys import find_public_key, read_private_key
-from edgelift.oci.content import ContentReader
 from edgelift.oci.push import KnownBlobs
 from edgelift.site import RegistryAccess, SigningSettings, TargetSettings
 from edgelift.store.local import LocalStore
@@ -58,7 +57,9 @@ def open_bundle(bundle: str, public_key: str | None = None, archive_block: str |
     return _bundle(_attempt(), bundle, public_key, archive_block)
 
 
-def open_content(place: str, public_key: str | None = None, archive_block: str | None = None) -> ContentReader:
+def open_content(
+    place: str, public_key: str | None = None, archive_block: str | None = None
+) -> BundleReader | LocalStore:
     """What to push from: a store where `place` is a folder without a bundle in parts, else one (see `open_bundle`)."""
     if archive_block is None and not is_object(place) and path_of(place).is_dir() and not find_index(path_of(place)):
         return open_store(place)

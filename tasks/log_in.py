@@ -14,6 +14,7 @@ from edgelift.errors import ConfigurationError, PlanError, RegistryError
 from edgelift.oci.mirrors import Place
 from edgelift.oci.reference import ImageReference
 from edgelift.oci.source import Source
+from edgelift.packs.names import is_local
 from edgelift.site import RegistryAccess, TargetSettings
 from tasks.connect import connect, target_of
 from tasks.narrate import narrate
@@ -77,8 +78,9 @@ def _clients(
 
 
 def _references(definition: BundleDefinition) -> Iterator[ImageReference]:
-    for image in definition.images:
-        yield ImageReference.parse(image.reference)
+    for each in definition.requested:
+        if not is_local(each.reference):
+            yield ImageReference.parse(each.reference)
     for chart in definition.charts:
         with suppress(ConfigurationError):  # the plan tells of it, with everything else
             repository = ChartRepository.parse(chart.repository)

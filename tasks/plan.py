@@ -6,6 +6,8 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 
+from edgelift.attach import bring_attached
+from edgelift.bundle.attached import NOTHING, Attached
 from edgelift.bundle.definition import BundleDefinition
 from edgelift.bundle.kinds import count_kinds
 from edgelift.bundle.lock import BundleLock
@@ -21,7 +23,7 @@ from edgelift.site import RegistryAccess, TargetSettings
 from edgelift.sizes import format_size
 from edgelift.store.local import LocalStore
 from edgelift.store.runs import RunLocks
-from tasks.connect import bundle_path, connect, open_store, optional_path, path_of
+from tasks.connect import bundle_path, connect, open_existing, open_store, optional_path, path_of
 from tasks.narrate import narrate
 from tasks.preflight import find_obstacles
 
@@ -36,9 +38,11 @@ def plan_lock(
     *,
     base: str | None = None,
     part_size: int | None = None,
+    attached: Attached = NOTHING,
 ) -> BundleLock:
     """Pin every reference, or take the lock that this run made at its first attempt; then look for obstacles.
 
+    What is `attached` is in the store already, and goes into the lock as it is.
     Without an `output` folder no bundle is to be made of it; with a `part_size` it will be in parts. What a site has
     from the `base` is left out; raises `ConfigurationError` where the bundle would replace that one.
     """
@@ -49,7 +53,7 @@ def plan_lock(
         narrate(f"replaying the lock of this run's first attempt, {lock.digest[:19]}…")
     else:
         found = _read_base(base, content) if base is not None else None
-        lock = _plan_anew(definition, access, content)
+        lock = _plan_anew(definition, access, content, attached)
         if found is not None:
             lock = leave_out(lock, found)
         if output is not None:
@@ -72,15 +76,21 @@ def replay_lock(
     public_key: str | None = None,
     *,
     part_size: int | None = None,
+    existing: tuple[str, ...] = (),
+    packs: tuple[str, ...] = (),
 ) -> BundleLock:
     """A lock from its file; raises `PlanError` where the disk is too small for its bundle, which is called `name`.
 
+    What comes from no registry is brought into the store from `existing` bundles, local packs from the paths `packs`.
     Raises `SignatureError` where a public key is configured and the lock is not signed with its private key, and
     `ConfigurationError` where the bundle would replace the one that it is a delta of.
     """
     key = find_public_key(optional_path(public_key))
     lock = BundleLock.from_json(read_signed(path_of(lock_file), key), lock_file)
     check_output(lock, bundle_path(name, output))
+    bring_attached(
+        lock, open_store(store), bundles=open_existing(existing), packs=[str(path_of(path)) for path in packs]
+    )
     shortage = check_disk(lock, open_store(store), standing_place(bundle_path(name, output), part_size))
     if shortage is not None:
         raise PlanError("the disk is too small; nothing was moved", [shortage])
@@ -92,8 +102,10 @@ def _read_base(base: str, content: LocalStore) -> Base:
     return read_base(base if is_object(base) else str(path_of(base)), content.root, find_public_key(None))
 
 
-def _plan_anew(definition: BundleDefinition, access: RegistryAccess, content: LocalStore) -> BundleLock:
-    plan = plan_bundle(definition, connect(access).registries, content)
+def _plan_anew(
+    definition: BundleDefinition, access: RegistryAccess, content: LocalStore, attached: Attached
+) -> BundleLock:
+    plan = plan_bundle(definition, connect(access).registries, content, attached)
     for warning in plan.warnings:
         narrate(warning, warn=True)
     for budget in plan.budgets:

@@ -15,6 +15,7 @@ from edgelift.oci.digest import Digest
 from edgelift.oci.pull import pull_content
 from edgelift.oci.reference import ImageReference
 from edgelift.oci.transfer import Transfer
+from edgelift.packs.names import is_local
 from edgelift.site import RegistryAccess
 from edgelift.store.local import LocalStore
 from tasks.as_is import as_is
@@ -81,7 +82,8 @@ def pull_images(
 
     Blobs that the lock leaves out are not pulled, and those in `existing` bundles, or folders of them, are taken there.
     """
-    images, left_out = lock.largest_first(), lock.left_out
+    images = tuple(image for image in lock.largest_first() if not is_local(image.reference))  # these are in the store
+    left_out = lock.left_out
     open_existing(existing)  # before the tasks, which share them
     pull = partial(_pull, left_out=left_out, access=access, store=store, existing=existing)
     settled = pull(images)

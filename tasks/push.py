@@ -15,9 +15,9 @@ from edgelift.delivery.receipt import DeliveryReceipt
 from edgelift.delivery.send import send_image
 from edgelift.delivery.target import TargetName
 from edgelift.delivery.validate import prove_image
-from edgelift.oci.reference import ImageReference
 from edgelift.oci.registry import Registry
 from edgelift.oci.transfer import Transfer
+from edgelift.packs.names import is_local
 from edgelift.site import RegistryAccess, TargetSettings
 from edgelift.sizes import format_size
 from tasks.as_is import as_is
@@ -73,13 +73,13 @@ def push_image(
 
     It comes from `content`: the path of a store, or a bundle as `open_bundle` takes it.
 
-    With `direct` only manifests come from there, blobs from the image's own registry. `force` sends all of it,
-    whatever the target says it has.
+    With `direct` only manifests come from there, blobs from the image's own registry, if it has one. `force` sends all
+    of it, whatever the target says it has.
     """
     registry, names = _destination(image, access, target)
     source = open_content(content, public_key, archive_block)
     source = complete_content(source, registry, known_blobs(target))
-    own = connect(access).source_for(image) if direct else None
+    own = connect(access).source_for(image) if direct and not is_local(image.reference) else None
     progress = narrate_progress(f"pushing {image.reference}", image.size * len(names))
     transfer = Transfer()
     for name in names:
@@ -176,7 +176,7 @@ def _destination(
     image: LockedImage, access: RegistryAccess, target: TargetSettings
 ) -> tuple[Registry, tuple[TargetName, ...]]:
     destination = target_of(target)
-    names = destination.names(ImageReference.parse(image.reference), image.descriptor.digest)
+    names = destination.names_of(image)
     connections = connect(access)
     registry = connections.target(destination.registry, create_repositories=target.create_repositories)
     return registry, names

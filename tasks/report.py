@@ -7,12 +7,13 @@ from pydantic import BaseModel, ConfigDict
 
 from edgelift.bundle.kinds import name_of
 from edgelift.bundle.lock import BundleLock
+from edgelift.delivery.attached import prove_cluster_definition
 from edgelift.delivery.receipt import DeliveryReceipt
 from edgelift.delivery.site_settings import site_settings
 from edgelift.documents import write_document
 from edgelift.site import TargetSettings
 from edgelift.treemap.svg import draw_treemap
-from tasks.connect import path_of, target_of
+from tasks.connect import open_content, path_of, target_of
 from tasks.narrate import narrate
 
 SHOWN = 100  # lines of one kind in the artifact; the receipt has all of them
@@ -34,12 +35,24 @@ class DeliveryReport(BaseModel):
 
 @task(name="report", task_run_name="report on {target.registry}", cache_policy=NO_CACHE, persist_result=False)
 def report_delivery(
-    lock: BundleLock, receipt: DeliveryReceipt, target: TargetSettings, output: str, receipt_file: str | None = None
+    lock: BundleLock,
+    receipt: DeliveryReceipt,
+    target: TargetSettings,
+    output: str,
+    receipt_file: str | None = None,
+    *,
+    content: str,
+    public_key: str | None = None,
+    archive_block: str | None = None,
 ) -> DeliveryReport:
     """Write the receipt, the settings and the treemap, publish the first two as artifacts.
 
-    Raises `IncompleteError` unless all is well.
+    That the cluster definition is there is proved by reading it from `content`: see `open_content`. Raises
+    `IncompleteError` unless all is well.
     """
+    if lock.cluster_definition is not None:
+        proof = prove_cluster_definition(lock.cluster_definition, open_content(content, public_key, archive_block))
+        receipt = receipt.model_copy(update={"cluster_definition": proof})
     folder, name = path_of(output), lock.definition.name
     receipt_path = path_of(receipt_file) if receipt_file else folder / f"{name}.receipt.json"
     settings_path = receipt_path.with_name(f"{name}.site-settings.yaml")
@@ -103,6 +116,7 @@ def _markdown(receipt: DeliveryReceipt, settings: str) -> str:
     sections = [
         f"# {receipt.bundle} at {receipt.registry}",
         f"{verdict} {_headline(receipt)}; {_depth(receipt)}.",
+        *([_code(str(receipt.cluster_definition))] if receipt.cluster_definition else []),
         *(["## Not proved", *_first(problems)] if problems else []),
         *(["## Also at the target", *_first(extras)] if extras else []),
         *(["## Could not be listed", *_first(listed)] if listed else []),

@@ -16,7 +16,7 @@ from tasks.narrate import narrate
 @task(name="resolve", task_run_name="resolve the content of {name}", cache_policy=NO_CACHE, persist_result=False)
 def resolve_source(name: str, source: ContentSource, access: RegistryAccess) -> BundleDefinition:
     """Read the profiles, from Palette and from files, and list what they declare."""
-    defined = define_bundle(name, source, lambda: _open_palette(source, access))
+    defined = define_bundle(name, source, lambda: open_palette(source, access))
     for note in defined.notes:
         narrate(note)
     for warning in defined.warnings:
@@ -24,12 +24,13 @@ def resolve_source(name: str, source: ContentSource, access: RegistryAccess) -> 
     definition = defined.definition
     narrate(
         f"resolved {len(definition.profiles)} profiles: "
-        f"{len(definition.images)} images, {len(definition.charts)} charts"
+        f"{len(definition.images)} images, {len(definition.charts)} charts, {len(definition.packs or ())} packs"
     )
     return definition
 
 
-def _open_palette(source: ContentSource, access: RegistryAccess) -> PaletteClient:
+def open_palette(source: ContentSource, access: RegistryAccess) -> PaletteClient:
+    """A client with the key of the block that `source` names, else of the environment."""
     if source.palette is not None:
         return load_block(PaletteCredentials, source.palette).get_client(source.project)
     return palette_from_environment(source.project, access=access)

@@ -70,7 +70,9 @@ SIBLINGS = {
 
 # Modules that only decide: values in, values out.
 PURE = (
+    "edgelift.attachments",
     "edgelift.bundle.annotations",
+    "edgelift.bundle.cluster_definition",
     "edgelift.bundle.definition",
     "edgelift.bundle.lock",
     "edgelift.bundle.kinds",
@@ -88,8 +90,11 @@ PURE = (
     "edgelift.oci.manifest",
     "edgelift.oci.reference",
     "edgelift.oci.referrer_tags",
+    "edgelift.packs.names",
+    "edgelift.palette.cluster_definition",
     "edgelift.palette.images",
     "edgelift.palette.macros",
+    "edgelift.palette.pack_registries",
     *(
         f"edgelift.palette.undeclared.{name}"
         for name in ("choice", "compose", "manifests", "references", "rendering", "report", "scan", "template", "tree")

@@ -58,6 +58,19 @@ def test_images_are_added_changed_and_removed_by_hand(tmp_path: Path) -> None:
     ]
 
 
+def test_packs_are_entries_as_well(tmp_path: Path) -> None:
+    """They are something to carry, come in their order, and each is there once."""
+    path = tmp_path / "packs.definition.yaml"
+    packs = "packs:\n- reference: zot.example/b:1\n- reference: zot.example/a:1\n"
+    path.write_text(FORMAT + packs)
+
+    assert [pack.reference for pack in read_definition(path).requested] == ["zot.example/a:1", "zot.example/b:1"]
+
+    path.write_text(FORMAT + packs + "images: [{reference: zot.example/a:1}]\n")
+    with pytest.raises(ConfigurationError, match=r"names more than once: zot\.example/a:1"):
+        read_definition(path)
+
+
 def test_edits_are_not_written_over(tmp_path: Path) -> None:
     """A second run with the same content leaves the file as it is, one that would lose an edit ends with an error."""
     write_definition(DEFINITION, tmp_path)

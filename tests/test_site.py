@@ -37,6 +37,8 @@ source:
   signatures: true
   require_signatures: true
   cosign_key: /etc/edgelift/cosign.pub
+  packs: {include: true, registry: packs.example/edge, paths: [packs/greeting]}
+  cluster_definition: {name: plant-7-cluster, profiles: [edge-infra@1.0.0]}
 target:
   registry: mirror.example:5000/spectro-images
   rules: [quay.io=quay]
@@ -97,6 +99,10 @@ REFUSED = {
     "a definition file, and more": (
         changed(source={"definition_file": "hunter2", "images": ["hunter2"], "architecture": "amd64"}),
         ["source", "a definition file says all of it: leave out architecture, images"],
+    ),
+    "a definition file, and packs": (
+        changed(source={"definition_file": "hunter2", "packs": {"paths": ["hunter2"]}}),
+        ["source", "a definition file says all of it: leave out packs"],
     ),
     "two archives": (
         changed(archive={"directory": "/hunter2", "block": "hunter2"}),
@@ -203,7 +209,7 @@ def test_the_form_shows_every_part() -> None:
 
     assert set(schema["$defs"]) == {
         *("ContentSource", "TargetSettings", "RegistryAccess", "ArchiveSettings", "SigningSettings", "Schedule"),
-        *("AgentServices", "ServiceGroup", "Release"),
+        *("AgentServices", "ServiceGroup", "Release", "PackSource", "ClusterDefinitionSource"),
     }
     assert {"name", "source", "target"} == set(schema["required"])
 

@@ -92,7 +92,10 @@ class ArtifactArchive:
 
     def noted_digest(self, name: str) -> Digest | None:
         """See `RestorableArchive.noted_digest`."""
-        return self.digest_of(name)
+        try:
+            return self.digest_of(name)
+        except NotFoundError:
+            return None
 
     def _kept(self, tag: str) -> KeptFile:
         if is_ours(tag):

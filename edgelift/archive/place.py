@@ -22,9 +22,12 @@ from edgelift.store.disk import disk_errors, sync_folder
 
 Progress = Callable[[int], None]  # takes the bytes that have just been done; called from several threads
 BUNDLE, LOCK = ".tar.zst", ".lock.json"  # how the names of bundles and of their locks end
+CLUSTER_DEFINITION = ".cluster-definition.tgz"  # and that of the cluster definition, whatever its file was called
 CHECKSUMS = ("sha256", "sha512")
 UNDATED = datetime.min.replace(tzinfo=UTC)  # of a file of which its place does not tell when it came
-_OURS = re.compile(r"\.(?:tar\.zst(?:\.part-\d{4}|\.parts\.json)?|lock\.json)(?:\.sig)?(?:\.sha(?:256|512))?$")
+_OURS = re.compile(
+    r"\.(?:tar\.zst(?:\.part-\d{4}|\.parts\.json)?|lock\.json|cluster-definition\.tgz)(?:\.sig)?(?:\.sha(?:256|512))?$"
+)
 _NAME_LIMIT = 900  # bytes of UTF-8; S3 keys end at 1024, and a prefix goes before
 
 
@@ -66,7 +69,7 @@ class RestorableArchive(Protocol):
         """Open what is kept under `name` for reading in place. Raises `EdgeliftError`."""
 
     def noted_digest(self, name: str) -> Digest | None:
-        """The digest that was noted when `name` was stored, if it was."""
+        """The digest that was noted when `name` was stored, if it was; None also where nothing is kept under it."""
 
     def restore(
         self,
@@ -135,9 +138,10 @@ def is_ours(name: str) -> bool:
 
 
 def names_beside(bundle: str) -> Iterator[str]:
-    """The names of what may be kept with the bundle of that name: signatures, its lock, and their checksums."""
-    lock = f"{bundle.removesuffix(BUNDLE)}{LOCK}"
-    files = (bundle, f"{bundle}{SIGNATURE_SUFFIX}", lock, f"{lock}{SIGNATURE_SUFFIX}")
+    """The names of what may be kept with the bundle of that name: its lock, signatures … and their checksums."""
+    stem = bundle.removesuffix(BUNDLE)
+    contents = (bundle, f"{stem}{LOCK}", f"{stem}{CLUSTER_DEFINITION}")
+    files = [name for content in contents for name in (content, f"{content}{SIGNATURE_SUFFIX}")]
     yield from files[1:]
     yield from (f"{file}.{algorithm}" for file in files for algorithm in CHECKSUMS)
 

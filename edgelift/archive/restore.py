@@ -1,11 +1,13 @@
-"""Restore: a bundle comes back from a bucket or a registry, with lock and signatures, and has its name once right."""
+"""Restore: a bundle comes back from a bucket or a registry, with what goes with it, and has its name once right."""
 
 import hashlib
+from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgelift.archive.place import BUNDLE, LOCK, Progress, RestorableArchive
+from edgelift.archive.place import BUNDLE, CLUSTER_DEFINITION, LOCK, Progress, RestorableArchive
 from edgelift.bundle.container import SIGNATURE_SIZES
 from edgelift.bundle.file_digest import FileDigest
 from edgelift.bundle.lock import BundleLock
@@ -46,6 +48,7 @@ class _Wanted:
     lock: BundleLock
     lock_signature: bytes | None
     signature: bytes | None
+    definition_signature: bytes | None
 
     def check(self, path: Path, called: str, key: "PublicKey | None", progress: Progress | None) -> None:
         """Raise `BundleError` or `IntegrityError`, which call it `called`, unless the file is that bundle, and right.
@@ -81,6 +84,7 @@ def restore_bundle(
 ) -> RestoredBundle:
     """Bring the bundle `name` back into `folder`, with NAME.lock.json, and with signatures where it has them.
 
+    A cluster definition is taken out of the bundle, and called what its lock calls it.
     Lock and signatures are looked at before anything is fetched: with a `key` they have to be there, and that key's.
     What an earlier run has fetched is continued. The file is compared with the digest that was noted when it was
     archived and with what the server has as its checksum, and verified to the last byte, before it has its name.
@@ -90,9 +94,12 @@ def restore_bundle(
     wanted = _look(archive, name, key)
     path = folder / name.rpartition("/")[2]
     lock_path = folder / f"{path.name.removesuffix(BUNDLE)}{LOCK}"
+    definition = wanted.lock.cluster_definition
+    definition_path = folder / definition.file_name if definition is not None else None
+    others = (lock_path, *([definition_path] if definition_path is not None else []))
     standing = _standing(path, wanted, archive.noted_digest(name) if path.exists() else None)
     if standing is None:
-        _require_free(path, lock_path, wanted, overwrite=overwrite)
+        _require_free(path, others, wanted, overwrite=overwrite)
 
         def confirm(arrived: Path) -> None:
             wanted.check(arrived, wanted.url, key, verified)
@@ -100,11 +107,14 @@ def restore_bundle(
 
         digest = archive.restore(name, path, progress=progress, confirm=confirm).digest
     else:
-        _require_free(None, lock_path, wanted, overwrite=overwrite)
+        _require_free(None, others, wanted, overwrite=overwrite)
         wanted.check(path, str(path), key, verified)
         digest = standing
     _write(path, None, wanted.signature)
     _write(lock_path, wanted.lock.to_json(), wanted.lock_signature)
+    if definition is not None and definition_path is not None:
+        with BundleReader.open(path) as bundle:
+            _write(definition_path, definition.read_from(bundle), wanted.definition_signature)
     return RestoredBundle(
         path, wanted.url, wanted.size, digest, wanted.lock, wanted.signature is not None, standing is None
     )
@@ -117,7 +127,25 @@ def _look(archive: RestorableArchive, name: str, key: "PublicKey | None") -> _Wa
             signature: bytes | None = read_bundle_signature(bundle)
         else:
             signature = bundle.read_beside(SIGNATURE_SUFFIX, SIGNATURE_SIZES.stop)
-        return _Wanted(bundle.name, bundle.size, bundle.lock, bundle.lock_signature, signature)
+        of_definition = _definition_signature(archive, name, bundle.lock, key)
+        return _Wanted(bundle.name, bundle.size, bundle.lock, bundle.lock_signature, signature, of_definition)
+
+
+def _definition_signature(
+    archive: RestorableArchive, name: str, lock: BundleLock, key: "PublicKey | None"
+) -> bytes | None:
+    """The signature of the cluster definition that is kept beside the bundle; None where there is none.
+
+    With a `key` it has to be that key's. It may be missing all the same: the bundle's own covers the content.
+    """
+    definition, beside = lock.cluster_definition, f"{name.removesuffix(BUNDLE)}{CLUSTER_DEFINITION}"
+    if definition is None or archive.noted_digest(beside) != definition.digest:
+        return None
+    with closing(archive.open(beside)) as kept:
+        signature = kept.read_beside(SIGNATURE_SUFFIX, SIGNATURE_SIZES.stop)
+        if key is not None and signature is not None:
+            key.check(signature, definition.digest, kept.name)
+    return signature
 
 
 def _standing(path: Path, wanted: _Wanted, digest: Digest | None) -> Digest | None:
@@ -132,14 +160,15 @@ def _standing(path: Path, wanted: _Wanted, digest: Digest | None) -> Digest | No
     return digest if found == digest.hex else None
 
 
-def _require_free(path: Path | None, lock_path: Path, wanted: _Wanted, *, overwrite: bool) -> None:
+def _require_free(path: Path | None, others: Sequence[Path], wanted: _Wanted, *, overwrite: bool) -> None:
     """Raise `StoreError` where something else stands that may not be replaced, or cannot be."""
-    for place in (path, lock_path):
+    known = {wanted.lock.digest, *(each.digest for each in wanted.lock.attached)}
+    for place in (path, *others):
         if place is None or not (place.exists() or place.is_symlink()):
             continue
         if place.is_symlink() or not place.is_file():
             raise StoreError(f"cannot write {place}: what stands there is no plain file", hint="choose another folder")
-        is_same = place == lock_path and read_document(place) == wanted.lock.to_json()
+        is_same = place in others and Digest.of(read_document(place)) in known
         if not (overwrite or is_same):
             raise StoreError(
                 f"{place} stands there already, and is not known to be what {wanted.url} holds", hint=_OVERWRITE

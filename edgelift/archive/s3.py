@@ -148,10 +148,11 @@ class S3Archive:
         return self._url(self._prefix + name)
 
     def noted_digest(self, name: str) -> Digest | None:
-        """The digest that was noted when `name` was stored, if it was."""
+        """See `RestorableArchive.noted_digest`."""
         key = self._prefix + check_name(name)
         with s3_errors(f"read {self._url(key)}", self._place, _READ):
-            return _noted_digest(self._client.head_object(Bucket=self._bucket, Key=key)["Metadata"])
+            head = self._head(key)
+        return _noted_digest(head["Metadata"]) if head is not None else None
 
     def files(self) -> Iterator[KeptFile]:
         """See `BrowsableArchive.files`; a request for every thousand."""

@@ -1,6 +1,6 @@
 """Who needs which bytes of a lock: profiles, packs and images, and what several of them share. Pure.
 
-Only what is carried counts, each digest once: what a delta leaves out costs nothing.
+Only what is carried counts, each digest once: what a delta leaves out costs nothing. A cluster definition is nobody's.
 """
 
 from collections import Counter, defaultdict
@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from edgelift.bundle.kinds import origins_of
 from edgelift.bundle.lock import ArtifactKind, BundleLock
 from edgelift.oci.descriptor import Descriptor
 
@@ -183,7 +184,7 @@ def pieces_of(lock: BundleLock) -> list[Piece]:
 
 def _askers(lock: BundleLock) -> dict[str, tuple[Asker, ...]]:
     """Who asks for each image, by its reference; nobody's images are those of one without names."""
-    asked = {image.reference: image.origins for image in lock.definition.images}
+    asked = origins_of(lock)
     return {
         image.reference: tuple(
             sorted({Asker(origin.profile, origin.pack) for origin in asked.get(image.reference, ())})

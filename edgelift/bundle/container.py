@@ -20,6 +20,7 @@ from edgelift.oci.transfer import largest_first
 LOCK = "edgelift/lock.json"
 DOCUMENTS = ("oci-layout", "index.json", "edgelift/definition.yaml", LOCK)
 LOCK_SIGNATURE = "edgelift/lock.json.sig"  # follows these where the bundle is signed
+CLUSTER_DEFINITION = "edgelift/cluster-definition.tgz"  # follows where the lock pins one
 SIGNATURE_SIZES = range(256, 1024 + 1)  # bytes; those of RSA keys of 2048 to 8192 bits
 LOCK_LIMIT = 64 * 2**20  # bytes; the lock of ten thousand images is about 40 MiB
 RAW_LIMIT = 8 * 2**20  # bytes of tar in a frame of raw blocks
@@ -60,7 +61,7 @@ class Member:
 
 @dataclass(frozen=True)
 class Blob(Member):
-    """A member that the lock names by descriptor."""
+    """A member whose content the lock names by descriptor."""
 
     descriptor: Descriptor
 
@@ -98,8 +99,9 @@ class Container:
         for name, size in document_sizes.items():
             documents.append(Member(name, size, position + len(tar_header(name, size))))
             position = _after(documents[-1])
-        for each in contents_of(lock):
-            name = blob_name(each)
+        named = [(CLUSTER_DEFINITION, each) for each in lock.attached]
+        named += [(blob_name(each), each) for each in contents_of(lock)]
+        for name, each in named:
             blobs.append(Blob(name, each.size, position + len(tar_header(name, each.size)), each))
             position = _after(blobs[-1])
         return cls(tuple(documents), tuple(blobs), position + len(END_OF_TAR))
@@ -223,7 +225,7 @@ def _check(lock: BundleLock, size: int) -> None:
             f"the lock has {size:,} bytes, more than the {LOCK_LIMIT:,} a bundle takes",
             hint="divide the definition into several bundles",
         )
-    references, sizes = set(), dict[str, int]()
+    references, sizes = set[str](), {each.digest: each.size for each in lock.attached}
     for image in lock.images:
         if image.reference in references:
             raise BundleError(f"the lock names {image.reference} twice")

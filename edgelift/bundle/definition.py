@@ -24,7 +24,7 @@ FORMAT: Literal["edgelift.definition/v1"] = "edgelift.definition/v1"
 Architecture = Literal["amd64", "arm64"]
 COMPRESSION_LEVEL = 3  # of zstd: at 19 layers get 1.5 % smaller, for two hundred times the work
 CompressionLevel = Annotated[int, Field(ge=1, le=19)]
-_UNSAID = ("release", "annotations", "excluded_profiles", "signatures", "require_signatures", "cosign_key")
+_UNSAID = ("release", "annotations", "excluded_profiles", "signatures", "require_signatures", "cosign_key", "packs")
 BundleName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 
 
@@ -120,7 +120,8 @@ class Release(BaseModel):
 class BundleDefinition(BaseModel):
     """What a bundle is to hold: images and charts with their origins, their profiles, one architecture or all.
 
-    What `excluded_profiles` hold is not among them. `release` and `annotations` are of the whole bundle.
+    What `excluded_profiles` hold is not among them. `packs` are carried as OCI artifacts, by their references.
+    `release` and `annotations` are of the whole bundle.
 
     With `allow_external_layers` images may lack layers that may not be distributed and that their registry lacks, too.
     `compression_level` is zstd's, for what is not compressed already. Signatures and whatever else refers to images go
@@ -144,6 +145,12 @@ class BundleDefinition(BaseModel):
     excluded_profiles: Annotated[tuple[ProfileVersion, ...] | None, FailFast()] = None
     images: Annotated[tuple[RequestedImage, ...], FailFast()] = ()
     charts: Annotated[tuple[RequestedChart, ...], FailFast()] = ()
+    packs: Annotated[tuple[RequestedImage, ...] | None, FailFast()] = None
+
+    @property
+    def requested(self) -> tuple[RequestedImage, ...]:
+        """Everything that is asked for by reference: images, then packs."""
+        return (*self.images, *(self.packs or ()))
 
     @model_validator(mode="after")
     def _requires_what_it_carries(self) -> Self:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from edgelift.bundle.cluster_definition import LockedClusterDefinition
 from edgelift.bundle.definition import Origin
 from edgelift.bundle.kinds import origins_of
 from edgelift.bundle.lock import ArtifactKind, BundleLock, LockedImage
@@ -45,10 +46,19 @@ class ReferrerChange:
 
 
 @dataclass(frozen=True)
+class DefinitionChange:
+    """A cluster definition that came, went, or is another: `before` and `after` are None where there is none."""
+
+    before: LockedClusterDefinition | None
+    after: LockedClusterDefinition | None
+
+
+@dataclass(frozen=True)
 class LockDiff:
     """The way from one lock to another: `arriving` is what only the later has, `leaving` what only the earlier has.
 
     `unchanged` counts the images that both have alike; `referrers` names those of them to which others refer now.
+    `cluster_definition` is None where both have the same one, or neither has any. It is in no `Content`.
     """
 
     added: tuple[ImageChange, ...]
@@ -59,6 +69,7 @@ class LockDiff:
     leaving: Content
     shared: Content
     referrers: tuple[ReferrerChange, ...] = ()
+    cluster_definition: DefinitionChange | None = None
 
 
 def compare_locks(before: BundleLock, after: BundleLock) -> LockDiff:
@@ -79,6 +90,7 @@ def compare_locks(before: BundleLock, after: BundleLock) -> LockDiff:
         leaving=earlier.without(later),
         shared=later.within(earlier),
         referrers=tuple(_referrer_changes(after, earlier.images)),
+        cluster_definition=_definition_change(before.cluster_definition, after.cluster_definition),
     )
 
 
@@ -116,6 +128,12 @@ class _Side:
             [each for each in self.manifests.values() if other.has(each.digest)],
             [each for each in self.blobs.values() if other.has(each.digest)],
         )
+
+
+def _definition_change(
+    before: LockedClusterDefinition | None, after: LockedClusterDefinition | None
+) -> DefinitionChange | None:
+    return DefinitionChange(before, after) if before != after else None
 
 
 def _is_same(image: LockedImage, other: LockedImage | None) -> bool:

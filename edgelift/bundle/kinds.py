@@ -1,9 +1,9 @@
 """What the entries of a lock are called where people read of them. Pure."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 
-from edgelift.bundle.definition import BundleDefinition, Origin
+from edgelift.bundle.definition import BundleDefinition, Origin, RequestedChart, RequestedImage
 from edgelift.bundle.lock import ArtifactKind, BundleLock
 from edgelift.charts.repository import may_stand_for
 from edgelift.oci.reference import ImageReference
@@ -21,17 +21,26 @@ def name_of(reference: str, kind: ArtifactKind | None) -> str:
 
 
 def origins_of(lock: BundleLock) -> dict[str, tuple[Origin, ...]]:
-    """Everywhere that each reference of `lock` is asked for; a chart is asked for by its repository, not its name."""
+    """Everywhere that each reference of `lock` is asked for: see `requests_of`."""
+    return {
+        reference: tuple(dict.fromkeys(origin for each in requests for origin in each.origins))
+        for reference, requests in requests_of(lock).items()
+    }
+
+
+def requests_of(lock: BundleLock) -> dict[str, list[RequestedImage | RequestedChart]]:
+    """What asks for each reference of `lock`; a chart is asked for by its repository, not its name."""
     definition = lock.definition
-    origins = {image.reference: image.origins for image in definition.images}
+    requests = defaultdict[str, list[RequestedImage | RequestedChart]](list)
+    for each in definition.requested:
+        requests[each.reference].append(each)
     for image in lock.images:
         if image.kind == "chart":
-            asked = _askers(ImageReference.parse(image.reference), definition)
-            origins[image.reference] = tuple(dict.fromkeys((*origins.get(image.reference, ()), *asked)))
-    return origins
+            requests[image.reference] += _charts(ImageReference.parse(image.reference), definition)
+    return dict(requests)
 
 
-def _askers(reference: ImageReference, definition: BundleDefinition) -> Iterable[Origin]:
+def _charts(reference: ImageReference, definition: BundleDefinition) -> Iterable[RequestedChart]:
     for chart in definition.charts:
         if may_stand_for(reference, chart.repository, chart.name, chart.version):
-            yield from chart.origins
+            yield chart

@@ -16,6 +16,7 @@ from pydantic import (
     model_validator,
 )
 
+from edgelift.bundle.cluster_definition import LockedClusterDefinition
 from edgelift.bundle.definition import BundleDefinition, BundleName, CanonicalReference
 from edgelift.bundle.referrer import LockedReferrer, Pinned
 from edgelift.errors import ConfigurationError
@@ -153,6 +154,7 @@ class BundleLock(BaseModel):
     """Every image of a definition, pinned, in the order of their references.
 
     That of a delta has a `base`: its images are named as a whole, but not all of their blobs are carried.
+    A `cluster_definition` travels beside the images, also with a delta.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -161,6 +163,7 @@ class BundleLock(BaseModel):
     definition: BundleDefinition
     images: Annotated[tuple[LockedImage, ...], FailFast()]
     base: LockBase | None = None
+    cluster_definition: LockedClusterDefinition | None = None
 
     @model_validator(mode="after")
     def _leaves_out_blobs_of_its_images(self) -> Self:
@@ -184,6 +187,11 @@ class BundleLock(BaseModel):
         return _unique(each for image in self.images for each in image.all_blobs)
 
     @property
+    def attached(self) -> tuple[Descriptor, ...]:
+        """What is carried beside the images: the cluster definition, where there is one."""
+        return (self.cluster_definition.descriptor,) if self.cluster_definition is not None else ()
+
+    @property
     def unique_size(self) -> int:
         """Bytes of all manifests and blobs, each counted once."""
         return sum(each.size for each in (*self.unique_manifests(), *self.unique_blobs()))
@@ -197,7 +205,7 @@ class BundleLock(BaseModel):
     @property
     def carried_size(self) -> int:
         """Bytes of all that is carried, each counted once."""
-        return self.unique_size - self.left_out_size
+        return self.unique_size - self.left_out_size + sum(each.size for each in self.attached)
 
     def largest_first(self) -> tuple[LockedImage, ...]:
         """The images in the order of their largest blobs, so that no large one is left to travel alone in the end."""

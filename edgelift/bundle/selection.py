@@ -11,6 +11,7 @@ from typing import Self
 
 from edgelift.bundle.annotations import BUILT_IN, is_key, is_value
 from edgelift.bundle.definition import Origin
+from edgelift.bundle.kinds import requests_of
 from edgelift.bundle.lock import BundleLock, LeftOut, LockBase, LockedImage
 from edgelift.errors import ConfigurationError
 
@@ -77,13 +78,15 @@ def select_entries(lock: BundleLock, selector: str | None) -> BundleLock:
 
 def annotations_of(lock: BundleLock) -> dict[str, dict[str, tuple[str, ...]]]:
     """The annotations of each entry by its reference, those that people gave and those that follow, with all values."""
-    asked = {image.reference: image for image in lock.definition.images}
+    asked = requests_of(lock)
     found = {}
     for image in lock.images:
-        request = asked.get(image.reference)
-        given = request.annotations or {} if request is not None else {}
-        built_in = _built_in(image, request.origins if request is not None else ())
-        found[image.reference] = {**{key: (value,) for key, value in given.items()}, **built_in}
+        requests = asked.get(image.reference, ())
+        given = defaultdict[str, dict[str, None]](dict)
+        for key, value in (item for each in requests for item in (each.annotations or {}).items()):
+            given[key][value] = None
+        built_in = _built_in(image, [origin for each in requests for origin in each.origins])
+        found[image.reference] = {**{key: tuple(values) for key, values in given.items()}, **built_in}
     return found
 
 

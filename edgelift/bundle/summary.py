@@ -28,6 +28,7 @@ def summarise(lock: BundleLock) -> dict[str, Any]:
         }
         if base is not None
         else None,
+        "cluster_definition": lock.cluster_definition.model_dump(mode="json") if lock.cluster_definition else None,
         "profiles": [profile.model_dump(mode="json") for profile in definition.profiles],
         "images": [
             {

@@ -183,11 +183,15 @@ def _needed_by(lock: BundleLock, descriptor: Descriptor) -> str:
 
 
 def _references(lock: BundleLock, digests: Set[Digest]) -> list[str]:
-    return [
+    images = [
         image.reference
         for image in lock.images
         if any(each.digest in digests for each in (*image.all_manifests, *image.all_blobs))
     ]
+    definition = lock.cluster_definition
+    if definition is not None and definition.digest in digests:
+        return [f"the cluster definition {definition.name}", *images]
+    return images
 
 
 def _listed(things: Sequence[str]) -> str:

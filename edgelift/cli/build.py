@@ -7,19 +7,14 @@ from typing import Annotated, Any, Literal
 import typer
 
 from edgelift.bundle.definition import COMPRESSION_LEVEL, Release
-from edgelift.bundle.part_files import bad_parts_named
-from edgelift.bundle.reader import BundleReader
-from edgelift.bundle.rebuild import first_difference
-from edgelift.bundle.signed import check_lock
-from edgelift.bundle.verify import verify_open
-from edgelift.cli import metadata, options, palette_content, parts, reuse, signatures, signing, undeclared
+from edgelift.cli import attaching, metadata, options, palette_content, parts, reuse, signatures, signing, undeclared
 from edgelift.cli.charts import Charts
 from edgelift.cli.console import say, say_json, set_verbosity
 from edgelift.cli.planning import check_locally
 from edgelift.cli.prefect_api import running_api
+from edgelift.cli.rebuilt import check_rebuilt
 from edgelift.define import check_name
-from edgelift.errors import BundleError, ConfigurationError
-from edgelift.keys import find_public_key
+from edgelift.errors import ConfigurationError
 from edgelift.site import ArchiveSettings, ContentSource
 
 
@@ -48,6 +43,13 @@ def build(
     require_signatures: signatures.RequireSignatures = False,
     cosign_key: signatures.CosignKeyFile = None,
     base: reuse.Base = None,
+    include_packs: attaching.IncludePacks = False,
+    pack_registry: attaching.PackRegistryOption = None,
+    packs: attaching.Packs = [],  # noqa: B006
+    images_only: attaching.ImagesOnly = False,
+    cluster_definition_name: attaching.ClusterDefinitionName = None,
+    cluster_definition_profile_ids: attaching.ClusterDefinitionProfiles = "",
+    download_cluster_config_only: attaching.DownloadClusterConfigOnly = False,
     include_undeclared: undeclared.IncludeUndeclared = None,
     metadata_file: metadata.MetadataFile = None,
     images_from: metadata.ImagesFrom = [],  # noqa: B006
@@ -113,6 +115,9 @@ def build(
 
     Or what an edited definition says: edgelift build --metadata-file site-7.definition.yaml
 
+    With --cluster-definition-name and --cluster-definition-profile-ids it holds the cluster definition, too, which also
+    stands beside it. Local packs (--packs) have to be given again to build a --lock where they are not in the store.
+
     With --part-size 3GB it is in parts, of which `edgelift reassemble` makes a lost one again.
 
     Or, of one that stands: edgelift build --check output/content-bundle/site-7.tar.zst
@@ -131,11 +136,18 @@ def build(
         aws=aws,
         parallel=parallel,
     )
+    definition = attaching.cluster_definition_of(cluster_definition_name, cluster_definition_profile_ids)
     if check is not None:
         named = name or lock or profiles or profile_files or image or chart or metadata_file or images_from
-        if named or base or edge_hosts:
+        if named or base or edge_hosts or packs or include_packs or definition:
             raise ConfigurationError("--check builds nothing: leave out the options that say what to build")
-        _check_rebuilt(check, public_key, as_json=as_json)
+        check_rebuilt(check, public_key, as_json=as_json)
+        return
+    if download_cluster_config_only:
+        signs = signing.signing_of(
+            key=signing_key, key_fd=signing_key_fd, block=signing_key_block, passphrase_fd=passphrase_fd
+        )
+        attaching.download_alone(definition, project_id, access, signs, output, as_json=as_json)
         return
     name = metadata.name_of(name, metadata_file)
     if name is None:
@@ -156,6 +168,13 @@ def build(
         compression_level=compression_level,
         exclude_profiles=exclude_profiles,
         exclude_profile_files=exclude_profile_files,
+        attached=attaching.attached_of(
+            include=include_packs,
+            registry=pack_registry,
+            packs=packs if lock is None else [],  # with a lock they are read again, where they are not in the store
+            images_only=images_only,
+            definition=definition,
+        ),
         palette=palette_content.palette_content_of(
             edge_hosts,
             core=core_images,
@@ -171,13 +190,10 @@ def build(
     if base is not None and lock is not None:
         raise ConfigurationError("--lock is built as it is, with the base that it names: leave out --base")
     check_locally(source, public_key)
+    source = undeclared.with_undeclared(source, include_undeclared, access)
     if metadata_only:
-        if isinstance(source, Path):
-            raise ConfigurationError("--metadata-only is of what is asked for, and a lock is made: leave out --lock")
-        source = undeclared.with_undeclared(source, include_undeclared, access)
         metadata.write(name, source, access, output, as_json=as_json, quiet=quiet)
         return
-    source = undeclared.with_undeclared(source, include_undeclared, access)
     base, existing = reuse.base_of(base, store), reuse.existing_of(existing_bundles)
     signs = signing.signing_of(
         key=signing_key, key_fd=signing_key_fd, block=signing_key_block, passphrase_fd=passphrase_fd
@@ -197,6 +213,7 @@ def build(
                 options.text_of(public_key),
                 existing,
                 size,
+                tuple(str(path.absolute()) for path in packs),
             )
         else:
             from flows.build_bundle import build_bundle  # noqa: PLC0415 - loads Prefect
@@ -208,25 +225,6 @@ def build(
         say_json(bundle.model_dump(mode="json"))
     else:
         say(bundle.path)
-
-
-def _check_rebuilt(bundle: Path, public_key: Path | None, *, as_json: bool) -> None:
-    """Say whether `bundle` is what its lock gives here and now; raises `BundleError` where it is not."""
-    with BundleReader.open(bundle) as reader:
-        check_lock(reader, find_public_key(public_key))
-        with bad_parts_named(str(bundle)):
-            size = verify_open(reader).file_size
-        differs_at = first_difference(reader)
-    if differs_at is not None:
-        raise BundleError(
-            f"{bundle} holds what its lock says, but built here it is another file, from byte {differs_at} on",
-            hint="another release of zstd has compressed it: nothing is wrong with it, but its digest is another than "
-            "that of a build here",
-        )
-    if as_json:
-        say_json({"file": str(bundle), "verdict": "ok", "size": size})
-        return
-    say(f"{bundle}: ok, its lock gives the same {size:,} bytes")
 
 
 def _source_or_lock(
@@ -243,6 +241,7 @@ def _source_or_lock(
     compression_level: int,
     exclude_profiles: str,
     exclude_profile_files: list[Path],
+    attached: Mapping[str, Any],
     palette: Mapping[str, Any],
     metadata_file: Path | None,
     release: Release | None,
@@ -265,6 +264,7 @@ def _source_or_lock(
             exclude_profile_files=exclude_profile_files,
             charts=charts,
             **palette,
+            **attached,
         )
         return signatures.with_rules(source, rules)
     is_compressed_otherwise = compression_level != COMPRESSION_LEVEL
@@ -275,6 +275,7 @@ def _source_or_lock(
         or is_compressed_otherwise
         or settings
         or asked
+        or attached
         or metadata_file
         or release
         or rules

@@ -1,5 +1,6 @@
 """Commands about one bundle: what is in it, and whether every byte of it is right."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -7,14 +8,14 @@ import typer
 from edgelift.bundle.file_digest import FileDigest
 from edgelift.bundle.part_files import bad_parts_named, parts_of
 from edgelift.bundle.reader import BundleReader
-from edgelift.bundle.signed import check_lock, read_bundle_signature
-from edgelift.bundle.stream import open_for_lock
+from edgelift.bundle.signed import check_lock, read_bundle_signature, write_signed
+from edgelift.bundle.stream import BundleStream, open_for_lock
 from edgelift.bundle.summary import summarise
 from edgelift.bundle.verify import verify_bundle, verify_open, verify_structure
 from edgelift.cli import options, signing
 from edgelift.cli.console import say, say_json, tell
-from edgelift.cli.lock import show_base, show_lock
-from edgelift.errors import PartsError, UnseekableError
+from edgelift.cli.lock import show_base, show_cluster_definition, show_lock
+from edgelift.errors import BundleError, PartsError, UnseekableError
 from edgelift.keys import find_public_key
 from edgelift.sizes import format_size
 
@@ -27,13 +28,22 @@ def inspect(
     definition: Annotated[
         bool, typer.Option("--definition", help="Print its definition, as --metadata-file takes it, and nothing else.")
     ] = False,
+    cluster_definition: Annotated[
+        Path | None,
+        typer.Option("--cluster-definition", metavar="FILE", help="Write the cluster definition that it holds here."),
+    ] = None,
     public_key: signing.PublicKeyFile = None,
     as_json: options.Json = False,
 ) -> None:
-    """Show what a bundle holds, without unpacking it."""
+    """Show what a bundle holds, without unpacking it.
+
+    Example: edgelift inspect site-7.tar.zst --cluster-definition site-7.tgz --public-key site.pub
+    """
     key = find_public_key(public_key)
     with open_for_lock(bundle) as opened:
         check_lock(opened, key)
+        if cluster_definition is not None:
+            _write_cluster_definition(opened, cluster_definition)
         is_seekable = isinstance(opened, BundleReader)
         signature = _signature(is_there=opened.lock_signature is not None, is_checked=key is not None)
         told = {"file_size": opened.size, "seekable": is_seekable, "signature": signature}
@@ -51,6 +61,15 @@ def inspect(
     for profile in document["profiles"]:
         say(f"profile {profile['name']} {profile['version']} ({profile['type']}, {profile['packs']} packs)")
     say(f"signature of the lock: {signature}")
+
+
+def _write_cluster_definition(bundle: BundleReader | BundleStream, path: Path) -> None:
+    """Write the one in `bundle` to `path`, once all of it has been seen to be what the lock says."""
+    definition = bundle.lock.cluster_definition
+    if definition is None:
+        raise BundleError(f"{bundle.name} holds no cluster definition", hint="it was built without one")
+    write_signed(path, definition.read_from(bundle), None)
+    tell(f"cluster definition: {path}")
 
 
 def verify(
@@ -92,6 +111,7 @@ def _verify_all(bundle: str, key: "PublicKey | None", *, as_json: bool) -> None:
         verify_bundle(bundle)  # raises what is to be said of it once all of it has been read
         raise
     told = {"digest": digest.value(), "size": outcome.file_size, "signature": signature, "base": summary["base"]}
+    told |= {"cluster_definition": summary["cluster_definition"]} if summary["cluster_definition"] else {}
     parts = parts_of(reader.tar.source)
     told |= {"parts": len(parts)} if parts else {}
     if as_json:
@@ -99,6 +119,7 @@ def _verify_all(bundle: str, key: "PublicKey | None", *, as_json: bool) -> None:
         return
     say(f"{bundle}: ok, {outcome.members} members, {format_size(outcome.file_size)}, {digest.value()}")
     show_base(summary["base"], summary["totals"]["carried_bytes"])
+    show_cluster_definition(summary["cluster_definition"])
     say(f"signature: {signature}")
 
 

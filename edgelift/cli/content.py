@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from edgelift.bundle.definition import COMPRESSION_LEVEL
-from edgelift.cli import metadata, options, palette_content, reuse, signatures, undeclared
+from edgelift.cli import attaching, metadata, options, palette_content, reuse, signatures, undeclared
 from edgelift.cli.charts import Charts
 from edgelift.cli.console import say, say_json, say_table, set_verbosity, tell
 from edgelift.cli.lock import show_lock
@@ -74,6 +74,12 @@ def plan(
     require_signatures: signatures.RequireSignatures = False,
     cosign_key: signatures.CosignKeyFile = None,
     base: reuse.Base = None,
+    include_packs: attaching.IncludePacks = False,
+    pack_registry: attaching.PackRegistryOption = None,
+    packs: attaching.Packs = [],  # noqa: B006
+    images_only: attaching.ImagesOnly = False,
+    cluster_definition_name: attaching.ClusterDefinitionName = None,
+    cluster_definition_profile_ids: attaching.ClusterDefinitionProfiles = "",
     include_undeclared: undeclared.IncludeUndeclared = None,
     metadata_file: metadata.MetadataFile = None,
     images_from: metadata.ImagesFrom = [],  # noqa: B006
@@ -147,6 +153,13 @@ def plan(
             compliance=compliance_images,
             fips=fips,
             file=agent_services,
+        ),
+        **attaching.attached_of(
+            include=include_packs,
+            registry=pack_registry,
+            packs=packs,
+            images_only=images_only,
+            definition=attaching.cluster_definition_of(cluster_definition_name, cluster_definition_profile_ids),
         ),
     )
     rules = signatures.rules_of(leave_out=no_signatures, require=require_signatures, cosign_key=cosign_key)

@@ -14,7 +14,8 @@ from edgelift.bundle.stream import open_for_lock
 from edgelift.cli import options, selection, signing
 from edgelift.cli.console import say_json, set_verbosity, tell
 from edgelift.cli.receipt import show_receipt
-from edgelift.delivery.receipt import Proof
+from edgelift.delivery.attached import prove_cluster_definition
+from edgelift.delivery.receipt import DefinitionProof, Proof
 from edgelift.delivery.target import Target
 from edgelift.delivery.validate import validate_lock
 from edgelift.documents import write_document
@@ -76,13 +77,14 @@ def validate(
         aws=aws,
         parallel=parallel,
     )
-    expected = _read_lock(file, lock, find_public_key(public_key))
+    expected, definition = _read_lock(file, lock, find_public_key(public_key))
     chosen = select_entries(expected, annotation_selector)
     with open_registries(access) as registries:
         client = registries.registry(target.registry)
         client.log_in()
         on_proof = _tell_progress(len(chosen.images), quiet)
         proved = validate_lock(expected, target, client, deep=deep, selector=annotation_selector, on_proof=on_proof)
+    proved = proved.model_copy(update={"cluster_definition": definition})
     if receipt is not None:
         write_document(receipt, proved.to_json())
     if as_json:
@@ -103,11 +105,16 @@ def _tell_progress(images: int, quiet: bool) -> Callable[[Proof], None]:
     return on_proof
 
 
-def _read_lock(file: str | None, lock: Path | None, key: "PublicKey | None") -> BundleLock:
+def _read_lock(
+    file: str | None, lock: Path | None, key: "PublicKey | None"
+) -> tuple[BundleLock, DefinitionProof | None]:
+    """The lock, and of a bundle whether the cluster definition is in it; a lock alone says nothing of that."""
     if lock is not None and file is None:
-        return BundleLock.from_json(read_signed(lock, key), str(lock))
+        return BundleLock.from_json(read_signed(lock, key), str(lock)), None
     if file is not None and lock is None:
         with open_for_lock(file) as opened:
             check_lock(opened, key)
-            return opened.lock
+            definition = opened.lock.cluster_definition
+            proof = prove_cluster_definition(definition, opened) if definition is not None else None
+            return opened.lock, proof
     raise ConfigurationError("name either --file BUNDLE or --lock L.json")

@@ -7,10 +7,12 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 
+from edgelift.attachments import ClusterDefinitionSource, PackSource
 from edgelift.cli.console import say, tell
 from edgelift.cli.prefect_api import running_api
 from edgelift.cli.receipt import show_receipt
 from edgelift.delivery.receipt import DeliveryReceipt
+from edgelift.demo.packs import write_pack
 from edgelift.demo.palette_api import DEMO_PROJECT, create_palette_api
 from edgelift.demo.profiles import demo_profiles
 from edgelift.demo.servers import chart_repository, source_registry, target_registry
@@ -19,6 +21,7 @@ from edgelift.serve.server import RunningServer
 from edgelift.site import ArchiveSettings, ContentSource, EdgeSite, RegistryAccess, TargetSettings
 
 SITE = "demo-site"
+DEFINITION = "demo-cluster"
 EDGELIFT = sys.argv[0]  # as the user called it; a virtual environment need not be on the PATH
 _SERVERS = ("source", "charts", "target")
 API_KEY = "the-key-of-the-demo"  # of the stand-in, which is gone when the demo ends
@@ -39,9 +42,15 @@ def run_demo(directory: Path, *, quiet: bool) -> None:
         tell(f"chart repository {charts}")
         os.environ |= {"PALETTE_API_KEY": API_KEY, "PALETTE_ENDPOINT": palette.url}
         os.environ.pop("EDGELIFT_PUBLIC_KEY", None)  # the user's own bundles are signed, the demo's is not
+        names = tuple(profile.name for profile in profiles)
         site = EdgeSite(
             name=SITE,
-            source=ContentSource(profiles=tuple(profile.name for profile in profiles), project=DEMO_PROJECT.name),
+            source=ContentSource(
+                profiles=names,
+                project=DEMO_PROJECT.name,
+                packs=PackSource(paths=(str(write_pack(folder / "packs")),)),
+                cluster_definition=ClusterDefinitionSource(name=DEFINITION, profiles=names),
+            ),
             target=TargetSettings(registry=f"{target.host}/spectro-images"),
             access=RegistryAccess(docker_config=False),
             archive=ArchiveSettings(directory=str(folder / "archive")),
@@ -63,10 +72,13 @@ def _show(folder: Path, target: str, receipt_path: str) -> None:
     say(f"bundle    {bundle}")
     say(f"          look: {EDGELIFT} inspect {bundle}")
     say(f"lock      {folder / 'site' / f'{SITE}.lock.json'}")
+    say(f"cluster   {folder / 'site' / f'{DEFINITION}.tgz'}")
     say(f"archive   {folder / 'archive'}")
     say(f"settings  {folder / 'site' / f'{SITE}.site-settings.yaml'}")
     say(f"target    look: {EDGELIFT} serve --writable {folder / 'target-registry'} --port {port}")
     say(f"receipt   {receipt_path}: {receipt.counts['ok']} of {len(receipt.proofs)} references ok")
+    if receipt.cluster_definition is not None:
+        say(f"          {receipt.cluster_definition}")
 
 
 def _ports(note: Path) -> dict[str, int]:

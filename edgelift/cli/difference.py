@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from edgelift.bundle.diff import ImageChange, LockDiff, compare_locks
+from edgelift.bundle.diff import DefinitionChange, ImageChange, LockDiff, compare_locks
 from edgelift.bundle.kinds import name_of
 from edgelift.cli import options
 from edgelift.cli.console import say, say_json, say_table
@@ -53,7 +53,18 @@ def _diff_document(before: Path, after: Path, found: LockDiff) -> dict[str, Any]
     }
     referrers = [asdict(change) for change in found.referrers]
     counts = {"unchanged": found.unchanged, "referrers": referrers}
-    return {"before": str(before), "after": str(after), **changes, **counts, **contents}
+    definition = {"cluster_definition": _definition_document(found.cluster_definition)}
+    return {"before": str(before), "after": str(after), **changes, **counts, **contents, **definition}
+
+
+def _definition_document(change: DefinitionChange | None) -> dict[str, Any] | None:
+    """The cluster definitions before and after; None where they do not differ."""
+    if change is None:
+        return None
+    return {
+        name: each.model_dump(mode="json") if each is not None else None
+        for name, each in (("before", change.before), ("after", change.after))
+    }
 
 
 def _print_diff(before: Path, after: Path, found: LockDiff) -> None:
@@ -76,6 +87,11 @@ def _print_diff(before: Path, after: Path, found: LockDiff) -> None:
         (found.shared, "in both"),
     ):
         say(f"{told}: {format_size(content.size)} in {content.blobs} blobs and {content.manifests} manifests")
+    definition = found.cluster_definition
+    if definition is not None:
+        sides = (definition.before, definition.after)
+        shown = [f"{each.name} {each.digest[:19]}" if each else "none" for each in sides]
+        say(f"cluster definition: {' → '.join(shown)}")
 
 
 def _changes(found: LockDiff) -> tuple[tuple[str, tuple[ImageChange, ...]], ...]:

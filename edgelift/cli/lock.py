@@ -44,6 +44,14 @@ def show_lock(document: dict[str, Any]) -> None:
             f"signed images: {signed}; signatures and other referrers that are carried with them: {totals['referrers']}"
         )
     show_base(document["base"], totals["carried_bytes"])
+    show_cluster_definition(document["cluster_definition"])
+
+
+def show_cluster_definition(definition: dict[str, Any] | None) -> None:
+    """The cluster definition, where there is one."""
+    if definition is not None:
+        profiles = ", ".join(f"{each['name']} {each['version']}" for each in definition["profiles"])
+        say(f"cluster definition {definition['name']} of {profiles}: {format_size(definition['size'])}")
 
 
 def _name_of(image: dict[str, Any]) -> str:

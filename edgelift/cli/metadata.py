@@ -106,15 +106,26 @@ def images_in(lists: list[Path]) -> list[str]:
 
 
 def write(
-    name: str, source: ContentSource, access: RegistryAccess, folder: Path, *, as_json: bool, quiet: bool
+    name: str, source: ContentSource | Path, access: RegistryAccess, folder: Path, *, as_json: bool, quiet: bool
 ) -> None:
-    """Write the definition of what `source` asks for, and say where; raises what `define_bundle` does."""
+    """Write the definition of what `source` asks for, and say where; raises what `define_bundle` does.
+
+    Raises `ConfigurationError` for a lock, and for what no definition says.
+    """
+    if isinstance(source, Path):
+        raise ConfigurationError("--metadata-only is of what is asked for, and a lock is made: leave out --lock")
+    if source.has_attachments:
+        raise ConfigurationError(
+            "a definition says neither where local packs are nor what a cluster definition is made of",
+            hint="leave out --packs and --cluster-definition-name, or --metadata-only",
+        )
     defined = define_bundle(name, source, lambda: palette_from_environment(source.project, access))
     path, definition = write_definition(defined.definition, folder), defined.definition
     if not quiet:
         for warning in defined.warnings:
             tell(f"warning: {warning}")
-        tell(f"{len(definition.images)} images, {len(definition.charts)} charts; nothing was moved")
+        packs = f", {len(definition.packs)} packs" if definition.packs else ""
+        tell(f"{len(definition.images)} images, {len(definition.charts)} charts{packs}; nothing was moved")
     if as_json:
         say_json({"file": str(path), **definition.model_dump(mode="json", exclude_none=True)})
     else:

@@ -160,8 +160,7 @@ Rewrites = Annotated[
     ),
 ]
 Aws = Annotated[
-    bool,
-    typer.Option("--aws", help="Log in to Amazon ECR with your AWS credentials, too.", rich_help_panel=ACCESS),
+    bool, typer.Option("--aws", help="Log in to Amazon ECR with your AWS credentials, too.", rich_help_panel=ACCESS)
 ]
 Parallel = Annotated[
     int,
@@ -187,11 +186,12 @@ def source_of(
     exclude_profiles: str = "",
     exclude_profile_files: Sequence[Path] = (),
     charts: Sequence[str] = (),
-    **palette: Any,
+    **further: Any,
 ) -> ContentSource:
-    """What the source options ask for, `palette_content` among them; raises `ConfigurationError` for nothing."""
+    """What the source options ask for, those of other modules in `further`; raises `ConfigurationError` for nothing."""
     named = _names(profiles)
-    if not (named or profile_files or images or charts or palette):
+    local, beside = getattr(further.get("packs"), "paths", ()), further.keys() - {"packs", "cluster_definition"}
+    if not (named or profile_files or images or charts or local or beside):
         raise ConfigurationError(
             "nothing is asked for", hint="name profiles with --profiles or --profile-file, or use --image or --chart"
         )
@@ -207,7 +207,7 @@ def source_of(
         settings=settings_of(settings),
         exclude_profiles=_names(exclude_profiles),
         exclude_profile_files=tuple(str(path) for path in exclude_profile_files),
-        **palette,
+        **further,
     )
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from edgelift.access import default_store, open_registries, palette_from_environment
+from edgelift.attach import attach_content
 from edgelift.bundle.lock import BundleLock
 from edgelift.bundle.reader import BundleReader
 from edgelift.bundle.selection import select_entries
@@ -20,6 +21,8 @@ from edgelift.documents import write_document
 from edgelift.errors import ConfigurationError, IncompleteError, PlanError
 from edgelift.keys import find_public_key, read_cosign_key
 from edgelift.oci.reference import ImageReference
+from edgelift.packs.local import read_packs
+from edgelift.palette.client import PaletteClient
 from edgelift.plan import plan_bundle
 from edgelift.site import ContentSource, RegistryAccess, TargetSettings
 from edgelift.store.local import LocalStore
@@ -75,6 +78,7 @@ def check_locally(source: ContentSource | Path, public_key: Path | None = None) 
     if source.cosign_key is not None:
         read_cosign_key(Path(source.cosign_key))
     read_exported((*source.profile_files, *source.exclude_profile_files))
+    read_packs(source.packs.paths)
     for text in source.images:
         ImageReference.parse(text)
     for text in source.charts:
@@ -98,10 +102,15 @@ def plan_delivery(
     What a site has from `base` is left out.
     """
     standing = read_base(base, store or default_store(), find_public_key(None)) if base is not None else None
-    defined = define_bundle(name, source, lambda: palette_from_environment(source.project, access))
+
+    def open_palette() -> PaletteClient:
+        return palette_from_environment(source.project, access)
+
+    defined = define_bundle(name, source, open_palette)
     content = LocalStore(store or default_store())
+    attached = attach_content(source, content, open_palette)
     with open_registries(access) as connections:
-        plan = plan_bundle(defined.definition, connections.registries, content)
+        plan = plan_bundle(defined.definition, connections.registries, content, attached)
         lock = leave_out(plan.lock, standing) if standing is not None else plan.lock
         errors, warnings = list(plan.errors), [*defined.warnings, *plan.warnings]
         if standing is not None and lock.base is None:

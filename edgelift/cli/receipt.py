@@ -18,6 +18,8 @@ def show_receipt(receipt: DeliveryReceipt) -> None:
     tell(counts if receipt.selection is None else f"{counts}, of the entries with {receipt.selection} alone")
     if receipt.referrers:
         tell(receipt.referrers)
+    if receipt.cluster_definition is not None:
+        tell(str(receipt.cluster_definition))
     extras = receipt.extras
     if extras.tags or extras.repositories:
         found = f"{len(extras.tags)} tags, {len(extras.repositories)} repositories"

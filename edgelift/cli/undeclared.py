@@ -13,7 +13,9 @@ from edgelift.access import palette_from_environment
 from edgelift.cli.console import say, say_json, say_table, tell
 from edgelift.cli.options import OUTPUT, SOURCE
 from edgelift.define import read_exported, read_profiles
+from edgelift.define_packs import find_used
 from edgelift.errors import ConfigurationError
+from edgelift.packs.local import read_packs
 from edgelift.palette.models import ClusterProfile, Pack
 from edgelift.palette.undeclared.content import PackContent
 from edgelift.palette.undeclared.findings import PackReport, UsedImage
@@ -55,7 +57,7 @@ def with_undeclared(source: _Asked, wanted: str | None, access: RegistryAccess) 
     with ExitStack() as stack:
         palette = cache(lambda: stack.enter_context(palette_from_environment(source.project, access)))
         profiles, _ = read_profiles(source, palette)
-    reports = find_undeclared(profiles, source.settings, declared=source.images)
+    reports = find_used(profiles, read_packs(source.packs.paths), source.settings, declared=source.images)
     return source.model_copy(update={"include_undeclared": tuple(_ask(reports))})
 
 

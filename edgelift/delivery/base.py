@@ -4,11 +4,12 @@ import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from edgelift.bundle.lock import BundleLock, LeftOut, LockBase, LockedImage
+from edgelift.bundle.lock import ArtifactKind, BundleLock, LeftOut, LockBase, LockedImage
 from edgelift.bundle.part_files import find_index
 from edgelift.bundle.parts import index_path
 from edgelift.bundle.signed import check_lock, read_signed
@@ -22,6 +23,7 @@ from edgelift.oci.descriptor import Descriptor
 from edgelift.oci.digest import Digest
 from edgelift.oci.reference import ImageReference
 from edgelift.oci.registry import Registry
+from edgelift.packs.names import PACK_PROJECT
 from edgelift.store.runs import RunLocks
 
 if TYPE_CHECKING:
@@ -85,7 +87,8 @@ def leave_out(lock: BundleLock, base: Base) -> BundleLock:
         return lock
     listed = tuple(LeftOut(name=name, blobs=tuple(left_out[name])) for name in sorted(left_out))
     parent = LockBase(name=base.lock.definition.name, lock=base.lock.digest, left_out=listed)
-    return BundleLock(definition=lock.definition, images=lock.images, base=parent)
+    definition = lock.cluster_definition
+    return BundleLock(definition=lock.definition, images=lock.images, base=parent, cluster_definition=definition)
 
 
 def check_output(lock: BundleLock, path: Path) -> None:
@@ -146,10 +149,10 @@ def _places(lock: BundleLock, target: Target) -> list[_Wanted]:
 def _repositories(names: Sequence[str], target: Target) -> Iterator[str]:
     for name in dict.fromkeys(names):
         reference = ImageReference.parse(name)
-        try:
-            yield target.names(reference, Digest.of(b""))[0].repository
-        except MalformedReferenceError:
-            continue  # nothing can have come there; of an image of this bundle the preflight says so
+        kinds: tuple[ArtifactKind | None, ...] = (None, "pack") if f"/{PACK_PROJECT}/" in name else (None,)
+        for kind in kinds:  # a name does not say of which kind it was; where it is not, nothing is found
+            with suppress(MalformedReferenceError):  # nothing can have come there; of this bundle the preflight says so
+                yield target.names(reference, Digest.of(b""), kind)[0].repository
 
 
 def _find(wanted: _Wanted, registry: Registry) -> str | RegistryError | None:

@@ -18,6 +18,7 @@ from edgelift.oci.push import KnownBlobs, OnConflict
 from edgelift.oci.reference import ImageReference
 from edgelift.oci.registry import Registry
 from edgelift.oci.transfer import Transfer
+from edgelift.packs.names import is_local
 from edgelift.pin import pin_image
 from edgelift.pin_referrers import PARALLEL_SUBJECTS, pin_referrers
 
@@ -42,7 +43,7 @@ def copy_entries(
     known = KnownBlobs()
 
     def copy(image: LockedImage) -> Transfer:
-        names = target.names(ImageReference.parse(image.reference), image.descriptor.digest)
+        names = target.names_of(image)
         done = _copy(image, names, registry, connections, store, known=known, on_conflict=on_conflict)
         if on_image is not None:
             on_image(image)
@@ -99,7 +100,10 @@ def _copy(
     known: KnownBlobs,
     on_conflict: OnConflict,
 ) -> Transfer:
-    source, transfer = connections.source_for(image), Transfer()
+    source = (
+        connections.source_for(image) if not is_local(image.reference) else None
+    )  # that is in the store, or nowhere
+    transfer = Transfer()
     for name in names:
         transfer += send_image(image, store, registry, name, copied_from=source, known=known, on_conflict=on_conflict)
     return transfer

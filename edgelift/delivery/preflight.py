@@ -17,7 +17,6 @@ from edgelift.errors import IntegrityError, MalformedReferenceError, RefusedErro
 from edgelift.oci.digest import Digest
 from edgelift.oci.manifest import DOCKER_MANIFEST
 from edgelift.oci.push import OnConflict, tag_conflict
-from edgelift.oci.reference import ImageReference
 from edgelift.oci.registry import Registry
 from edgelift.store.disk import disk_errors
 from edgelift.store.local import LocalStore
@@ -84,7 +83,7 @@ def name_deliveries(lock: BundleLock, target: Target) -> tuple[tuple[Delivery, .
     holders: dict[TargetName, dict[Digest, list[str]]] = defaultdict(lambda: defaultdict(list))
     for image in lock.images:
         try:
-            names = target.names(ImageReference.parse(image.reference), image.descriptor.digest)
+            names = target.names_of(image)
         except MalformedReferenceError as error:
             errors.append(f"{image.reference}: {error}")
             continue

@@ -44,6 +44,23 @@ class Proof(BaseModel):
     arrived: int = 0
 
 
+class DefinitionProof(BaseModel):
+    """Whether the cluster definition came along: `present` where its bytes were read, and have this `digest`.
+
+    `reason` says why not.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    digest: Digest
+    present: bool
+    reason: str = ""
+
+    def __str__(self) -> str:
+        return f"cluster definition {self.name}: {'present' if self.present else 'missing'}, {self.digest}"
+
+
 class Extras(BaseModel):
     """What the target holds beside the lock. `not_checkable` says what could not be listed, and why."""
 
@@ -55,9 +72,10 @@ class Extras(BaseModel):
 
 
 class DeliveryReceipt(BaseModel):
-    """The outcome of a validation: only `proofs` decide whether a delivery is whole; `extras` inform.
+    """The outcome of a validation: `proofs` decide whether a delivery is whole; `extras` inform.
 
     With a `selection` only the entries of the lock that it chooses were looked at: nothing is said of the others.
+    `cluster_definition` is there where the content was at hand that should hold one; a registry does not.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -71,11 +89,16 @@ class DeliveryReceipt(BaseModel):
     checked_at: str  # ISO 8601, UTC
     proofs: tuple[Proof, ...]
     extras: Extras = Extras()
+    cluster_definition: DefinitionProof | None = None
 
     @property
     def is_whole(self) -> bool:
-        """Whether there are references, and every one is `ok`: what was not checked does not count as good."""
-        return bool(self.proofs) and all(proof.verdict == "ok" for proof in self.proofs)
+        """Whether there are references, and every one is `ok`: what was not checked does not count as good.
+
+        A cluster definition has to be there, too.
+        """
+        is_there = self.cluster_definition is None or self.cluster_definition.present
+        return is_there and bool(self.proofs) and all(proof.verdict == "ok" for proof in self.proofs)
 
     @property
     def counts(self) -> dict[Verdict, int]:
@@ -105,6 +128,12 @@ class DeliveryReceipt(BaseModel):
         """Raises `IncompleteError` that names every reference that is not `ok`, or says that there is none."""
         if not self.proofs:
             raise IncompleteError(f"nothing is proved at {self.registry}: the lock names no image", ())
+        if self.cluster_definition is not None and not self.cluster_definition.present:
+            raise IncompleteError(
+                f"the cluster definition did not come along to {self.registry}",
+                [f"{self.cluster_definition}: {self.cluster_definition.reason}"],
+                hint="get the bundle again from where it was built",
+            )
         open_proofs = [proof for proof in self.proofs if proof.verdict != "ok"]
         if open_proofs:
             verdicts = {proof.verdict for proof in open_proofs}

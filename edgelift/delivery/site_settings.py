@@ -36,7 +36,8 @@ def site_settings(lock: BundleLock, target: Target) -> str:
 def mapping_rules(lock: BundleLock, target: Target) -> dict[str, str]:
     """Source prefix → target prefix, the explicit rules and one for each source registry of the lock."""
     rules = {rule.source: _join(target.registry, rule.target) for rule in target.rules}
-    for registry in sorted({ImageReference.parse(image.reference).registry for image in lock.images}):
+    pulled = (image for image in lock.images if image.kind != "pack")  # packs are Palette's business, not the hosts'
+    for registry in sorted({ImageReference.parse(image.reference).registry for image in pulled}):
         prefix = _registry_prefix(registry, target)
         if registry not in rules and prefix is not None:
             rules[registry] = _join(target.registry, prefix)

@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 from typing import Self
 
+from edgelift.bundle.lock import ArtifactKind, LockedImage
 from edgelift.errors import ConfigurationError, MalformedReferenceError
 from edgelift.oci.digest import Digest
 from edgelift.oci.reference import (
@@ -20,6 +21,7 @@ from edgelift.oci.reference import (
     is_repository,
     names_registry,
 )
+from edgelift.packs.names import repository_of_pack
 
 KEEP_TAG = "edgelift-"  # Zot and Harbor delete untagged manifests, so a digest-only reference gets a tag
 
@@ -97,26 +99,35 @@ class Target:
     def __str__(self) -> str:
         return f"{self.registry}/{self.base}" if self.base else self.registry
 
-    def names(self, reference: ImageReference, digest: Digest) -> tuple[TargetName, ...]:
+    def names_of(self, image: LockedImage) -> tuple[TargetName, ...]:
+        """Every name that `image` gets: see `names`."""
+        return self.names(ImageReference.parse(image.reference), image.descriptor.digest, image.kind)
+
+    def names(
+        self, reference: ImageReference, digest: Digest, kind: ArtifactKind | None = None
+    ) -> tuple[TargetName, ...]:
         """Every name that `reference` gets, the main one first; raises `MalformedReferenceError` where none is valid.
 
-        `digest` names the keep-tag of a reference that has no tag.
+        `digest` names the keep-tag of a reference that has no tag. A pack is not kept below the host that it comes
+        from, but where Palette looks for packs.
         """
         tag = reference.tag or f"{KEEP_TAG}{digest.hex[:16]}"
         sources = [reference.name]
         namespace, _, short = reference.repository.partition("/")
         is_official = reference.registry == DOCKER_HUB and namespace == "library" and "/" not in short
-        if self.docker_hub_aliases and is_official:
+        if self.docker_hub_aliases and is_official and kind is None:
             sources.append(f"{DOCKER_HUB}/{short}")
-        return tuple(dict.fromkeys(TargetName(self._repository(source), tag) for source in sources))
+        return tuple(dict.fromkeys(TargetName(self._repository(source, kind), tag) for source in sources))
 
-    def _repository(self, name: str) -> str:
+    def _repository(self, name: str, kind: ArtifactKind | None) -> str:
         mapped = (rule.apply(name) for rule in self.rules)
         repository = next((path for path in mapped if path is not None), None)
-        return self._checked(self._default(name) if repository is None else repository, name)
+        return self._checked(self._default(name, kind) if repository is None else repository, name)
 
-    def _default(self, name: str) -> str:
+    def _default(self, name: str, kind: ArtifactKind | None) -> str:
         host, _, path = name.partition("/")
+        if kind == "pack":
+            return "/".join(part for part in (self.base, repository_of_pack(path)) if part)
         return "/".join(part for part in (self.base, re.sub(":([0-9]+)$", r"_\1", host), path) if part)
 
     def _checked(self, repository: str, name: str) -> str:

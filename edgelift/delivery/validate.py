@@ -22,7 +22,6 @@ from edgelift.errors import ConfigurationError, EdgeliftError, IntegrityError, M
 from edgelift.oci.descriptor import Descriptor
 from edgelift.oci.digest import Digest
 from edgelift.oci.pull import BlobStream
-from edgelift.oci.reference import ImageReference
 from edgelift.oci.referrer_tags import fallback_tag
 from edgelift.oci.registry import Registry
 
@@ -48,7 +47,7 @@ def validate_lock(
     `ConfigurationError` for a selector that chooses nothing.
     """
     chosen = select_entries(lock, selector).images
-    expected = [(image, name) for image in chosen for name in _names(image, target)]
+    expected = [(image, name) for image in chosen for name in target.names_of(image)]
     with ThreadPoolExecutor(PARALLEL_REFERENCES, thread_name_prefix="validate") as pool:
         proofs = []
         for proof in pool.map(lambda item: prove_image(item[0], item[1], registry, target, deep=deep), expected):
@@ -249,7 +248,7 @@ def _all_names(lock: BundleLock, target: Target) -> set[TargetName]:
     names = set[TargetName]()
     for image in lock.images:
         with suppress(MalformedReferenceError):
-            names.update(each for name in _names(image, target) for each in _tags(image, name))
+            names.update(each for name in target.names_of(image) for each in _tags(image, name))
     return names
 
 
@@ -258,7 +257,3 @@ def _tags(image: LockedImage, name: TargetName) -> Iterator[TargetName]:
     yield name
     for referrer in image.referrers:
         yield TargetName(name.repository, referrer.tag or fallback_tag(referrer.subject))
-
-
-def _names(image: LockedImage, target: Target) -> tuple[TargetName, ...]:
-    return target.names(ImageReference.parse(image.reference), image.descriptor.digest)

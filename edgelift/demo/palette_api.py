@@ -157,9 +157,12 @@ class _Palette:
     async def download_cluster_definition(self, request: Request) -> Response:
         try:
             body = await request.json()
-            name, uids = body["metadata"]["name"], [str(each["uid"]) for each in body["spec"]["profiles"]]
+            name, kind = body["metadata"]["name"], body["spec"]["cloudType"]
+            uids = [str(each["uid"]) for each in body["spec"]["profiles"]]
         except (ValueError, KeyError, TypeError):
             raise HTTPException(400, "the body is not a cluster definition") from None
+        if (name, kind) != ("cluster-profiles", "edge-native"):  # Palette's documentation insists on both
+            raise HTTPException(400, "a cluster definition is asked for as cluster-profiles of edge-native")
         if not self._is_scoped(request) or not set(uids) <= self.profiles.keys():
             raise HTTPException(404, "a cluster profile was not found")
         return _download(cluster_definition([self.profiles[uid] for uid in uids]), f"{name}.tgz")

@@ -44,7 +44,7 @@ class DemoService:
 
 @dataclass(frozen=True)
 class DemoRegistry:
-    """A registry that profiles take packs or charts from; `kind` is `helm` or `oci`."""
+    """A registry that profiles take packs or charts from; `kind` is `helm` or `oci`, `login` is `basic` or `ecr`."""
 
     uid: str
     name: str
@@ -53,6 +53,26 @@ class DemoRegistry:
     provider: str = "pack"
     base_path: str = ""
     is_private: bool = False
+    login: str = "basic"
+    region: str = ""
+
+    def summary(self) -> dict[str, Any]:
+        """How the list of OCI registries shows it."""
+        spec = {
+            "endpoint": self.endpoint,
+            "providerType": self.provider,
+            "registryType": self.login,
+            "scope": "tenant",
+            "isPrivate": self.is_private,
+            "containsSpectroManifest": self.provider == "pack",
+        }
+        return metadata(self.uid, self.name) | {"spec": spec}
+
+    def settings(self) -> dict[str, Any]:
+        """How an OCI registry is shown by itself."""
+        document = self.summary()
+        paths = {"basePath": "", "baseContentPath": self.base_path, "defaultRegion": self.region or None}
+        return document | {"spec": document["spec"] | _auth(self) | paths}
 
 
 @dataclass(frozen=True)
@@ -77,7 +97,7 @@ def tenant_routes(tenant: DemoTenant, is_scoped: Callable[[Request], bool]) -> l
         Route("/v1/registries/metadata", answers.list_registries),
         Route("/v1/registries/helm", answers.list_helm_registries),
         Route("/v1/registries/oci/summary", answers.list_oci_registries),
-        Route("/v1/registries/oci/{uid}/basic", answers.show_oci_registry),
+        Route("/v1/registries/oci/{uid}/{login}", answers.show_oci_registry),
     ]
     return [
         *(registries if tenant.registries else ()),
@@ -180,16 +200,14 @@ class _Answers:
         return JSONResponse({"items": items, "listmeta": {"continue": "", "count": len(items)}})
 
     def list_oci_registries(self, _request: Request) -> Response:
-        items = [metadata(each.uid, each.name) | {"spec": _oci(each)} for each in self._of_kind("oci")]
-        return JSONResponse({"items": items})
+        return JSONResponse({"items": [each.summary() for each in self._of_kind("oci")] or None})
 
     def show_oci_registry(self, request: Request) -> Response:
-        uid = request.path_params["uid"]
-        registry = next((each for each in self._of_kind("oci") if each.uid == uid), None)
+        asked = (request.path_params["uid"], request.path_params["login"])
+        registry = next((each for each in self._of_kind("oci") if (each.uid, each.login) == asked), None)
         if registry is None:
             raise HTTPException(404, "the registry was not found")
-        spec = _oci(registry) | _auth(registry) | {"basePath": "", "baseContentPath": registry.base_path}
-        return JSONResponse(metadata(registry.uid, registry.name) | {"spec": spec})
+        return JSONResponse(registry.settings())
 
     def _of_kind(self, kind: str) -> list[DemoRegistry]:
         return [each for each in self.tenant.registries if each.kind == kind]
@@ -200,17 +218,6 @@ def _auth(registry: DemoRegistry) -> dict[str, Any]:
         return {"auth": {"type": "noAuth"}}
     tls = {"enabled": True, "insecureSkipVerify": False}
     return {"auth": {"type": "basic", "username": "reader", "password": _MASK, "tls": tls}}
-
-
-def _oci(registry: DemoRegistry) -> dict[str, Any]:
-    return {
-        "endpoint": registry.endpoint,
-        "providerType": registry.provider,
-        "registryType": "basic",
-        "scope": "tenant",
-        "isPrivate": registry.is_private,
-        "containsSpectroManifest": registry.provider == "pack",
-    }
 
 
 def _host(host: DemoHost) -> dict[str, Any]:

@@ -68,10 +68,11 @@ class _Answer:
 
 
 class _Question(NamedTuple):
-    """What is asked for: a document by GET, or what Palette makes of a JSON `body` by POST."""
+    """What is asked for: a document by GET, or what answers a JSON `body` by POST, which may be a file."""
 
     path: str
     body: bytes | None = None
+    is_for_file: bool = False
 
     def __str__(self) -> str:
         return f"{'GET' if self.body is None else 'POST'} {self.path}"
@@ -130,6 +131,21 @@ class PaletteApi:
         question = _Question(path)
         return self._parse(question, self._ask(question, project_uid))
 
+    def download(self, path: str, body: Mapping[str, Any], project_uid: str) -> bytes:
+        """The file that Palette makes of `body`; changes nothing there, so that it may be asked for again.
+
+        Raises `PaletteError` where it gives none, or an error with the status of success.
+        """
+        question = _Question(path, json.dumps(body).encode(), is_for_file=True)
+        answer = self._ask(question, project_uid)
+        if answer.body.lstrip()[:1] in (b"{", b"["):
+            raise PaletteError(
+                f"{self.host} answered {question} with JSON in place of a file{self._quote(answer.body)}",
+                hint="check in Palette that these profiles can be exported",
+                status=answer.status,
+            )
+        return answer.body
+
     def search(self, path: str, body: Mapping[str, Any], project_uid: str | None = None) -> Any:
         """The JSON document that answers `body` at `path`: it changes nothing, so that it may be asked for again."""
         question = _Question(path, json.dumps(body).encode())
@@ -168,6 +184,9 @@ class PaletteApi:
             headers["ProjectUid"] = project_uid
         if question.body is not None:
             headers |= {"Content-Type": "application/json"}
+        if question.is_for_file:
+            # A file that is gzip by itself must come as it is: what is encoded on the way is decoded here.
+            headers |= {"Accept": "application/octet-stream", "Accept-Encoding": "identity"}
         url, method = f"{self.scheme}://{self.host}{question.path}", "GET" if question.body is None else "POST"
         with self.http.stream(method, url, headers=headers, content=question.body, follow_redirects=False) as response:
             return _Answer(response.status_code, response.headers, self._read_body(question, response))

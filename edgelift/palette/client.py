@@ -5,7 +5,7 @@ It also finds the edge hosts of a site, and the manifests of Palette's own servi
 
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Annotated, Any, Self
@@ -13,13 +13,22 @@ from typing import Annotated, Any, Self
 import httpx
 from pydantic import AliasPath, FailFast, Field, SecretStr, ValidationError
 
-from edgelift.errors import PaletteError, ProfileError
+from edgelift.errors import ConfigurationError, PaletteError, ProfileError
 from edgelift.explain import explain
 from edgelift.palette.api import PaletteApi, parse_endpoint
 from edgelift.palette.chart_registries import ChartRegistries
+from edgelift.palette.cluster_definition import (
+    CLUSTER_DEFINITIONS,
+    check_archive,
+    check_project,
+    explain_refusal,
+    question_for,
+)
 from edgelift.palette.edge_hosts import EdgeHost, find_edge_hosts
 from edgelift.palette.export import profile_from_document
-from edgelift.palette.models import ClusterProfile, FromPalette, Model, Pack, PackManifest, ProfileVariable, UserMacros
+from edgelift.palette.models import ClusterProfile, FromPalette, Model, Pack, ProfileVariable, UserMacros
+from edgelift.palette.pack_contents import PackContents, complete_packs
+from edgelift.palette.pack_registries import PackRegistry, find_pack_registries
 from edgelift.palette.services import Service, read_service
 from edgelift.palette.user_macros import asks_for_tenant, asks_for_user_macros, read_tenant_uid, read_user_macros
 from edgelift.transport import TransportSettings, open_client
@@ -40,20 +49,6 @@ class _Listed(FromPalette):
 
 class _Listing(FromPalette):
     items: Annotated[tuple[_Listed, ...], FailFast()] = ()
-
-
-class _PackContent(FromPalette):
-    name: str = Field(validation_alias=AliasPath("spec", "name"))
-    values: str = Field(default="", repr=False, validation_alias=AliasPath("spec", "values"))
-    manifests: Annotated[tuple[PackManifest, ...], FailFast()] = Field(
-        default=(), validation_alias=AliasPath("spec", "manifests")
-    )
-
-
-class _PackContents(FromPalette):
-    packs: Annotated[tuple[_PackContent, ...], FailFast()] = Field(
-        default=(), validation_alias=AliasPath("spec", "packs")
-    )
 
 
 class _Variables(FromPalette):
@@ -124,12 +119,12 @@ class PaletteClient:
             raise PaletteError(
                 f"profile {uid} is version {found.version}, not {version}", hint="each version has a uid of its own"
             )
-        contents = self._get(_PackContents, f"/v1/clusterprofiles/{uid}/packs/manifests", scope)
+        contents = self._get(PackContents, f"/v1/clusterprofiles/{uid}/packs/manifests", scope)
         registries = ChartRegistries(lambda path: self._api.get(path, scope))
         whole = found.model_copy(
             update={
                 "uid": uid,
-                "packs": tuple(_place_chart(pack, registries) for pack in _complete_packs(found.packs, contents)),
+                "packs": tuple(_place_chart(pack, registries) for pack in complete_packs(found.packs, contents)),
                 "variables": self._read_variables(uid, scope) or found.variables,
                 "project_uid": project.uid if project else "",
                 "project_name": project.name if project else "",
@@ -156,6 +151,34 @@ class PaletteClient:
         if asks_for_user_macros(profile) and self._user_macros is None:
             self._user_macros = read_user_macros(self._get, scope, self._tenant_uid)
         return profile.model_copy(update={"tenant_uid": self._tenant_uid, "user_macros": self._user_macros})
+
+    def download_cluster_definition(self, profiles: Sequence[ClusterProfile]) -> bytes:
+        """The archive that Palette makes of `profiles`, which have been read with this client.
+
+        Raises `ConfigurationError` without a project, `PaletteError` where one of them is not in it, or what comes is
+        no archive.
+        """
+        project = self._project()
+        if project is None:
+            raise ConfigurationError(
+                "a cluster definition is made of profiles of one project, and no project is named",
+                hint="name it with --project-id (in a site file: project)",
+            )
+        listed = {each.uid for each in self._get(_Listing, _PROFILES, project.uid).items}
+        check_project(profiles, listed, project.name)
+        question = question_for([each.uid for each in profiles])
+        try:
+            content = self._api.download(CLUSTER_DEFINITIONS, question, project.uid)
+        except PaletteError as error:
+            raise explain_refusal(error) from None
+        check_archive(content, self._api.host)
+        return content
+
+    def find_pack_registries(self, uids: Collection[str]) -> dict[str, PackRegistry]:
+        """The OCI registries among `uids`, which packs name."""
+        project = self._project()
+        scope = project.uid if project else None
+        return find_pack_registries(lambda path: self._api.get(path, scope), uids)
 
     def _project(self) -> _Listed | None:
         # Always the first question: it proves the key, so that a later 404 means what it says.
@@ -244,24 +267,6 @@ class PaletteClient:
             hint=advice,
             status=_NOT_FOUND,
         )
-
-
-def _complete_packs(packs: Iterable[Pack], contents: _PackContents) -> tuple[Pack, ...]:
-    """`packs` with the contents of their manifests, and their values where the profile itself left them out.
-
-    A pack that stands twice is known by its turn.
-    """
-    manifests = {manifest.uid: manifest for content in contents.packs for manifest in content.manifests if manifest.uid}
-    values: dict[str, list[str]] = {}
-    for content in contents.packs:
-        values.setdefault(content.name, []).append(content.values)
-    whole = []
-    for pack in packs:
-        left = values.get(pack.name, [])
-        listed = left.pop(0) if left else ""
-        given = tuple(manifests.get(manifest.uid, manifest) for manifest in pack.manifests)
-        whole.append(pack.model_copy(update={"manifests": given, "values": pack.values or listed}))
-    return tuple(whole)
 
 
 def _place_chart(pack: Pack, registries: ChartRegistries) -> Pack:

@@ -21,7 +21,7 @@ from edgelift.palette.models import ClusterProfile, Pack, Problem
 from edgelift.palette.values import CURLY_QUOTED, CURLY_QUOTES, LoadedPack, find_lines, load_values
 from edgelift.palette.variables import explain_refusal
 
-__all__ = ["Problem", "Resolution", "resolve_profiles"]
+__all__ = ["Problem", "Resolution", "resolve_profiles", "version_of"]
 
 _UNPLACED = (
     "the chart that this pack is cannot be found, so it is left out: only Palette knows where its Helm registry is; "
@@ -65,7 +65,7 @@ def resolve_profiles(profiles: Sequence[ClusterProfile], settings: Mapping[str, 
         resolver.add_charts(pack, expander)
     resolver.check_settings(set(given) - expander.used)
     return Resolution(
-        profiles=tuple(_version(profile) for profile in distinct),
+        profiles=tuple(version_of(profile) for profile in distinct),
         images=tuple(
             RequestedImage(reference=str(reference), origins=tuple(origins))
             for reference, origins in sorted(resolver.images.items(), key=lambda item: str(item[0]))
@@ -75,6 +75,13 @@ def resolve_profiles(profiles: Sequence[ClusterProfile], settings: Mapping[str, 
             for (repository, name, version), origins in sorted(resolver.charts.items())
         ),
         problems=tuple(dict.fromkeys(resolver.problems)),
+    )
+
+
+def version_of(profile: ClusterProfile) -> ProfileVersion:
+    """`profile` as definitions and locks name it."""
+    return ProfileVersion(
+        name=profile.name, version=profile.version, uid=profile.uid, type=profile.type, packs=len(profile.packs)
     )
 
 
@@ -216,12 +223,6 @@ class _Resolver:
 
 def _origin(pack: LoadedPack, path: str) -> Origin:
     return Origin(profile=pack.profile.origin_label, pack=pack.label, path=path)
-
-
-def _version(profile: ClusterProfile) -> ProfileVersion:
-    return ProfileVersion(
-        name=profile.name, version=profile.version, uid=profile.uid, type=profile.type, packs=len(profile.packs)
-    )
 
 
 def _explain_complaint(complaint: Complaint, pack: LoadedPack) -> str:

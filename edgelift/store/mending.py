@@ -9,6 +9,7 @@ from edgelift.oci.manifest import INDEX_TYPES, MANIFEST_TYPES
 from edgelift.oci.pull import pull_blob
 from edgelift.oci.reference import ImageReference
 from edgelift.oci.source import Source
+from edgelift.packs.names import is_local
 from edgelift.store.check import Problem
 from edgelift.store.local import LocalStore
 
@@ -18,7 +19,7 @@ class BundleMending:
 
     def __init__(self, bundle: BundleReader) -> None:
         self._bundle = bundle
-        held = (*bundle.lock.unique_manifests(), *bundle.lock.unique_blobs())
+        held = (*bundle.lock.unique_manifests(), *bundle.lock.unique_blobs(), *bundle.lock.attached)
         self._held = {each.digest: each for each in held if bundle.exists(each)}
 
     def bring(self, problem: Problem, store: LocalStore) -> str | None:
@@ -67,9 +68,9 @@ class RegistryMending:
 
 
 def _parse(text: str) -> ImageReference | None:
-    """The reference `text`; None for the name that another tool gave, which says nothing of a registry."""
+    """The reference `text`; None for a local pack, and for the name that another tool gave: no registry has these."""
     try:
         reference = ImageReference.parse(text)
     except ConfigurationError:
         return None
-    return reference if str(reference) == text else None
+    return reference if str(reference) == text and not is_local(reference) else None

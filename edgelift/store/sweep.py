@@ -143,7 +143,7 @@ def _pinned(store: LocalStore, rules: Rules, runs: Sequence[RunLock], oldest: fl
     graph, locks = ContentGraph(store), [run.read() for run in runs if run.used >= oldest]
     pinned = {digest for root in store.unnamed() for digest in graph.reach(root).contents}
     for lock in (*rules.keep, *filter(None, locks)):
-        pinned.update(each.digest for each in (*lock.unique_manifests(), *lock.unique_blobs()))
+        pinned.update(each.digest for each in (*lock.unique_manifests(), *lock.unique_blobs(), *lock.attached))
     return pinned
 
 

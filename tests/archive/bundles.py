@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from edgelift.bundle.cluster_definition import LockedClusterDefinition
 from edgelift.bundle.definition import BundleDefinition, RequestedImage
 from edgelift.bundle.lock import BundleLock
 from edgelift.bundle.signature import PrivateKey
@@ -11,19 +12,32 @@ from tests.bundle.content import GZIP, MemoryContent, noise
 
 
 def make_bundle(
-    path: Path, *, name: str = "site-7", seed: int = 0, size: int = 2000, key: PrivateKey | None = None
+    path: Path,
+    *,
+    name: str = "site-7",
+    seed: int = 0,
+    size: int = 2000,
+    key: PrivateKey | None = None,
+    definition_content: bytes | None = None,
 ) -> BundleLock:
-    """Write the bundle of one image, with a layer of `size` bytes that `seed` chooses, and give its lock."""
+    """Write the bundle of one image, with a layer of `size` bytes that `seed` chooses, and give its lock.
+
+    With a `definition_content` it holds the cluster definition `harbour`.
+    """
     content = MemoryContent()
     image = content.add_image("quay.io/team/app:1", [content.add(noise(size, seed), GZIP)])
     definition = BundleDefinition(name=name, architecture="amd64", images=(RequestedImage(reference=image.reference),))
-    lock = BundleLock(definition=definition, images=(image,))
+    pinned = None
+    if definition_content is not None:
+        pinned = LockedClusterDefinition.of("harbour", definition_content, ())
+        content.add(definition_content, pinned.descriptor.media_type)
+    lock = BundleLock(definition=definition, images=(image,), cluster_definition=pinned)
     assemble_bundle(lock, content, path, key=key)
     return lock
 
 
 def files_of(path: Path, lock: BundleLock, key: PrivateKey | None = None) -> list[Path]:
-    """The bundle at `path` with all that goes with it, written beside it."""
+    """The bundle at `path` with lock and signatures, written beside it."""
     lock_path = path.with_name(path.name.replace(".tar.zst", ".lock.json"))
     lock_path.write_bytes(lock.to_json())
     if key is None:

@@ -86,6 +86,11 @@ def test_a_given_digest_has_to_fit(sim: RegistrySimulator, bundle: Path, tmp_pat
     assert not (tmp_path / "back").exists()
 
 
+def test_nothing_is_noted_of_what_is_not_there(sim: RegistrySimulator) -> None:
+    """As in a bucket: whoever asks finds out what there is beside a bundle."""
+    assert archive_in(sim.host).noted_digest("edge.cluster-definition.tgz") is None
+
+
 def test_a_tag_that_is_not_there_is_an_error(sim: RegistrySimulator, tmp_path: Path) -> None:
     """Restoring what was never archived says where it was looked for."""
     with pytest.raises(NotFoundError, match="site/bundles:absent"):

@@ -24,7 +24,12 @@ def read_members(file: bytes) -> dict[str, bytes]:
     if tar[position:].startswith(lock_signature.encode() + b"\0"):
         size = int(tar[position + 124 : position + 135], 8)
         members[lock_signature], position = _take(tar, position, lock_signature, size)
-    for digest, size in _blobs(json.loads(members["edgelift/lock.json"])).items():  # §5, 4
+    lock = json.loads(members["edgelift/lock.json"])
+    if "cluster_definition" in lock:  # §5, 4
+        pinned, name = lock["cluster_definition"], "edgelift/cluster-definition.tgz"
+        members[name], position = _take(tar, position, name, pinned["size"])
+        _require("sha256:" + hashlib.sha256(members[name]).hexdigest() == pinned["digest"], f"{name} is another")
+    for digest, size in _blobs(lock).items():
         algorithm, _, value = digest.partition(":")
         name = f"blobs/{algorithm}/{value}"
         members[name], position = _take(tar, position, name, size)

@@ -3,7 +3,8 @@
 import pytest
 
 from edgelift.bundle.attribution import Asker, Cost, attribute_sizes, pieces_of
-from edgelift.bundle.lock import LeftOut, LockBase
+from edgelift.bundle.definition import BundleDefinition, Origin, RequestedChart, RequestedImage
+from edgelift.bundle.lock import BundleLock, LeftOut, LockBase
 from tests.bundle.asked import (
     AGENT,
     BASE,
@@ -54,6 +55,22 @@ def test_unique_bytes_are_what_leaving_it_out_saves(asker: Asker) -> None:
     (cost,) = [each.cost for each in found.packs if each.asker == asker]
 
     assert found.carried - attribute_sizes(lock_of(*left)).carried == cost.unique
+
+
+def test_packs_and_charts_have_those_that_ask_for_them() -> None:
+    """A pack by its reference, a chart by its repository."""
+    chart, pack = (each.model_copy(update={"kind": kind}) for each, kind in ((WEB, "chart"), (TOOL, "pack")))
+    calico, nginx = (Origin(profile=each.profile, pack=each.pack, path="x") for each in (CALICO, NGINX))
+    definition = BundleDefinition(
+        charts=(RequestedChart(repository="oci://quay.io/team", name="web", version="1", origins=(calico,)),),
+        packs=(RequestedImage(reference=pack.reference, origins=(nginx,)),),
+    )
+    found = attribute_sizes(BundleLock(definition=definition, images=(pack, chart)))
+
+    assert {image.reference: image.askers for image in found.images} == {
+        chart.reference: (CALICO,),
+        pack.reference: (NGINX,),
+    }
 
 
 def test_what_a_profile_costs() -> None:

@@ -1,5 +1,6 @@
 """Two builds of one definition give the same bytes, whatever else is different between them."""
 
+import gzip
 import json
 import os
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from edgelift.bundle.container import CLUSTER_DEFINITION
 from edgelift.bundle.definition import BundleDefinition, Origin, RequestedImage
 from edgelift.bundle.reader import BundleReader
 from edgelift.bundle.verify import verify_bundle
@@ -18,12 +20,15 @@ from edgelift.oci.manifest import OCI_INDEX
 from tests.bundle.building import Build
 from tests.images import make_artifact
 from tests.keys import KeyFiles, openssl_accepts
+from tests.packs.samples import make_pack_folder
 from tests.real_parts import require_tool
 from tests.simulators.registry import RegistrySimulator
 
 PROJECT = Path(__file__).parents[2]
 CLOCKWORK = {"FAKETIME_DONT_FAKE_MONOTONIC": "1"}  # as on a real machine, whose wall clock alone may be wrong
-PRODUCTS = ("site.lock.json", "site.lock.json.sig", "site.tar.zst", "site.tar.zst.sig")
+PRODUCTS = tuple(
+    name for product in ("site.lock.json", "site.tar.zst", "harbour.tgz") for name in (product, f"{product}.sig")
+)
 
 # Layers of every kind, so that raw and compressed frames take turns; the plain one is a few compressed frames long.
 LAYERS = (SampleLayer("gzip", 40_000), SampleLayer("zstd", 9_000), SampleLayer("tar", 3 * 2**20), SampleLayer("empty"))
@@ -70,12 +75,15 @@ class Site:
     folder: Path
     definition: Path
     keys: KeyFiles
+    cluster_definition: Path
+    pack: Path
 
     def build(self, name: str, under: Surroundings) -> dict[str, bytes]:
         """All that a build in a process of its own leaves, by name."""
         folder = self.folder / name
         folder.mkdir()
-        build = Build(str(self.definition), str(self.keys.private), str(folder), under.images, under.seed)
+        given = (self.definition, self.keys.private, self.cluster_definition, self.pack, folder)
+        build = Build(*map(str, given), under.images, under.seed)
         done = subprocess.run(
             [*_clock(under.clock), sys.executable, "-c", _program(under.processors), json.dumps(asdict(build))],
             cwd=PROJECT,
@@ -102,7 +110,7 @@ def _program(processors: int) -> str:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A site with gzip, zstd and plain layers, an index with an attestation, an image of Docker's and an artifact."""
+    """A site with layers of every kind, an index, an image of Docker's, artifacts, a pack and a cluster definition."""
     folder = tmp_path_factory.mktemp("reproducible")
     with RegistrySimulator(folder / "registry") as registry:
         registry.put_image(*IMAGES)
@@ -112,8 +120,12 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             for each in IMAGES
         ]
         definition = folder / "definition.json"
-        definition.write_text(BundleDefinition(name="site", images=tuple(wanted)).model_dump_json(), encoding="utf-8")
-        yield Site(folder, definition, KeyFiles.write(folder / "keys", "site"))
+        pack = make_pack_folder(folder / "pack", extra={"charts/grüße.yaml": b"a: 1\n"})
+        packs = (RequestedImage(reference="local.invalid/spectro-packs/archive/greeting:1.0.0"),)
+        asked = BundleDefinition(name="site", images=tuple(wanted), packs=packs)
+        definition.write_text(asked.model_dump_json(), encoding="utf-8")
+        (folder / "given.tgz").write_bytes(gzip.compress(b"what Palette made" * 500, mtime=0))
+        yield Site(folder, definition, KeyFiles.write(folder / "keys", "site"), folder / "given.tgz", pack)
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +136,7 @@ def first(site: Site) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("name", OTHERS)
 def test_another_build_gives_the_same_bytes(site: Site, first: dict[str, bytes], name: str) -> None:
-    """Bundle, lock and both signatures do not differ in a byte, built anew from the registry to the signature."""
+    """Bundle, lock, cluster definition and all signatures do not differ in a byte, built anew from the registry on."""
     again = site.build(name.replace(" ", "-"), OTHERS[name])
 
     assert [product for product in PRODUCTS if again[product] != first[product]] == []
@@ -138,8 +150,10 @@ def test_what_is_compared_has_everything_in_it(site: Site, first: dict[str, byte
         spans = list(bundle.container.frames())
         kinds = {each.media_type for image in bundle.lock.images for each in (image.descriptor, *image.blobs)}
         assert bundle.lock_signature == first["site.lock.json.sig"]
+        assert [each.kind for each in bundle.lock.images].count("pack") == 1
+        assert CLUSTER_DEFINITION in [member.name for member in bundle.container.members]
 
     assert {span.is_raw for span in spans} == {True, False}
     assert max(span.stop - span.start for span in spans if not span.is_raw) == 2**20
     assert {OCI_INDEX, ARTIFACT.blobs[1].media_type} < kinds
-    assert all(openssl_accepts(site.folder / "first" / name, site.keys.public) for name in (PRODUCTS[0], PRODUCTS[2]))
+    assert all(openssl_accepts(site.folder / "first" / name, site.keys.public) for name in PRODUCTS[::2])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from edgelift.bundle.definition import BundleDefinition, Origin, RequestedImage
+from edgelift.bundle.definition import BundleDefinition, Origin, RequestedChart, RequestedImage
 from edgelift.bundle.lock import BundleLock, LeftOut, LockBase, LockedImage
 from edgelift.bundle.selection import AnnotationSelector, annotations_of, select_entries
 from edgelift.errors import ConfigurationError
@@ -90,6 +90,28 @@ def test_a_selected_delta_leaves_out_what_its_entries_need() -> None:
     assert [image.reference for image in selected.images] == [NGINX.reference]
     assert selected.base == LockBase(name="before", lock=base.lock, left_out=left_out[:1])
     assert select_entries(BundleLock(definition=DEFINITION, images=(NGINX, PAUSE)), "tier=web").base is None
+
+
+def test_packs_and_charts_have_what_asks_for_them() -> None:
+    """A pack by its reference, a chart by its repository: both are chosen as images are."""
+    pack = CONTENT.add_image("ghcr.io/spectro-packs/archive/web:1", [OWN]).model_copy(update={"kind": "pack"})
+    definition = BundleDefinition(
+        charts=(
+            RequestedChart(
+                repository="oci://ghcr.io/charts",
+                name="app",
+                version="1",
+                origins=ORIGINS[1:],
+                annotations={"tier": "x"},
+            ),
+        ),
+        packs=(RequestedImage(reference=pack.reference, origins=ORIGINS[:1], annotations={"tier": "y"}),),
+    )
+    lock = BundleLock(definition=definition, images=(CHART, pack))
+
+    assert (chosen("tier=x", lock), chosen("tier=y", lock)) == (["app"], ["web"])
+    assert (chosen("edgelift.pack=k3s", lock), chosen("edgelift.pack=web", lock)) == (["app"], ["web"])
+    assert chosen("edgelift.kind=pack", lock) == ["web"]
 
 
 def test_annotations_are_told_with_all_their_values() -> None:

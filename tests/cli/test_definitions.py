@@ -246,6 +246,15 @@ BAD: dict[str, tuple[list[str], int, str]] = {
     "a metadata file and an architecture": (["plan", "-f", "x.yaml", "--arch", "arm64"], 2, "leave out the options"),
     "no metadata file": (["plan", "-f", "nowhere.yaml"], 2, "cannot read nowhere.yaml"),
     "metadata of a lock": (["build", "--name", "a", "--lock", "x.json", "-f", "x.yaml"], 2, "--lock is built as it is"),
+    "a metadata file and a pack": (["plan", "-f", "x.yaml", "--packs", "pack"], 2, "leave out the options that say it"),
+    "metadata of a cluster definition": (
+        [
+            *("build", "--name", "a", "--image", "nginx", "--metadata-only"),
+            *("--cluster-definition-name", "a", "--cluster-definition-profile-ids", "b"),
+        ],
+        2,
+        "a definition says neither",
+    ),
     "a list that is not there": (["plan", "--images-from", "nowhere.txt"], 2, "cannot read nowhere.txt"),
     "a selector that is none": (
         ["validate", "--lock", "x.json", "--registry", "a.example", "--annotation-selector", "web"],

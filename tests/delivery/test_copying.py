@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from edgelift.access import Connections, open_registries
+from edgelift.attach import attach_content
+from edgelift.attachments import PackSource
 from edgelift.bundle.definition import BundleDefinition, RequestedImage
 from edgelift.bundle.lock import BundleLock
 from edgelift.delivery.copying import copy_entries, copy_reference
@@ -14,10 +16,12 @@ from edgelift.delivery.target import Target
 from edgelift.delivery.validate import validate_lock
 from edgelift.errors import IncompleteError
 from edgelift.oci.reference import ImageReference
+from edgelift.palette.client import PaletteClient
 from edgelift.plan import plan_bundle
-from edgelift.site import RegistryAccess
+from edgelift.site import ContentSource, RegistryAccess
 from edgelift.store.local import LocalStore
 from tests.images import make_artifact, make_image_set
+from tests.packs.samples import make_pack_folder
 from tests.simulators.registry import RegistrySimulator
 
 IMAGES = make_image_set(4, 1)
@@ -66,6 +70,24 @@ def test_all_that_a_lock_names_is_copied(scene: Scene) -> None:
     assert validate_lock(lock, scene.place, registry, deep=True).is_whole
     assert (first.moved, second.moved) == (len(lock.unique_blobs()), 0)
     assert not any(scene.store.exists(blob) for blob in lock.unique_blobs())
+
+
+def test_a_local_pack_comes_from_the_store(scene: Scene, tmp_path: Path) -> None:
+    """No registry has it, and none is asked."""
+    source = ContentSource(packs=PackSource(paths=(str(make_pack_folder(tmp_path / "pack")),)))
+    (pack,) = attach_content(source, scene.store, _no_palette).packs
+    lock, registry = (
+        BundleLock(definition=BundleDefinition(), images=(pack,)),
+        scene.connections.registry(scene.target.host),
+    )
+
+    copy_entries(lock, scene.place, registry, scene.connections, scene.store)
+
+    assert validate_lock(lock, scene.place, registry, deep=True).is_whole
+
+
+def _no_palette() -> PaletteClient:
+    raise AssertionError("Palette was asked for")
 
 
 def test_what_failed_is_named_and_the_rest_is_done(scene: Scene) -> None:

@@ -313,3 +313,22 @@ def test_a_folder_that_cannot_be_is_an_error(tmp_path: Path) -> None:
     """A path that no disk can hold is named."""
     with pytest.raises(StoreError, match="File name too long"):
         check_disk(huge(10), LocalStore(tmp_path / "store"), tmp_path / ("x" * 300) / "out")
+
+
+# Packs
+
+
+def test_two_packs_of_one_name_and_version_are_rivals() -> None:
+    """Wherever packs come from, they land in one place: two that differ there are told before anything moves."""
+    places = ("quay.io/edge", "local.invalid")
+    packs = [
+        locked(f"{place}/spectro-packs/archive/web:1.0", image).model_copy(update={"kind": "pack"})
+        for place, image in zip(places, (APP, OTHER), strict=True)
+    ]
+    deliveries, errors = name_deliveries(lock_of(*packs), Target.parse("mirror.example/edge"))
+    apart = name_deliveries(lock_of(*packs), Target.parse("mirror.example/edge", ("quay.io/edge=other",)))
+
+    assert {str(name) for each in deliveries for name in each.names} == {"edge/spectro-packs/archive/web:1.0"}
+    assert len(errors) == 1
+    assert "mirror.example/edge/spectro-packs/archive/web:1.0 would be claimed by" in errors[0]
+    assert apart[1] == ()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 from pydantic import ValidationError
 
-from edgelift.delivery.receipt import DeliveryReceipt, Extras, Proof, Verdict
+from edgelift.delivery.receipt import DefinitionProof, DeliveryReceipt, Extras, Proof, Verdict
 from edgelift.errors import IncompleteError
 from edgelift.oci.digest import Digest
 
@@ -67,6 +67,26 @@ def test_extras_do_not_decide() -> None:
     made = receipt([proof("ok")], Extras(tags=("a:1",), repositories=("b",), not_checkable=("no catalog",)))
 
     assert made.is_whole
+
+
+@pytest.mark.parametrize("present", [True, False])
+def test_a_cluster_definition_decides(present: bool) -> None:
+    """Where one should have come along, the delivery is whole only with it; the error says which, and why not."""
+    found = DefinitionProof(name="harbour", digest=EXPECTED, present=present, reason="" if present else "it is gone")
+    made = receipt([proof("ok")]).model_copy(update={"cluster_definition": found})
+
+    assert made.is_whole is present
+    assert made.document()["cluster_definition"]["present"] is present
+    assert DeliveryReceipt.from_json(made.to_json()) == made
+    if not present:
+        with pytest.raises(IncompleteError) as caught:
+            made.raise_unless_whole()
+        assert caught.value.failures == (f"cluster definition harbour: missing, {EXPECTED}: it is gone",)
+
+
+def test_a_receipt_without_one_says_nothing_of_it() -> None:
+    """It has the members that it had before there were cluster definitions."""
+    assert "cluster_definition" not in receipt([proof("ok")]).document()
 
 
 def test_every_verdict_is_counted() -> None:

@@ -14,6 +14,7 @@ from edgelift.oci.reference import NAME_LIMIT, ImageReference, is_repository, is
 DIGEST = Digest.of(b"manifest")
 KEEP_TAG = f"edgelift-{DIGEST.hex[:16]}"
 MIRROR = "mirror.example:5000"
+LOCAL_PACK = "local.invalid/spectro-packs/archive/nginx:1.2"
 
 
 def names(target: Target, reference: str) -> list[str]:
@@ -51,6 +52,41 @@ def test_the_keep_tag_names_what_is_kept() -> None:
 
     assert [f"edgelift-{Digest.of(each).hex[:16]}" for each in (b"a", b"b")] == tags
     assert all(is_tag(tag) for tag in tags)
+
+
+PACK = "quay.io/team/spectro-packs/archive/nginx:1.2"
+PACKS = {
+    "of a registry": (PACK, ()),
+    "of this machine": (LOCAL_PACK, ()),
+    "with a rule for others": (PACK, ("quay.io/other=elsewhere",)),
+}
+
+
+@pytest.mark.parametrize("base", ["", "spectro-images"], ids=["no base", "base"])
+@pytest.mark.parametrize(("reference", "rules"), PACKS.values(), ids=PACKS)
+def test_a_pack_lands_where_palette_looks(reference: str, rules: tuple[str, ...], base: str) -> None:
+    """Not below the host that it comes from, but in the project of packs, whatever registry it comes from."""
+    target = Target.parse(f"{MIRROR}/{base}", rules)
+    (name,) = target.names(ImageReference.parse(reference), DIGEST, "pack")
+
+    assert str(name) == "/".join(part for part in (base, "spectro-packs/archive/nginx:1.2") if part)
+
+
+def test_a_mapping_rule_moves_a_pack() -> None:
+    """As it does an image."""
+    target = Target.parse(MIRROR, ("quay.io/team=edge", "local.invalid=own"))
+
+    assert [str(target.names(ImageReference.parse(each), DIGEST, "pack")[0]) for each in (PACK, LOCAL_PACK)] == [
+        "edge/spectro-packs/archive/nginx:1.2",
+        "own/spectro-packs/archive/nginx:1.2",
+    ]
+
+
+def test_docker_hub_has_no_short_names_for_packs() -> None:
+    """Nobody pulls a pack by one."""
+    target = Target.parse(MIRROR, docker_hub_aliases=True)
+
+    assert len(target.names(ImageReference.parse("docker.io/library/nginx:1"), DIGEST, "pack")) == 1
 
 
 TARGETS = {

@@ -103,11 +103,17 @@ def test_an_export_reads_back(http: httpx.Client, form: str) -> None:
     assert resolve_profiles(exported).images == resolve_profiles(PROFILES).images
 
 
+def asked(uid: str, **metadata: str) -> dict[str, object]:
+    """The question for the cluster definition of one profile, as Palette's documentation has it."""
+    spec = {"cloudType": "edge-native", "profiles": [{"uid": uid}]}
+    return {"metadata": {"name": "cluster-profiles"} | metadata, "spec": spec}
+
+
 def test_a_cluster_definition_is_a_gzipped_tar(http: httpx.Client) -> None:
     """The same profiles give the same bytes, under the name that was asked for."""
-    body = {"metadata": {"name": "site"}, "spec": {"cloudType": "edge-native", "profiles": [{"uid": ADD_ON_UID}]}}
+    body = asked(ADD_ON_UID)
     first, second = (http.post("/v1/spectroclusters/spc/download", json=body, headers=SCOPED) for _ in range(2))
-    assert first.headers["content-disposition"] == 'attachment; filename="site.tgz"'
+    assert first.headers["content-disposition"] == 'attachment; filename="cluster-profiles.tgz"'
     assert first.content == second.content
     with tarfile.open(fileobj=io.BytesIO(first.content), mode="r:gz") as tar:
         assert tar.getnames() == ["cluster-definition.json"]
@@ -116,7 +122,8 @@ def test_a_cluster_definition_is_a_gzipped_tar(http: httpx.Client) -> None:
 DEFINITIONS = {
     "no JSON": (b"<", 400),
     "no profiles": (b"{}", 400),
-    "unknown profile": (json.dumps({"metadata": {"name": "x"}, "spec": {"profiles": [{"uid": "x"}]}}).encode(), 404),
+    "another name": (json.dumps(asked(ADD_ON_UID, name="site")).encode(), 400),
+    "unknown profile": (json.dumps(asked("x")).encode(), 404),
 }
 
 
@@ -124,6 +131,22 @@ DEFINITIONS = {
 def test_a_wrong_cluster_definition_is_refused(http: httpx.Client, body: bytes, status: int) -> None:
     """A body that asks for nothing that exists gets an error."""
     assert http.post("/v1/spectroclusters/spc/download", content=body, headers=SCOPED).status_code == status
+
+
+def test_an_oci_registry_is_listed_and_shown(http: httpx.Client) -> None:
+    """The list says what each holds; the base path stands in its own settings, beside a masked login."""
+    listed = http.get("/v1/registries/oci/summary", headers=SCOPED).json()["items"]
+    shown = http.get("/v1/registries/oci/r2/basic", headers=SCOPED).json()["spec"]
+    paths = ("r2/ecr", "r4/basic")
+    unknown = [http.get(f"/v1/registries/oci/{path}", headers=SCOPED).status_code for path in paths]
+
+    assert [(each["metadata"]["uid"], each["spec"]["providerType"]) for each in listed] == [
+        ("r2", "pack"),
+        ("r3", "helm"),
+    ]
+    assert (shown["endpoint"], shown["baseContentPath"]) == ("https://registry.example", "base")
+    assert "***" in shown["auth"]["password"]
+    assert unknown == [404, 404]
 
 
 def test_the_version_of_a_service_is_yaml_inside_json(http: httpx.Client) -> None:
