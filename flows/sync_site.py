@@ -34,7 +34,7 @@ def sync_site(site: EdgeSite, output: str = "~/edgelift/sites", store: str | Non
         store: Folder of the working store; empty for the one in the user's cache.
     """
     check_signing(site.signing, public_key=site.public_key, is_pushed=not site.direct)
-    definition = resolve_source(site.name, site.source, site.access)
+    definition = resolve_source(site.name, site.source, site.access, store)
     attached = attach_to(site.name, site.source, site.access, store) if site.source.has_attachments else NOTHING
     log_in(as_is(definition), site.access, site.target)
     if site.archive:
