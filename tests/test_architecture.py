@@ -97,8 +97,10 @@ PURE = (
     "edgelift.palette.pack_registries",
     *(
         f"edgelift.palette.undeclared.{name}"
-        for name in ("choice", "compose", "manifests", "references", "rendering", "report", "scan", "template", "tree")
+        for name in ("choice", "compose", "manifests", "references", "rendering", "report", "scan", "tags")
     ),
+    "edgelift.palette.undeclared.template",
+    "edgelift.palette.undeclared.tree",
     "edgelift.site",
 )
 OUTSIDE_WORLD = {

@@ -14,8 +14,10 @@ from edgelift.cli.options import OUTPUT, SOURCE
 from edgelift.define import look_for_undeclared, read_exported
 from edgelift.define_undeclared import fetch_charts
 from edgelift.errors import ConfigurationError
+from edgelift.oci.reference import ImageReference
 from edgelift.palette.models import ClusterProfile, Pack
 from edgelift.palette.resolve import resolve_profiles
+from edgelift.palette.undeclared.choice import describe_tags
 from edgelift.palette.undeclared.content import PackContent
 from edgelift.palette.undeclared.findings import PackReport, UsedImage
 from edgelift.palette.undeclared.folder import is_pack, read_local_pack
@@ -119,12 +121,24 @@ def _ask(reports: Sequence[PackReport]) -> Iterator[str]:
     asked: set[str] = set()
     for report in reports:
         for image in report.undeclared:
-            if image.is_complete and image.image not in asked:
+            is_askable = image.is_complete or image.untagged is not None
+            if is_askable and image.image not in asked:
                 asked.add(image.image)
                 place = image.evidence[0] if image.evidence else ""
                 tell(f"{report.pack}: {image.image} ({image.confidence}: {image.reason}; {place})")
-                if typer.confirm("  carry it?", default=image.is_confident, err=True):
-                    yield image.image
+                yield from _ask_for_tag(image) if image.untagged is not None else _ask_whether(image)
+
+
+def _ask_whether(image: UsedImage) -> Iterator[str]:
+    if typer.confirm("  carry it?", default=image.is_confident, err=True):
+        yield image.image
+
+
+def _ask_for_tag(image: UsedImage) -> Iterator[str]:
+    question = f"  carry it with which tag{describe_tags(image)}? none leaves it out"
+    tag = typer.prompt(question, default="", show_default=False, err=True).strip()
+    if tag:
+        yield str(ImageReference.parse(f"{image.untagged}:{tag}"))
 
 
 def _print(reports: Sequence[PackReport]) -> None:
@@ -149,8 +163,9 @@ def _rows(report: PackReport) -> Iterator[tuple[str, str, str, str]]:
 
 def _why(image: UsedImage) -> str:
     floats = "; it changes with time" if image.is_floating else ""
+    tags = f"; its tag may be {' or '.join(image.tags)}" if image.tags else ""
     declared = f"; declared is {', '.join(image.declared_as)}" if image.declared_as else ""
-    return f"{image.reason}{floats}{declared}"
+    return f"{image.reason}{floats}{tags}{declared}"
 
 
 def _label(report: PackReport) -> str:

@@ -38,6 +38,7 @@ class Look:
 
     uses: list[Use] = field(default_factory=list)
     unread: list[str] = field(default_factory=list)
+    app_versions: dict[str, str] = field(default_factory=dict)  # of charts at hand, by how paths of their values begin
     judged: set[str] = field(default_factory=set)  # how paths of values begin of which a chart's templates say all
 
 
@@ -146,6 +147,7 @@ def _look_at_chart(look: Look, archive: ChartArchive, values: _ValuesOfCharts, h
         look.unread.append(f"{archive.path}: {error.message}")
         return
     look.uses += uses
+    look.app_versions[start] = chart.app_version
     if is_whole:
         look.judged.add(start)
 
