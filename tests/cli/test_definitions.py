@@ -246,6 +246,23 @@ def test_a_kept_bundle_is_copied_with_its_cluster_definition(
     assert (brought / "harbour.tgz.sig").read_bytes() == signature_path(definition).read_bytes()
 
 
+def test_only_what_is_selected_is_copied(sim: RegistrySimulator, command_line: CommandLine, tmp_path: Path) -> None:
+    """The entry with the annotation goes, the others stay; what chooses nothing is refused."""
+    lock = read_lock(make_bundle(command_line.folder / "given", sim.host, APP, PLAIN))
+    first, *others = lock.definition.images
+    marked = (first.model_copy(update={"annotations": {"tier": "web"}}), *others)
+    definition = lock.definition.model_copy(update={"images": marked})
+    lock = lock.model_copy(update={"definition": definition})
+    (command_line.folder / "site.lock.json").write_bytes(lock.to_json())
+    with RegistrySimulator(tmp_path / "target") as target:
+        command = ("copy", "site.lock.json", f"{target.host}/one", "--annotation-selector")
+        nothing, chosen = (command_line.run(*command, each) for each in ("tier=wbe", "tier=web"))
+        found = target.content.repositories()
+
+    assert (nothing.code, chosen.code) == (2, 0), chosen.err
+    assert [name.rpartition("/")[2] for name in found] == ["app"]
+
+
 def test_a_copy_of_content_says_what_it_leaves(sim: RegistrySimulator, command_line: CommandLine) -> None:
     """No registry has the cluster definition of a lock; the rest is copied."""
     bundle = make_bundle(command_line.folder / "given", sim.host, APP)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from edgelift.cli.commands import COMMANDS as EVERY_COMMAND
 from edgelift.demo.content import make_image
 from edgelift.demo.palette_api import export_document
 from tests.cli.commands import CommandLine, make_bundle, references
@@ -84,20 +85,7 @@ def test_every_command_has_an_example_or_an_obvious_use(command_line: CommandLin
     """The list of commands is complete, each with a sentence, and the exit codes are told."""
     text = command_line.run("--help").out
 
-    for command in (
-        "images",
-        "plan",
-        "build",
-        "push",
-        "sync",
-        "validate",
-        "inspect",
-        "verify",
-        "reassemble",
-        "serve",
-        "demo",
-        "up",
-    ):
+    for command in EVERY_COMMAND:
         assert f" {command} " in text
     assert "3 incomplete" in text
 
