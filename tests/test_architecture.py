@@ -78,6 +78,7 @@ PURE = (
     "edgelift.bundle.kinds",
     "edgelift.charts.artifact",
     "edgelift.charts.index",
+    "edgelift.charts.index_sections",
     "edgelift.charts.metadata",
     "edgelift.charts.repository",
     "edgelift.charts.versions",
