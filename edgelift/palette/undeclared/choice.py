@@ -8,6 +8,7 @@ from edgelift.palette.undeclared.findings import PackReport, UsedImage
 from edgelift.palette.undeclared.references import read_reference
 from edgelift.site import UndeclaredPolicy
 
+_LISTED = 10  # images that a line names
 _TOLD = frozenset({"floating", "windows", "known-issue"})  # the others are for who looks at a pack, not for each plan
 
 
@@ -74,9 +75,10 @@ def _count(confident: Sequence[UsedImage], others: int) -> str:
 
 
 def _list_untagged(images: Sequence[UsedImage]) -> str:
-    listed = (f"{image.untagged}{describe_tags(image)}" for image in images)
+    listed = [f"{image.untagged}{describe_tags(image)}" for image in images[:_LISTED]]
+    more = f" and {len(images) - _LISTED} more" if len(images) > _LISTED else ""
     return (
-        f"not carried, since only a chart knows the tag: {', '.join(listed)}; give each by its whole name, with "
+        f"not carried, since only a chart knows the tag: {', '.join(listed)}{more}; give each by its whole name, with "
         "--image or in include_undeclared"
     )
 
