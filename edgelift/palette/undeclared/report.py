@@ -8,7 +8,7 @@ from edgelift.palette.undeclared.content import PackContent
 from edgelift.palette.undeclared.findings import CONFIDENCES, UNKNOWN_TAG, Evidence, PackReport, Remark, UsedImage
 from edgelift.palette.undeclared.hits import Hit
 from edgelift.palette.undeclared.references import UNKNOWN, is_floating, is_for_windows, read_reference
-from edgelift.palette.undeclared.scan import Look, Use
+from edgelift.palette.undeclared.scan import VALUES, Look, Use
 from edgelift.palette.undeclared.tags import suggest_tags
 
 _MOST_EVIDENCE = 5  # of one image
@@ -93,10 +93,17 @@ def _judge(
         reason=best.reason,
         is_complete=reference is not None,
         is_floating=reference is not None and is_floating(reference),
-        tags=suggest_tags(content, look.app_versions, uses[0].hit.path) if image.endswith(UNKNOWN_TAG) else (),
+        tags=_suggest_tags(image, uses, content, look),
         declared_as=tuple(sorted({str(each) for each in declared if each.name == name})),
         evidence=tuple(dict.fromkeys(_evidence(use.file, use.hit) for use in uses))[:_MOST_EVIDENCE],
     )
+
+
+def _suggest_tags(image: str, uses: Sequence[Use], content: PackContent, look: Look) -> tuple[str, ...]:
+    """For an image whose tag the values leave to its chart; what a template leaves open nobody can guess."""
+    place = next((use.hit.path for use in uses if use.file == VALUES), None)
+    is_open = image.endswith(UNKNOWN_TAG) and place is not None
+    return suggest_tags(content, look.app_versions, place or "") if is_open else ()
 
 
 def _evidence(file: str, hit: Hit) -> Evidence:

@@ -147,9 +147,16 @@ def _look_at_chart(look: Look, archive: ChartArchive, values: _ValuesOfCharts, h
         look.unread.append(f"{archive.path}: {error.message}")
         return
     look.uses += uses
-    look.app_versions[start] = chart.app_version
+    look.app_versions |= _app_versions(chart, start)
     if is_whole:
         look.judged.add(start)
+
+
+def _app_versions(chart: Chart, start: str) -> Iterator[tuple[str, str]]:
+    """Those of a chart and its subcharts, by how the paths of their values begin."""
+    yield start, chart.app_version
+    for each in chart.subcharts:
+        yield from _app_versions(each, f"{start}{each.name}.")
 
 
 def _uses_in_output(text: str, archive: str, budget: Budget) -> list[Use]:

@@ -19,9 +19,9 @@ def suggest_tags(content: PackContent, app_versions: Mapping[str, str], path: st
 
     `app_versions` are those of charts at hand, by how the paths of their values begin.
     """
-    known = next((version for start, version in app_versions.items() if path.startswith(start)), None)
-    if known is not None:
-        return (known,) if is_tag(known) else ()
+    chart = max((start for start in app_versions if path.startswith(start)), key=len, default=None)
+    if chart is not None:
+        return (app_versions[chart],) if is_tag(app_versions[chart]) else ()
     found = _VERSION.match(_version_of_chart(content, path) or content.version)
     return (f"v{found[1]}", found[1]) if found is not None and is_tag(f"v{found[1]}") else ()
 
