@@ -70,8 +70,7 @@ def define(folder: Path, *profiles: ClusterProfile, policy: str = "confident", *
 def origins(definition: BundleDefinition) -> dict[str, list[str]]:
     """Where each undeclared image is used; without lines, which helm would not tell."""
     told = {
-        image.reference: [re.sub(r":\d+ ", " ", str(origin)) for origin in image.origins]
-        for image in definition.images
+        image.reference: [re.sub(r":\d+ ", " ", str(origin)) for origin in image.origins] for image in definition.images
     }
     return {reference: places for reference, places in told.items() if "undeclared" in str(places)}
 

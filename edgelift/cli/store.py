@@ -58,7 +58,7 @@ def stat(store: options.Store = None, as_json: options.Json = False) -> None:
 def fsck(
     repair: Annotated[
         bool,
-        typer.Option("--repair", help="Fetch what is damaged or missing from the registry of its image, or its chart's."),
+        typer.Option("--repair", help="Fetch what is damaged or missing from where its image or chart is."),
     ] = False,
     repair_from: Annotated[
         list[Path], typer.Option("--repair-from", metavar="BUNDLE", help="Take it from this bundle. Repeatable.")

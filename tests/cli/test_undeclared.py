@@ -127,9 +127,7 @@ def test_at_a_terminal_each_image_is_asked_for(tmp_path: Path, terminal: int) ->
     assert ask(ContentSource(profile_files=(str(path),)), tmp_path) == ("docker.io/team/one:1",)
 
 
-def test_profiles_of_edge_hosts_are_asked_about(
-    tmp_path: Path, terminal: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_profiles_of_edge_hosts_are_asked_about(tmp_path: Path, terminal: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Those that the hosts of the site run are found as a build finds them."""
     profile = make_profile(make_pack("a: {image: 'team/one:1'}\n"), uid="65c90f2d0a1b2c3d4e5f6a70")
     host = DemoHost("crane", tags=("site:harbour",), profiles=(profile,))

@@ -1,6 +1,6 @@
 """Which undeclared images are carried, by the policy of a site or a command, and what is told of the others. Pure."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 
 from edgelift.bundle.definition import Origin, RequestedImage
 from edgelift.oci.reference import ImageReference
@@ -41,14 +41,9 @@ def _name_of(image: UsedImage) -> str | None:
 def tell(reports: Sequence[PackReport], chosen: Iterable[RequestedImage], policy: UndeclaredPolicy) -> Iterator[str]:
     """A line for all that is used and not carried, one for each listed image that nothing uses, and the remarks."""
     carried = {image.reference for image in chosen}
-    names = {ImageReference.parse(reference).name for reference in carried}
-    left: dict[str, UsedImage] = {}
-    for _, image in _images(reports):
-        is_carried = image.image in carried or _name_of(image) in names
-        if not is_carried and (image.image not in left or image.is_confident):
-            left[image.image] = image
-    confident = [image for image in left.values() if image.is_confident]
-    untagged = [image for image in left.values() if image.untagged is not None]
+    left = _left(reports, carried)
+    confident = [image for image in left if image.is_confident]
+    untagged = [image for image in left if image.untagged is not None]
     if confident:
         yield _count(confident, len(left) - len(confident) - len(untagged))
     if untagged:
@@ -61,6 +56,17 @@ def tell(reports: Sequence[PackReport], chosen: Iterable[RequestedImage], policy
         for remark in report.remarks:
             if remark.kind in _TOLD:
                 yield str(Origin(profile=report.profile, pack=report.pack, path="")) + f": {remark.message}"
+
+
+def _left(reports: Sequence[PackReport], carried: Set[str]) -> list[UsedImage]:
+    """What is not `carried`, each image once, as sure as it is anywhere."""
+    names = {ImageReference.parse(reference).name for reference in carried}
+    left: dict[str, UsedImage] = {}
+    for _, image in _images(reports):
+        is_carried = image.image in carried or _name_of(image) in names
+        if not is_carried and (image.image not in left or image.is_confident):
+            left[image.image] = image
+    return list(left.values())
 
 
 def _count(confident: Sequence[UsedImage], others: int) -> str:

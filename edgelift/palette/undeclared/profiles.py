@@ -15,7 +15,6 @@ from edgelift.palette.undeclared.report import report_pack
 from edgelift.palette.undeclared.scan import look_at_pack
 from edgelift.palette.values import LoadedPack, load_values
 
-
 Charts = Mapping[tuple[str, str], Mapping[str, ChartArchive | str]]
 
 
