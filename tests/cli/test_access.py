@@ -1,5 +1,7 @@
 """The options that say how to get into registries, where a command takes them as one thing."""
 
+from pathlib import Path
+
 import typer
 from typer.main import get_command
 from typer.testing import CliRunner
@@ -11,7 +13,7 @@ from edgelift.site import DEFAULT_ACCESS, RegistryAccess
 TAKE_ACCESS = ("copy", "images", "list", "restore")
 
 
-def test_options_of_access_become_one_setting() -> None:
+def test_options_of_access_become_one_setting(tmp_path: Path) -> None:
     """The command gets what they say, and nothing of it is lost; without any, it is what it always is."""
     given: list[tuple[str, RegistryAccess]] = []
 
@@ -22,14 +24,18 @@ def test_options_of_access_become_one_setting() -> None:
 
     alone = typer.Typer()
     alone.command()(command)
-    said = ["--ca-cert", "ca.pem", "--insecure", "--insecure-registry", "b:5000", "--cert-dir", "certs.d", "--parallel"]
-    outcomes = [CliRunner().invoke(alone, arguments) for arguments in (["here", *said, "2"], ["there"])]
+    authority, certificates = tmp_path / "ca.pem", tmp_path / "certs.d"
+    authority.touch()
+    certificates.mkdir()
+    said = ["--ca-cert", authority, "--insecure", "--insecure-registry", "b:5000", "--cert-dir", certificates]
+    arguments = (["here", *map(str, said), "--parallel", "2"], ["there"])
+    outcomes = [CliRunner().invoke(alone, each) for each in arguments]
 
     assert [outcome.exit_code for outcome in outcomes] == [0, 0], outcomes
     (first, access), (second, default) = given
     assert (first, second, default) == ("here", "there", DEFAULT_ACCESS)
     assert (access.ca_cert, access.insecure, access.insecure_hosts, access.certs_dir, access.parallel) == (
-        *("ca.pem", True, ("b:5000",), "certs.d", 2),
+        *(str(authority), True, ("b:5000",), str(certificates), 2),
     )
 
 

@@ -101,42 +101,38 @@ def test_a_lock_is_built_as_it_is() -> None:
         with_undeclared(Path("l.json"), "all", DEFAULT_ACCESS, None)
 
 
-@pytest.fixture
-def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
-    """A terminal at which somebody sits; what is written into it is typed."""
+def ask(source: ContentSource, folder: Path, typed: bytes) -> object:
+    """What is to be carried by what somebody types at a terminal."""
     ours, theirs = pty.openpty()
-    with os.fdopen(theirs) as keyboard, os.fdopen(os.dup(theirs), "w") as screen:
-        monkeypatch.setattr("sys.stdin", keyboard)
-        monkeypatch.setattr("sys.stderr", screen)
-        yield ours
+    with os.fdopen(theirs) as keyboard, os.fdopen(os.dup(theirs), "w") as screen, pytest.MonkeyPatch.context() as patch:
+        os.write(ours, typed)
+        patch.setattr("sys.stdin", keyboard)
+        patch.setattr("sys.stderr", screen)
+        answered = with_undeclared(source, "ask", DEFAULT_ACCESS, folder / "store").include_undeclared
     os.close(ours)
+    return answered
 
 
-def ask(source: ContentSource, folder: Path) -> object:
-    """What is to be carried by what somebody has answered."""
-    return with_undeclared(source, "ask", DEFAULT_ACCESS, folder / "store").include_undeclared
-
-
-def test_at_a_terminal_each_image_is_asked_for(tmp_path: Path, terminal: int) -> None:
-    """Yes to the first and no to the second: the first is carried."""
-    values = "a: {image: 'team/one:1'}\nb: {image: 'team/two:1'}\n"
+def test_at_a_terminal_each_image_is_asked_for(tmp_path: Path) -> None:
+    """Yes to the first and no to the second: the first is carried. Of a third only the tag is asked for."""
+    values = "a: {image: 'team/one:1'}\nb: {image: 'team/two:1'}\nc: {image: {repository: team/open, tag: ''}}\n"
     path = tmp_path / "profile.json"
     path.write_text(json.dumps(export_document(make_profile(make_pack(values)))))
-    os.write(terminal, b"y\nn\n")
+    source = ContentSource(profile_files=(str(path),))
 
-    assert ask(ContentSource(profile_files=(str(path),)), tmp_path) == ("docker.io/team/one:1",)
+    assert ask(source, tmp_path, b"y\nn\nv7\n") == ("docker.io/team/one:1", "docker.io/team/open:v7")
+    assert ask(source, tmp_path, b"n\nn\n\n") == ()
 
 
-def test_profiles_of_edge_hosts_are_asked_about(tmp_path: Path, terminal: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_profiles_of_edge_hosts_are_asked_about(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Those that the hosts of the site run are found as a build finds them."""
     profile = make_profile(make_pack("a: {image: 'team/one:1'}\n"), uid="65c90f2d0a1b2c3d4e5f6a70")
     host = DemoHost("crane", tags=("site:harbour",), profiles=(profile,))
-    os.write(terminal, b"y\n")
     with PaletteSimulator([profile], "a key", tenant=DemoTenant(hosts=[host])) as palette:
         monkeypatch.setenv("PALETTE_ENDPOINT", palette.url)
         monkeypatch.setenv("PALETTE_API_KEY", "a key")
         source = ContentSource(edge_hosts="site:harbour", project=DEMO_PROJECT.name)
-        assert ask(source, tmp_path) == ("docker.io/team/one:1",)
+        assert ask(source, tmp_path, b"y\n") == ("docker.io/team/one:1",)
 
 
 def test_charts_are_fetched_on_request(command_line: CommandLine) -> None:
