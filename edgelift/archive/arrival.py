@@ -1,6 +1,6 @@
 """A bundle that is to come back: what is known of it before its content is fetched, and the small files beside it."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,17 +116,16 @@ class WantedBundle:
                     f"{place} stands there already, and is not known to be what {self.url} holds", hint=_OVERWRITE
                 )
 
-    def write_others(self, path: Path, source: ByteSource) -> None:
-        """See that signature, lock and cluster definition stand beside the bundle `path`, which is `source`."""
+    def write_others(self, path: Path, open_it: Callable[[], ByteSource]) -> None:
+        """See that signature, lock and cluster definition stand beside the bundle `path`, which `open_it` opens."""
         if self.signature is not None:
             write_document(signature_path(path), self.signature)
         lock_path, *definition_paths = self.others(path)
         _write(lock_path, self.lock.to_json(), self.lock_signature)
         definition = self.lock.cluster_definition
-        with closing(source):
-            if definition is not None:
-                with BundleReader.of(source) as bundle:
-                    _write(definition_paths[0], definition.read_from(bundle), self.definition_signature)
+        if definition is not None:
+            with BundleReader.of(open_it()) as bundle:
+                _write(definition_paths[0], definition.read_from(bundle), self.definition_signature)
 
     def _require_same(self, bundle: BundleReader) -> None:
         if (bundle.lock, bundle.lock_signature) != (self.lock, self.lock_signature):

@@ -1,5 +1,6 @@
 """Restore: a bundle comes back from a bucket or a registry, with what goes with it, and has its name once right."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -68,7 +69,7 @@ def restore_bundle(
         wanted.require_free((), wanted.others(path), overwrite=overwrite)
         wanted.check(LocalFile(path), str(path), key, verified)
         digest = standing
-    wanted.write_others(path, LocalFile(path))
+    wanted.write_others(path, partial(LocalFile, path))
     return RestoredBundle(
         path, wanted.url, wanted.size, digest, wanted.lock, wanted.signature is not None, standing is None
     )

@@ -41,7 +41,7 @@ def restore_parts(
         key.check(wanted.signature or b"", index.digest, wanted.url)
     files = _PartFiles(folder, index)
     is_new = not files.are_a_bundle()
-    wanted.require_free(files.in_the_way(), wanted.others(files.whole), overwrite=overwrite)
+    wanted.require_free(files.in_the_way() if is_new else (), wanted.others(files.whole), overwrite=overwrite)
     if is_new:
         files.make_way()
         _fetch(archive, prefix, files, progress)
@@ -50,7 +50,7 @@ def restore_parts(
     except (BundleError, IntegrityError):
         files.remove(files.fetched)  # lest a later run takes them for good ones
         raise
-    wanted.write_others(files.whole, files.open())
+    wanted.write_others(files.whole, files.open)
     if is_new:
         write_document(files.index_file, index.to_json())
         sync_names(folder)

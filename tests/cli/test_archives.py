@@ -80,7 +80,6 @@ BAD = {
     "list of no directory": (["list", "nowhere"], 1, "nowhere is not a directory"),
     "list of no bucket": (["list", "s3://"], 2, "does not name a bucket"),
     "restore of a path": (["restore", "site.tar.zst"], 2, "write it as s3://bucket/key"),
-    "restore of parts": (["restore", "s3://bucket/a/site.tar.zst.parts.json"], 2, "copy its folder with a tool for S3"),
     "restore of a bucket": (["restore", "s3://bucket/"], 2, "write it as s3://bucket/key"),
     "prune by no age": (["prune", "s3://bucket", "--older-than", "soon"], 2, "--older-than: 'soon' cannot be read"),
 }
