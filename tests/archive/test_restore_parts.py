@@ -8,9 +8,11 @@ from bench.wire import Forwarder
 from edgelift.archive.artifact import ArtifactArchive
 from edgelift.archive.restore import restore_bundle
 from edgelift.archive.survey import survey_archive
+from edgelift.bundle.parts import PartsIndex
 from edgelift.bundle.verify import verify_bundle
 from edgelift.errors import BundleError, IntegrityError, SignatureError, StoreError
 from edgelift.oci.credentials import Credentials
+from edgelift.oci.digest import Digest
 from edgelift.oci.registry import Registry
 from edgelift.transport import TransportSettings
 from tests.archive.buckets import MIB, Bucket, digest_of
@@ -82,10 +84,6 @@ def test_a_restore_that_was_cut_is_continued(
 ) -> None:
     """Parts that have arrived stay, and there is no index before the last one: the next run fetches the rest."""
     back = tmp_path / "back"
-    proxy.faults.append(Fault("deny", f"GET .*{PART[:-1]}3", times=99))
-    with pytest.raises(StoreError):
-        restore(bucket, place, back, endpoint=proxy.endpoint)
-    proxy.faults.clear()
     proxy.faults.append(Fault("deny", f"HEAD .*{PART[:-1]}3"))
     with pytest.raises(StoreError):
         restore(bucket, place, back, endpoint=proxy.endpoint)
@@ -110,12 +108,22 @@ def test_a_part_that_was_archived_damaged_is_told(bucket: Bucket, place: str, tm
     assert sorted(state(tmp_path / "back")) == [f"{PART[:-1]}1"]
 
 
-def test_an_index_whose_digest_is_not_signed_is_refused_at_once(bucket: Bucket, place: str, tmp_path: Path) -> None:
-    """Parts and index of somebody else beside our signatures: nothing is fetched."""
-    _, files = make_parts(tmp_path / "other", 1, signing_key("stranger"))
-    for file in files:
-        if ".sig" not in file.name:
-            bucket.archive(prefix=place).store(file, digest=digest_of(file))
+def put_damaged(bucket: Bucket, place: str, made: Path) -> None:
+    """Keep a part with another bit in its layer, and an index that says so."""
+    content = bytearray((made / PART).read_bytes())
+    content[MIB // 2] ^= 1
+    (made / PART).write_bytes(content)
+    index = PartsIndex.from_json((made / INDEX).read_bytes(), INDEX)
+    parts = tuple(part.model_copy(update={"digest": digest_of(made / part.name)}) for part in index.parts)
+    whole = b"".join((made / part.name).read_bytes() for part in parts)
+    (made / INDEX).write_bytes(index.model_copy(update={"digest": Digest.of(whole), "parts": parts}).to_json())
+    for name in (PART, INDEX):
+        bucket.archive(prefix=place).store(made / name, digest=digest_of(made / name))
+
+
+def test_parts_that_nobody_has_signed_are_not_fetched(bucket: Bucket, place: str, tmp_path: Path) -> None:
+    """The lock in them is ours, but the digest of the whole is none that our signature is of."""
+    put_damaged(bucket, place, tmp_path / "0")
 
     with pytest.raises(SignatureError):
         restore(bucket, place, tmp_path / "back")
@@ -123,28 +131,14 @@ def test_an_index_whose_digest_is_not_signed_is_refused_at_once(bucket: Bucket, 
     assert not (tmp_path / "back").exists()
 
 
-def test_parts_that_fit_each_other_and_are_no_bundle_do_not_stay(bucket: Bucket, place: str, tmp_path: Path) -> None:
-    """Each has the digest that its index gives; what they come to is damaged, so that none of them is of use."""
-    made = tmp_path / "0"
-    damaged = bytearray((made / PART).read_bytes())
-    damaged[MIB // 2] ^= 1
-    (made / PART).write_bytes(damaged)
-    index = (made / INDEX).read_text().replace(*map(str, (digest_before(bucket, place), digest_of(made / PART))))
-    (made / INDEX).write_text(index)
-    for name in (PART, INDEX):
-        bucket.archive(prefix=place).store(made / name, digest=digest_of(made / name))
+def test_parts_that_fit_their_index_and_are_no_bundle_do_not_stay(bucket: Bucket, place: str, tmp_path: Path) -> None:
+    """What they come to is damaged: none of them is of any use."""
+    put_damaged(bucket, place, tmp_path / "0")
 
     with pytest.raises((BundleError, IntegrityError), match="is damaged"):
         restore_bundle(bucket.archive(prefix=place), INDEX, tmp_path / "back")
 
     assert state(tmp_path / "back") == {}
-
-
-def digest_before(bucket: Bucket, place: str) -> str:
-    """The digest of the part as it was archived."""
-    digest = bucket.archive(prefix=place).noted_digest(PART)
-    assert digest is not None
-    return digest
 
 
 IN_THE_WAY = ["site-7.tar.zst", PART, "site-7.tar.zst.part-0004", INDEX, "site-7.lock.json"]
