@@ -32,10 +32,10 @@ def restore_parts(
 ) -> RestoredBundle:
     """Bring back what is `wanted`: the parts of `index`, whose names in `archive` begin with `prefix`.
 
-    See `restore_bundle`. With a `key`, the digest in the index has to be signed before anything is fetched. Parts that stand in `folder` and
-    are right stay, as does what a run that was broken off has got of one; the others are fetched. All of it is verified
-    as a bundle, and gets its index then, which makes it one. With `overwrite`, another bundle of that name is gone
-    before its first part is replaced: the disk need not have room for both.
+    As `restore_bundle`; with a `key`, the digest in the index has to be signed, too, before anything is fetched. Parts
+    that stand in `folder` and are right stay, as does what a run that was broken off has got of one; the others are
+    fetched. All of it is verified as a bundle, and then gets its index, which makes it one. With `overwrite`, another
+    bundle of that name is gone before its first part is replaced: the disk need not have room for both.
     """
     if key is not None:
         key.check(wanted.signature or b"", index.digest, wanted.url)
