@@ -55,7 +55,7 @@ class Pruning:
     @property
     def size(self) -> int:
         """Bytes of the bundles that may go, and of what goes with them; and of stray parts."""
-        return sum(each.size for each in (*self.bundles, *self.strays))
+        return sum(bundle.size for bundle in self.bundles) + sum(stray.size for stray in self.strays)
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ class _Deletion:
         return self._attempt(leftover.name, partial(self._archive.abort, leftover))
 
     def still_strays(self, strays: Iterable[StrayParts]) -> Iterator[StrayParts]:
-        """Those of `strays` whose index has not come since: an upload may have ended that was taken for a killed one."""
+        """Those whose index has not come since: an upload may have ended that was taken for a killed one."""
         strays = tuple(strays)
         try:
             names = {file.name for file in self._archive.files()} if strays else set()

@@ -51,7 +51,7 @@ def files_of(path: Path, lock: BundleLock, key: PrivateKey | None = None) -> lis
 
 
 def make_parts(folder: Path, seed: int = 0, key: PrivateKey | None = None) -> tuple[str, list[Path]]:
-    """Write `site-7` into `folder` in three parts: the folder that a flow archives them in, and the files in its order."""
+    """Write `site-7` into `folder` in three parts; gives the folder that a flow archives them in, and all files."""
     path = folder / "site-7.tar.zst"
     lock = make_bundle(path, seed=seed, size=2 * MIB + MIB // 2, key=key, part_size=MIB)
     _, lock_path, *signatures = files_of(path, lock, key)

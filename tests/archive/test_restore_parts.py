@@ -1,4 +1,4 @@
-"""Bundles in parts that come back from a bucket or a registry, part by part: a real SeaweedFS, a real docker-registry."""
+"""Bundles in parts that come back, part by part, from a real SeaweedFS and a real docker-registry."""
 
 from pathlib import Path
 
@@ -59,9 +59,7 @@ def test_it_comes_back_in_its_parts(bucket: Bucket, place: str, tmp_path: Path, 
     verify_bundle(tmp_path / "back" / INDEX)
 
 
-def test_what_stands_there_is_not_fetched_again(
-    bucket: Bucket, counter: Forwarder, place: str, tmp_path: Path
-) -> None:
+def test_what_stands_there_is_not_fetched_again(bucket: Bucket, counter: Forwarder, place: str, tmp_path: Path) -> None:
     """The parts are hashed where they are; what is missing beside them, and only a part that is lost, comes back."""
     back, endpoint = tmp_path / "back", f"http://{counter.host}"
     restore(bucket, place, back)

@@ -147,7 +147,7 @@ def test_a_bundle_goes_with_what_belongs_to_it(bucket: Bucket, tmp_path: Path) -
 
 
 def test_what_may_belong_to_a_bundle_in_parts_stays(bucket: Bucket, tmp_path: Path) -> None:
-    """By that name there is one in parts, too: lock and signatures may be those of the parts, whose index is told of."""
+    """Lock and signatures may be those of the bundle in parts that has the same name, whose index is told of."""
     archive = bucket.archive()
     fill(archive, tmp_path, 2)
     index = "0.tar.zst.parts.json"
