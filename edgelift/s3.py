@@ -1,7 +1,6 @@
 """The S3 client that the archive and the store use, and what an S3 server answers, as errors of ours.
 
-The client is botocore's, which boto3's is, too, but for transfers that nobody here uses: these take a tenth of a second
-to load.
+The client is botocore's own; boto3 would put transfers on it that nobody here uses, and that take long to load.
 """
 
 import os
