@@ -319,7 +319,6 @@ BAD: dict[str, tuple[list[str], int, str]] = {
     "an image with mapping rules": (["copy", "quay.io/app:1", "a.example/app", "--map", "a.example=b"], 2, "one image"),
     "a list of no repository": (["list", "oci://mirror.example"], 2, "names no repository of a registry"),
     "a restore of a repository": (["restore", "oci://a.example/b"], 2, "names no bundle"),
-    "a restore of parts": (["restore", "oci://a.example/b:x.tar.zst.parts.json"], 2, "is a bundle in parts"),
     "a pruned registry": (["prune", "oci://a.example/b", "--keep", "1"], 2, "not pruned from here"),
 }
 

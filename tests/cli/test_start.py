@@ -1,6 +1,7 @@
 """Starting: commands that run no flow do not wait for what only flows need."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -120,5 +121,19 @@ def test_httpx_brings_no_command_line_of_its_own() -> None:
     """The HTTP client is loaded without the program that comes with it, and what that draws its output with."""
     program = "import sys, edgelift.transport; print(sorted({'click', 'rich', 'pygments'} & sys.modules.keys()))"
     told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    assert told.stdout == "[]\n"
+
+
+def test_what_reads_a_bundle_names_no_site() -> None:
+    """`inspect` and `serve` begin without the settings of builds and pushes, and S3 without boto3's transfers."""
+    program = (
+        "import sys, edgelift.cli.bundles, edgelift.cli.serving; from edgelift.s3 import make_client; "
+        "make_client(endpoint='http://s3.example', region=None, access_key=None, secret_key=None, ca_cert=None, "
+        "insecure=False, connections=1); "
+        "print(sorted({'edgelift.site', 'edgelift.store.local', 'boto3', 's3transfer'} & sys.modules.keys()))"
+    )
+    environment = {**os.environ, "AWS_EC2_METADATA_DISABLED": "true"}
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environment)
 
     assert told.stdout == "[]\n"
