@@ -27,11 +27,18 @@ def require_open(window: Window | None) -> None:
 
 def stop_at_closed_window(verb: str, states: Sequence[State]) -> None:
     """Raises `WindowClosedError` where that is why all failed tasks have not begun, once for all of them."""
-    outcomes = [state.result(raise_on_failure=False) for state in states if state.is_failed()]
-    closed = [each for each in outcomes if isinstance(each, WindowClosedError)]
-    waiting = sum(not state.is_completed() for state in states)
+    outcomes = [_outcome(state) for state in states if not state.is_completed()]
+    closed = [outcome for outcome in outcomes if isinstance(outcome, WindowClosedError)]
+    waiting = len(outcomes)
     if closed and len(closed) == waiting:
         raise WindowClosedError(
             f"{closed[0].message}: {waiting} of {len(states)} images are not {verb} yet; the others are done and stay done",
             hint=closed[0].hint,
         )
+
+
+def _outcome(state: State) -> object:
+    try:
+        return state.result(raise_on_failure=False)
+    except Exception:  # noqa: BLE001 - a state without a readable result has another reason, which is told elsewhere
+        return None

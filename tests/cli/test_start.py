@@ -15,6 +15,7 @@ from tests.palette.builders import image_values, make_pack, make_profile
 from tests.simulators.registry import RegistrySimulator
 
 APP = make_image("team/app")
+SITES = Path(__file__).parents[2] / "deployments" / "sites"
 HEAVY = ("prefect", "boto3", "botocore", "uvicorn", "starlette", "fastapi", "oras", "requests", "cryptography")
 # Runs the command line in this interpreter, then tells which modules that took.
 PROGRAM = """\
@@ -59,6 +60,8 @@ COMMANDS: dict[str, Callable[[RegistrySimulator, Path], tuple[object, ...]]] = {
     "inspect": lambda sim, bundle: ("inspect", bundle),
     "verify": lambda sim, bundle: ("verify", bundle),
     "push --dry-run": lambda sim, bundle: ("push", "--dry-run", "--file", bundle, "--registry", sim.host),
+    "sites check": lambda sim, bundle: ("sites", "check", SITES),
+    "sites list": lambda sim, bundle: ("sites", "list", SITES),
     "validate": lambda sim, bundle: ("validate", "--file", bundle, "--registry", sim.host),
 }
 
@@ -90,6 +93,7 @@ def test_every_command_has_an_example_or_an_obvious_use(command_line: CommandLin
         "build",
         "push",
         "sync",
+        "sites",
         "validate",
         "inspect",
         "verify",
