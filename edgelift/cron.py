@@ -1,5 +1,6 @@
 """Cron expressions: whether they can be, and when they start what. Five fields, read as Prefect does, without loading it."""
 
+import re
 from collections.abc import Iterator
 from datetime import datetime
 from heapq import merge
@@ -56,7 +57,7 @@ def _fields_of(text: str) -> list[str]:
     fields = _NICKNAMES.get(text.strip().lower(), text).split()
     if len(fields) != _FIELDS:
         raise ValueError(f"it has {len(fields)} fields: {_EXAMPLE}")
-    if "W" in fields[_DAY].upper() or "L" in fields[_WEEKDAY].upper():
+    if "LW" in fields[_DAY].upper() or re.search("[0-7]L", fields[_WEEKDAY].upper()):
         # Prefect's own reader writes the last Friday in another way than others do, and knows no last working day.
         raise ValueError("the last weekday of a month cannot be asked for")
     return fields
