@@ -67,7 +67,6 @@ def _alternatives(fields: list[str]) -> list[str]:
     """Expressions that together mean `fields`: where both days are limited, either is enough."""
     if "*" in (fields[_DAY], fields[_WEEKDAY]):
         return [" ".join(fields)]
-    either = []
-    for index in (_DAY, _WEEKDAY):
-        either.append(" ".join(["*" if place == index else field for place, field in enumerate(fields)]))
-    return either
+    return [
+        " ".join("*" if place == other else field for place, field in enumerate(fields)) for other in (_DAY, _WEEKDAY)
+    ]

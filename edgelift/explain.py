@@ -24,8 +24,15 @@ class _Loader(yaml.SafeLoader):
 
 def load_yaml(text: str, where: str) -> object:
     """What the YAML `text` says; raises `ConfigurationError` that names `where`, line and column, and no content."""
+    return read_yaml(text, where)[0]
+
+
+def read_yaml(text: str, where: str) -> tuple[object, yaml.Node | None]:
+    """What the YAML `text` says, and its nodes, which have their places; raises `ConfigurationError` as `load_yaml`."""
     try:
-        return yaml.load(text, _Loader)  # noqa: S506 - the safe loader, with less
+        loader = _Loader(text)
+        node = loader.get_single_node()
+        return (loader.construct_document(node) if node is not None else None), node
     except yaml.MarkedYAMLError as error:  # its own text would show the line, and with it what may be a secret
         mark = error.problem_mark
         place = f" at line {mark.line + 1}, column {mark.column + 1}" if mark is not None else ""
@@ -52,7 +59,8 @@ class Problem:
 
 def explain(error: ValidationError, text: str | None = None) -> str:
     """All problems of a validation error in one line, each with its place, and its line in the YAML `text`."""
-    return "; ".join(map(str, find_problems(error, compose(text) if text is not None else None)))
+    root = yaml.compose(text, _Loader) if text is not None else None
+    return "; ".join(map(str, find_problems(error, root)))
 
 
 def find_problems(error: ValidationError, root: yaml.Node | None = None) -> list[Problem]:
@@ -65,12 +73,6 @@ def problem_at(steps: Sequence[int | str], message: str, root: yaml.Node | None)
     """What is wrong at `steps` below `root`."""
     line = _line(steps, root) if root is not None else None
     return Problem(".".join(map(str, steps)) or "document", line, message)
-
-
-def compose(text: str) -> yaml.Node | None:
-    """The nodes of the YAML `text`, which `load_yaml` has taken, with their places; None where it says nothing."""
-    node: yaml.Node | None = yaml.compose(text, _Loader)
-    return node
 
 
 def find_repeated_keys(root: yaml.Node | None) -> Iterator[Problem]:

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from edgelift.documents import read_text
 from edgelift.errors import ConfigurationError, SitesError
-from edgelift.explain import Problem, compose, find_problems, find_repeated_keys, load_yaml, problem_at
+from edgelift.explain import Problem, find_problems, find_repeated_keys, problem_at, read_yaml
 from edgelift.site import EdgeSite
 from edgelift.site_mistakes import find_mistakes
 
@@ -70,11 +70,9 @@ def _files_below(folder: Path) -> list[Path]:
 
 def _read(path: Path) -> SiteFile:
     try:
-        text = read_text(path)
-        document = load_yaml(text, str(path))
+        document, root = read_yaml(read_text(path), str(path))
     except ConfigurationError as error:
         return SiteFile(path, None, (Problem("", None, error.message),))
-    root = compose(text)
     problems = list(find_repeated_keys(root))
     site = None
     try:
@@ -92,4 +90,5 @@ def _alone(file: SiteFile, same: Sequence[SiteFile]) -> SiteFile:
     if not others:
         return file
     message = f"{' and '.join(others)} {'names' if len(others) == 1 else 'name'} this site, too"
-    return replace(file, site=None, problems=(problem_at(("name",), message, compose(read_text(file.path))),))
+    _, root = read_yaml(read_text(file.path), str(file.path))
+    return replace(file, site=None, problems=(problem_at(("name",), message, root),))
