@@ -47,7 +47,7 @@ def wanted_settings(site: EdgeSite, pool: str) -> Settings:
 def found_settings(deployment: DeploymentResponse) -> Settings:
     """The same of what Prefect has."""
     limit, options = deployment.global_concurrency_limit, deployment.concurrency_options
-    form = ParameterSchema.model_validate(deployment.parameter_openapi_schema or {})
+    form = ParameterSchema().model_dump() | (deployment.parameter_openapi_schema or {})
     return {
         "description": deployment.description,
         "tags": deployment.tags,
@@ -55,7 +55,7 @@ def found_settings(deployment: DeploymentResponse) -> Settings:
         "work_pool_name": deployment.work_pool_name,
         "entrypoint": deployment.entrypoint,
         "parameters": deployment.parameters,
-        "parameter_openapi_schema": form.model_dump(),
+        "parameter_openapi_schema": form,
         "enforce_parameter_schema": deployment.enforce_parameter_schema,
         "concurrency_limit": limit.limit if limit is not None else None,
         "concurrency_options": options.collision_strategy.value if options is not None else None,
