@@ -1,4 +1,4 @@
-"""One deployment for each site file: `python -m deployments.deploy_sites [PATH...] [--pool edge] [--dry-run] [--remove]`.
+"""One deployment for each site file: `python -m deployments.deploy_sites [PATH...] [--dry-run] [--remove]`.
 
 The files are the truth: what they do not say is changed back, but for what only Prefect knows (paused, job variables).
 Running it again writes nothing where nothing differs. What fails at one site is told at the end, and stops no other.

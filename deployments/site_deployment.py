@@ -34,7 +34,8 @@ def wanted_settings(site: EdgeSite, pool: str) -> Settings:
         "tags": ["edgelift", TAG],
         "version": version("edgelift"),
         "work_pool_name": pool,
-        "entrypoint": f"{sync_site.fn.__module__}.{sync_site.fn.__name__}",  # a path would have each run copy its folder
+        # With a path, each run would copy the folder that it was deployed from.
+        "entrypoint": f"{sync_site.fn.__module__}.{sync_site.fn.__name__}",
         "parameters": {"site": site.model_dump(mode="json", exclude={"schedule", "schedules"})},
         "parameter_openapi_schema": _form(),
         "enforce_parameter_schema": True,
@@ -59,7 +60,9 @@ def found_settings(deployment: DeploymentResponse) -> Settings:
         "enforce_parameter_schema": deployment.enforce_parameter_schema,
         "concurrency_limit": limit.limit if limit is not None else None,
         "concurrency_options": options.collision_strategy.value if options is not None else None,
-        "schedules": {schedule.slug or str(schedule.id): _found_schedule(schedule) for schedule in deployment.schedules},
+        "schedules": {
+            schedule.slug or str(schedule.id): _found_schedule(schedule) for schedule in deployment.schedules
+        },
     }
 
 

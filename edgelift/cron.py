@@ -1,4 +1,4 @@
-"""Cron expressions: whether they can be, and when they start what. Five fields, read as Prefect does, without loading it."""
+"""Cron expressions: whether they can be, and when they start what. Read as Prefect does, without loading it."""
 
 import re
 from collections.abc import Iterator

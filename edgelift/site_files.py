@@ -1,4 +1,4 @@
-"""Site files as a whole: found in folders, read one by one, held against each other. Every mistake is named, at once."""
+"""Site files as a whole: found in folders, read one by one, held against each other. Every mistake is named."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace

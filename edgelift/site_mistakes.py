@@ -81,9 +81,7 @@ def _check_tag(text: str) -> None:
 
 def _check_block(text: str) -> None:
     if not _BLOCK.fullmatch(text):
-        raise ConfigurationError(
-            "this is no name of a block", hint="they are of small letters, digits and dashes"
-        )
+        raise ConfigurationError("this is no name of a block", hint="they are of small letters, digits and dashes")
 
 
 def _check_artifact(text: str) -> None:

@@ -15,7 +15,9 @@ def enter_window(window: Window | None, *, ignored: bool) -> Window | None:
     if window is None or ignored:
         return None
     require_open(window)
-    narrate(f"the window {window} is open; when it closes, what has begun is finished, and the rest left to the next run")
+    narrate(
+        f"the window {window} is open; when it closes, what has begun is finished, and the rest left to the next run"
+    )
     return window
 
 
@@ -32,7 +34,8 @@ def stop_at_closed_window(verb: str, states: Sequence[State]) -> None:
     waiting = len(outcomes)
     if closed and len(closed) == waiting:
         raise WindowClosedError(
-            f"{closed[0].message}: {waiting} of {len(states)} images are not {verb} yet; the others are done and stay done",
+            f"{closed[0].message}: {waiting} of {len(states)} images are not {verb} yet; "
+            "the others are done and stay done",
             hint=closed[0].hint,
         )
 

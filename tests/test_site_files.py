@@ -131,7 +131,14 @@ def test_a_file_that_cannot_be_read_does_not_hide_the_others(
 
 def test_nothing_in_a_document_stops_the_search(tmp_path: Path) -> None:
     """Values of any kind in any place, and aliases that go round, are mistakes like others."""
-    texts = ["", "- a", "source: [1]", "source: {images: {a: b}}", "target: {registry: 5, rules: [1, [a]]}", "1: {2: 3}"]
+    texts = [
+        "",
+        "- a",
+        "source: [1]",
+        "source: {images: {a: b}}",
+        "target: {registry: 5, rules: [1, [a]]}",
+        "1: {2: 3}",
+    ]
     for number, text in enumerate([*texts, "name: &x [*x]", "source: &s {images: *s}"]):
         write(tmp_path / f"{number}.yaml", text)
 

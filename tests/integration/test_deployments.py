@@ -168,11 +168,11 @@ def test_sites_without_a_file_are_removed_on_request(pool: PrefectServer, tmp_pa
     pool.ask("POST", "/work_pools/", {"name": "inland", "type": "process"})
     for name in ("lock-1", "lock-2"):
         write(tmp_path / f"{name}.yaml", SITE.replace("berth-12", name))
-    said: list[list[str]] = [deploy(pool, tmp_path, "--pool", "inland")]
+    said = [deploy(pool, tmp_path, "--pool", "inland")]
     (tmp_path / "lock-2.yaml").unlink()
 
-    for arguments in ((), ("--remove", "--dry-run"), ("--remove",), ()):
-        said.append(deploy(pool, tmp_path, "--pool", "inland", *arguments))
+    options: tuple[tuple[str, ...], ...] = ((), ("--remove", "--dry-run"), ("--remove",), ())
+    said += [deploy(pool, tmp_path, "--pool", "inland", *each) for each in options]
 
     assert said == [
         ["created", "created"],
@@ -193,7 +193,8 @@ def test_a_failure_at_one_site_stops_no_other(
     for name in sites:
         write(tmp_path / f"{name}.yaml", SITE.replace("berth-12", name))
     large = {"images": ["quay.io/edge/app:1.0"], "settings": {"var.TEXT": "x" * 600_000}}
-    write(tmp_path / "mole-2.yaml", SITE.replace("berth-12", "mole-2").replace("{images: [quay.io/edge/app:1.0]}", json.dumps(large)))
+    text = SITE.replace("berth-12", "mole-2").replace("{images: [quay.io/edge/app:1.0]}", json.dumps(large))
+    write(tmp_path / "mole-2.yaml", text)
 
     with pytest.raises(SystemExit) as ended, pool.as_api():
         main([str(tmp_path)])
@@ -262,9 +263,7 @@ def test_a_wrong_site_is_told(
     assert (ended.value.code, message in capsys.readouterr().err) == (code, True)
 
 
-def test_checking_asks_no_server(
-    pool: PrefectServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_checking_asks_no_server(pool: PrefectServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """`--check` works where no server is; without it an unreachable server and a missing pool are told in a line."""
     file = write(tmp_path / "a.yaml", SITE)
     nowhere = PrefectServer(tmp_path, "http://127.0.0.1:9/api")
@@ -351,8 +350,9 @@ def start(worker: PrefectServer, flow: Flow[Any, Any], **parameters: object) -> 
 
 # Forms
 
-DECLARED = [each["entrypoint"].rpartition(".") for each in yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]]
-DEPLOYED = [getattr(importlib.import_module(module), function) for module, _, function in DECLARED]
+DECLARED = [each["entrypoint"] for each in yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]]
+PLACES = [entrypoint.rpartition(".") for entrypoint in DECLARED]
+DEPLOYED = [getattr(importlib.import_module(module), function) for module, _, function in PLACES]
 FLOWS = {flow.name: flow for flow in (*DEPLOYED, rebuild_bundle)}
 SECRET = re.compile(r"(password|passphrase|secret|token|api_?key|private_?key)$")
 CHOICES = {
