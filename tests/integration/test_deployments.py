@@ -238,7 +238,7 @@ def test_the_sites_of_the_project_fit_the_flow() -> None:
 
 
 WRONG_SITES = {
-    "no file": (None, 2, "error: cannot read"),
+    "no file": (None, 2, "  - cannot read"),
     "no YAML": ("name: [", 2, "is not YAML"),
     "a typo": (SITE + "achrive: {directory: /srv}\n", 2, "achrive"),
     "no target": ("name: a\nsource: {images: [quay.io/edge/app:1.0]}\n", 2, "target"),
@@ -404,10 +404,12 @@ def test_the_form_asks_for_no_secret(flow: Flow[Any, Any]) -> None:
 @pytest.mark.parametrize("flow", FLOWS.values(), ids=FLOWS)
 def test_the_server_takes_the_defaults(flow: Flow[Any, Any]) -> None:
     """A form that is sent as it is drawn is a valid one, but for what is required."""
-    for _, form in forms_of(flow):
-        schema = {**form, "definitions": parameter_schema(flow.fn).model_dump()["definitions"]}
+    forms = forms_of(flow)
+    for title, form in forms:
+        schema = {**form, "definitions": dict(forms[1:])}
         defaults = {name: field["default"] for name, field in form["properties"].items() if "default" in field}
-        validate(defaults, schema, raise_on_error=True, ignore_required=True)
+        # The server looks at the whole; to do so for each group would take long.
+        validate(defaults, schema, raise_on_error=True, preprocess=title == "Parameters", ignore_required=True)
 
 
 def forms_of(flow: Flow[Any, Any]) -> list[tuple[str, Any]]:
