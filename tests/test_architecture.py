@@ -50,6 +50,7 @@ DOORS = {
     ),
     # Two doors, so that a key of images can never count for a bundle: bundles are signed by RSA alone, and by others.
     "cryptography": ("edgelift.bundle.signature", "edgelift.cosign_key"),
+    "cronsim": ("edgelift.cron",),
     "h11": ("edgelift.serve.connection",),
     "oras": ("edgelift.oci.artifact",),
     "requests": (),
@@ -82,6 +83,8 @@ PURE = (
     "edgelift.charts.metadata",
     "edgelift.charts.repository",
     "edgelift.charts.versions",
+    "edgelift.cron",
+    "edgelift.forms",
     "edgelift.bundle.referrer",
     "edgelift.bundle.selection",
     "edgelift.errors",
@@ -103,6 +106,8 @@ PURE = (
     "edgelift.palette.undeclared.template",
     "edgelift.palette.undeclared.tree",
     "edgelift.site",
+    "edgelift.site_mistakes",
+    "edgelift.timetable",
 )
 OUTSIDE_WORLD = {
     *("asyncio", "http", "httpx", "os", "pathlib", "random", "shutil", "socket", "ssl", "subprocess", "tempfile"),

@@ -17,6 +17,7 @@ from tests.palette.builders import image_values, make_pack, make_profile
 from tests.simulators.registry import RegistrySimulator
 
 APP = make_image("team/app")
+SITES = Path(__file__).parents[2] / "deployments" / "sites"
 HEAVY = ("prefect", "boto3", "botocore", "uvicorn", "starlette", "fastapi", "oras", "requests", "cryptography")
 # Runs the command line in this interpreter, then tells which modules that took.
 PROGRAM = """\
@@ -61,6 +62,8 @@ COMMANDS: dict[str, Callable[[RegistrySimulator, Path], tuple[object, ...]]] = {
     "inspect": lambda sim, bundle: ("inspect", bundle),
     "verify": lambda sim, bundle: ("verify", bundle),
     "push --dry-run": lambda sim, bundle: ("push", "--dry-run", "--file", bundle, "--registry", sim.host),
+    "sites check": lambda sim, bundle: ("sites", "check", SITES),
+    "sites list": lambda sim, bundle: ("sites", "list", SITES),
     "validate": lambda sim, bundle: ("validate", "--file", bundle, "--registry", sim.host),
 }
 
