@@ -21,6 +21,7 @@ from edgelift.store.local import LocalStore
 from tasks.as_is import as_is
 from tasks.connect import connect, open_existing, open_store
 from tasks.narrate import describe, narrate, narrate_progress
+from tasks.results import check_results
 from tasks.settle import Settled, is_retryable, settle
 
 
@@ -82,6 +83,7 @@ def pull_images(
 
     Blobs that the lock leaves out are not pulled, and those in `existing` bundles, or folders of them, are taken there.
     """
+    check_results()
     images = tuple(image for image in lock.largest_first() if not is_local(image.reference))  # these are in the store
     left_out = lock.left_out
     open_existing(existing)  # before the tasks, which share them

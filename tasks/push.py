@@ -23,6 +23,7 @@ from edgelift.sizes import format_size
 from tasks.as_is import as_is
 from tasks.connect import connect, known_blobs, open_bundle, open_content, target_of
 from tasks.narrate import describe, narrate, narrate_progress
+from tasks.results import check_results
 from tasks.settle import Settled, is_retryable, settle
 from tasks.validate import validate_target
 
@@ -110,6 +111,7 @@ def push_images(
     direct: bool = False,
 ) -> list[PushedImage]:
     """Push every image of the lock, each as a task of its own; raises `IncompleteError` naming all that failed."""
+    check_results()
     open_content(content, public_key, archive_block)  # before the tasks, which share it
     known_blobs(target)  # likewise
     inputs = _Inputs(content, access, target, public_key, archive_block, direct)
