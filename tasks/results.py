@@ -21,6 +21,8 @@ def check_results() -> None:
     Prefect itself would tell nobody, find no result, and repeat every task of a run that is retried.
     """
     storage = _storage()
+    if storage is None:
+        return
     try:
         _write(storage, _PROBE, b"what is written here can be read")
         _read(storage, _PROBE)
@@ -48,11 +50,15 @@ class SharedLocks:
     def keep(self, run: str, lock: BundleLock) -> None:
         """Keep the lock of `run`."""
         self._here.keep(run, lock)
-        _write(_storage(), _path(run), lock.to_json())
+        storage = _storage()
+        if storage is not None:
+            _write(storage, _path(run), lock.to_json())
 
     def _take_over(self, run: str) -> BundleLock | None:
         """The lock that a worker with another store has kept."""
         storage, path = _storage(), _path(run)
+        if storage is None:
+            return None
         try:
             content = _read(storage, path)
         except Exception:  # noqa: BLE001 - blocks say in many ways that there is nothing; they can be reached
@@ -62,11 +68,9 @@ class SharedLocks:
         return lock
 
 
-def _storage() -> WritableFileSystem:
-    storage = get_result_store().result_storage
-    if storage is None:
-        raise ConfigurationError("there is no run whose results could be kept", hint="call this from a flow")
-    return storage
+def _storage() -> WritableFileSystem | None:
+    """Where the results of this run are kept; None outside of a run."""
+    return get_result_store().result_storage
 
 
 def _name(storage: WritableFileSystem) -> str:
