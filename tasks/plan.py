@@ -22,6 +22,7 @@ from edgelift.plan import plan_bundle
 from edgelift.site import RegistryAccess, TargetSettings
 from edgelift.sizes import format_size
 from edgelift.store.local import LocalStore
+from edgelift.store.runs import RunLocks
 from tasks.connect import bundle_path, connect, open_existing, open_store, optional_path, path_of
 from tasks.narrate import narrate
 from tasks.preflight import find_obstacles
@@ -47,7 +48,7 @@ def plan_lock(
     from the `base` is left out; raises `ConfigurationError` where the bundle would replace that one.
     """
     content = open_store(store)
-    runs, run = SharedLocks(content.root), str(flow_run.id)
+    runs, run = SharedLocks(RunLocks(content.root)), str(flow_run.id)
     lock = runs.recall(run)
     if lock is not None:
         narrate(f"replaying the lock of this run's first attempt, {lock.digest[:19]}…")

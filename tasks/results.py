@@ -3,8 +3,6 @@
 A run's lock is kept there, too: a worker with a store of its own replays it as well.
 """
 
-from pathlib import Path
-
 from prefect.filesystems import LocalFileSystem, WritableFileSystem
 from prefect.results import get_result_store
 
@@ -34,10 +32,10 @@ def check_results() -> None:
 
 
 class SharedLocks:
-    """The locks of runs, in the store at `root` and beside the results."""
+    """The locks of runs, `here` in the store and beside the results."""
 
-    def __init__(self, root: Path) -> None:
-        self._here = RunLocks(root)
+    def __init__(self, here: RunLocks) -> None:
+        self._here = here
 
     def recall(self, run: str) -> BundleLock | None:
         """The lock of an earlier attempt at `run`, on whatever worker; None where there was none.
