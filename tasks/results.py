@@ -3,8 +3,11 @@
 A run's lock is kept there, too: a worker with a store of its own replays it as well.
 """
 
+from pathlib import Path
+
 from prefect.filesystems import LocalFileSystem, WritableFileSystem
 from prefect.results import get_result_store
+from prefect.settings import PREFECT_HOME
 
 from edgelift.bundle.lock import BundleLock
 from edgelift.errors import ConfigurationError
@@ -49,7 +52,7 @@ class SharedLocks:
         """Keep the lock of `run`."""
         self._here.keep(run, lock)
         storage = _storage()
-        if storage is not None:
+        if storage is not None and _is_shared(storage):
             _write(storage, _path(run), lock.to_json())
 
     def _take_over(self, run: str) -> BundleLock | None:
@@ -69,6 +72,13 @@ class SharedLocks:
 def _storage() -> WritableFileSystem | None:
     """Where the results of this run are kept; None outside of a run."""
     return get_result_store().result_storage
+
+
+def _is_shared(storage: WritableFileSystem) -> bool:
+    """Whether another worker may find it: nobody else has this one's Prefect home."""
+    if not isinstance(storage, LocalFileSystem):
+        return True
+    return not Path(str(storage.basepath)).expanduser().is_relative_to(PREFECT_HOME.value())
 
 
 def _name(storage: WritableFileSystem) -> str:

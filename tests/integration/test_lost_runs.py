@@ -11,9 +11,11 @@ from prefect.events.schemas.automations import AutomationCore
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
 from deployments.automations.lost_run import ATTEMPTS, MISSED, automations
+from deployments.deploy_sites import deploy_site
 from tests.integration.prefect_server import PrefectServer, wait_for
 from tests.integration.sites import Site
 
+POOL = "nobody"
 LOST = "lost: no heartbeat for 540 s; its worker, or the host, has died"
 
 
@@ -29,10 +31,12 @@ def deployed(prefect: PrefectServer, automation: AutomationCore) -> Iterator[Non
 
 
 def start_without_worker(prefect: PrefectServer, site: Site, attempt: int = 1) -> str:
-    """A run of the site's deployment that nobody carries out, in its `attempt`: what is left of one that is lost."""
-    if "edge" not in {pool["name"] for pool in prefect.ask("POST", "/work_pools/filter", {})}:
-        prefect.ask("POST", "/work_pools/", {"name": "edge", "type": "process"})
-    run = prefect.start(prefect.deploy(site.settings()), site.places)
+    """A run of a deployment that no worker looks at, in its `attempt`: what is left of one that is lost."""
+    if POOL not in {pool["name"] for pool in prefect.ask("POST", "/work_pools/filter", {})}:
+        prefect.ask("POST", "/work_pools/", {"name": POOL, "type": "process"})
+    with prefect.as_api():
+        deployment = deploy_site(site.settings().model_copy(update={"name": "adrift"}), POOL)
+    run = prefect.start(str(deployment), site.places)
     for _ in range(attempt):
         set_state(prefect, run, "RUNNING", "Running")
     return run
