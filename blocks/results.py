@@ -38,14 +38,14 @@ class ResultStorage(WritableFileSystem):
     access_key: SecretStr | None = Field(default=None, description="Access key; empty for the worker's own identity.")
     secret_key: SecretStr | None = Field(default=None, description="Secret key that goes with the access key.")
 
-    _client: Any = PrivateAttr(default=None)
+    _documents: Any = PrivateAttr(default=None)
 
     def get_client(self) -> "S3Documents":
         """The bucket, ready to read from and write to; made once, since that takes longer than a request."""
         from edgelift.s3_documents import S3Documents  # noqa: PLC0415 - loads boto3, which few runs need
 
-        if self._client is None:
-            self._client = S3Documents(
+        if self._documents is None:
+            self._documents = S3Documents(
                 self.bucket,
                 prefix=self.prefix,
                 endpoint=self.endpoint,
@@ -53,7 +53,7 @@ class ResultStorage(WritableFileSystem):
                 access_key=self.access_key,
                 secret_key=self.secret_key,
             )
-        client: S3Documents = self._client
+        client: S3Documents = self._documents
         return client
 
     # Prefect calls either form of both, and tells the first by `_sync` that it wants no coroutine.

@@ -1,19 +1,7 @@
 """Cancel in Prefect's UI, on a real server with a real worker: a run ends soon, and a retry goes on from there."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
-
 from tests.integration.prefect_server import PrefectServer, wait_for
-from tests.integration.sites import Site, site_in
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    """Four images to move."""
-    with site_in(tmp_path, 4) as site:
-        yield site
+from tests.integration.sites import Site
 
 
 def test_a_cancelled_run_ends_by_itself_and_can_be_retried(worker: PrefectServer, site: Site) -> None:

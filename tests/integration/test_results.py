@@ -17,7 +17,6 @@ from edgelift.errors import ConfigurationError, StoreError
 from flows.sync_site import sync_site
 from tests.integration.prefect_server import Attempt, PrefectServer
 from tests.integration.sites import Site, content_requests
-from tests.integration.test_retry import move_tag
 from tests.real_parts import RunningS3
 
 WHOLE = {"ok": 4, "differs": 0, "missing": 0, "not-checkable": 0}
@@ -78,7 +77,7 @@ def test_a_retry_elsewhere_keeps_to_the_first_lock(
     monkeypatch.setenv("XDG_CACHE_HOME", str(site.folder / "cache-1"))
     with on_worker(site.folder / "home-1", storage):
         first = attempt(prefect, site)
-    move_tag(site)
+    site.move_tag(site.images[0])
     site.source.heal()
     monkeypatch.setenv("XDG_CACHE_HOME", str(site.folder / "cache-2"))
     with on_worker(site.folder / "home-2", storage):
