@@ -40,6 +40,7 @@ def _find(silence: timedelta) -> AutomationCore:
     return AutomationCore(
         name="edgelift: find lost runs",
         description="A run whose heartbeats stay away has lost its host: it is said to have crashed.",
+        tags=["edgelift"],
         trigger=EventTrigger(
             match={"prefect.resource.id": "prefect.flow-run.*"},
             match_related=_OURS,
@@ -64,6 +65,7 @@ def _begin_again() -> AutomationCore:
     return AutomationCore(
         name="edgelift: begin lost runs again",
         description=f"A lost run is retried, as by the button in the UI, until it has had {ATTEMPTS} attempts.",
+        tags=["edgelift"],
         trigger=EventTrigger(
             match={
                 "prefect.resource.id": "prefect.flow-run.*",
