@@ -211,9 +211,7 @@ def prefect_server_at(folder: Path) -> Iterator[PrefectServer]:
 
 
 @contextmanager
-def worker_of(
-    server: PrefectServer, name: str = "worker", **environment: str
-) -> Iterator[subprocess.Popen[bytes]]:
+def worker_of(server: PrefectServer, name: str = "worker", **environment: str) -> Iterator[subprocess.Popen[bytes]]:
     """A process worker of the pool `POOL`, which it makes; its output goes to NAME.log."""
     settings = {"PREFECT_WORKER_QUERY_SECONDS": "0.5", **environment}
     log = server.folder / f"{name}.log"

@@ -53,9 +53,7 @@ BLOCKS: dict[str, Block] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    "block", [PaletteCredentials, RegistryCredentials, BundleArchive, ResultStorage, SigningKey]
-)
+@pytest.mark.parametrize("block", [PaletteCredentials, RegistryCredentials, BundleArchive, ResultStorage, SigningKey])
 class TestStandards(BlockStandardTestSuite):
     """What Prefect asks of a block: texts for its form, a code example, a page to read on."""
 
