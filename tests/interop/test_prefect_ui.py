@@ -1,7 +1,6 @@
 """The Retry button of Prefect's own UI in a real browser; takes screenshots where EDGELIFT_PICTURES names a folder."""
 
 import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -69,11 +68,12 @@ def test_the_retry_button_repeats_only_what_failed(worker: PrefectServer, site: 
     site.forget_requests()
 
     with browser_page() as page:
-        base = worker.api.removesuffix("/api")
+        base = f"{worker.api.removesuffix('/api')}/v2"
         page.goto(f"{base}/runs/flow-run/{run}")
-        take_picture(page, "failed")
-        page.get_by_role("button", name=re.compile("^retry", re.IGNORECASE)).first.click()
-        page.get_by_role("dialog").get_by_role("button", name=re.compile("^retry", re.IGNORECASE)).click()
+        page.get_by_role("button", name="Open menu").click()
+        page.get_by_role("menuitem", name="Retry").click()
+        take_picture(page, "retry")
+        page.get_by_role("alertdialog").get_by_role("button", name="Retry").click()
         wait_for(lambda: worker.flow_run(run)["run_count"] > 1, "the second attempt", worker.logs["worker"])
         second = worker.wait(run)
         page.goto(f"{base}/runs/flow-run/{run}")
