@@ -3,6 +3,7 @@
 from blocks.archive import BundleArchive
 from blocks.palette import PaletteCredentials
 from blocks.registry import RegistryCredentials
+from blocks.results import ResultStorage
 from blocks.signing import SigningKey
 
-__all__ = ["BundleArchive", "PaletteCredentials", "RegistryCredentials", "SigningKey"]
+__all__ = ["BundleArchive", "PaletteCredentials", "RegistryCredentials", "ResultStorage", "SigningKey"]

@@ -20,6 +20,7 @@ Roots say who can fix it; each error says what was attempted, on what, what came
     │   └── UnseekableError           one without its seek table, which can be read from front to back only
     ├── IntegrityError                bytes that are not what their digest says
     │   └── SignatureError            a bundle or a lock that is not signed, or not by whom it has to be
+    ├── StoppedError                  this process is told to end; what it was at can be continued
     └── ManyError                     work on many things; every failure is named
         ├── PlanError                 what was asked for cannot be delivered; nothing has moved
         ├── SitesError                site files that are wrong
@@ -170,6 +171,10 @@ class IntegrityError(EdgeliftError):
 
 class SignatureError(IntegrityError):
     """A bundle or a lock whose signature is missing, or is not that of the key that is asked for."""
+
+
+class StoppedError(EdgeliftError):
+    """This process is told to end: what it was at has been left where it was, and can be continued by another."""
 
 
 class ManyError(EdgeliftError):

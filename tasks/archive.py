@@ -43,6 +43,7 @@ def check_archive(archive: ArchiveSettings, access: RegistryAccess) -> None:
     task_run_name="archive {bundle.name}",
     retries=2,
     retry_delay_seconds=exponential_backoff(2),
+    retry_jitter_factor=0.5,
     retry_condition_fn=is_retryable,
     cache_policy=NO_CACHE,
     persist_result=False,

@@ -22,6 +22,7 @@ from edgelift.oci.push import KnownBlobs
 from edgelift.site import RegistryAccess, SigningSettings, TargetSettings
 from edgelift.store.local import LocalStore
 from tasks.narrate import narrate, narrate_progress
+from tasks.stopping import stop_in_time
 
 
 def connect(access: RegistryAccess) -> Connections:
@@ -92,6 +93,7 @@ def _attempt() -> str:
 
 @lru_cache(maxsize=4)
 def _open(attempt: str, access: RegistryAccess) -> Connections:  # noqa: ARG001 - part of the key only
+    stop_in_time()  # here, since every flow comes by before it moves anything
     return load_registries(access)
 
 

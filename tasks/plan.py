@@ -26,6 +26,7 @@ from edgelift.store.runs import RunLocks
 from tasks.connect import bundle_path, connect, open_existing, open_store, optional_path, path_of
 from tasks.narrate import narrate
 from tasks.preflight import find_obstacles
+from tasks.results import SharedLocks
 
 
 @task(name="plan", task_run_name="plan {definition.name}", cache_policy=NO_CACHE, persist_result=False)
@@ -47,7 +48,7 @@ def plan_lock(
     from the `base` is left out; raises `ConfigurationError` where the bundle would replace that one.
     """
     content = open_store(store)
-    runs, run = RunLocks(content.root), str(flow_run.id)
+    runs, run = SharedLocks(RunLocks(content.root)), str(flow_run.id)
     lock = runs.recall(run)
     if lock is not None:
         narrate(f"replaying the lock of this run's first attempt, {lock.digest[:19]}…")

@@ -22,6 +22,7 @@ from edgelift.timetable import Window
 from tasks.as_is import as_is
 from tasks.connect import connect, open_existing, open_store
 from tasks.narrate import describe, narrate, narrate_progress
+from tasks.results import check_results
 from tasks.settle import Settled, is_retryable, settle
 from tasks.window import require_open
 
@@ -94,6 +95,7 @@ def pull_images(
     Raises `WindowClosedError` where the `window` is closed, or closes before the last one begins.
     """
     require_open(window)
+    check_results()
     images = tuple(image for image in lock.largest_first() if not is_local(image.reference))  # these are in the store
     left_out = lock.left_out
     open_existing(existing)  # before the tasks, which share them

@@ -24,6 +24,7 @@ from edgelift.timetable import Window
 from tasks.as_is import as_is
 from tasks.connect import connect, known_blobs, open_bundle, open_content, target_of
 from tasks.narrate import describe, narrate, narrate_progress
+from tasks.results import check_results
 from tasks.settle import Settled, is_retryable, settle
 from tasks.validate import validate_target
 from tasks.window import require_open
@@ -119,6 +120,7 @@ def push_images(
     Raises `WindowClosedError` where the `window` is closed, or closes before the last one begins.
     """
     require_open(window)
+    check_results()
     open_content(content, public_key, archive_block)  # before the tasks, which share it
     known_blobs(target)  # likewise
     inputs = _Inputs(content, access, target, public_key, archive_block, direct, window)

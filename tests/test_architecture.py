@@ -65,7 +65,9 @@ DOORS = {
 
 # Each package of the library, and the only others of the library that it may import.
 SIBLINGS = {
-    "edgelift.oci": {"edgelift.oci", "edgelift.errors", "edgelift.transport", "edgelift.addresses"},
+    "edgelift.oci": {
+        *("edgelift.oci", "edgelift.errors", "edgelift.transport", "edgelift.addresses", "edgelift.stopping"),
+    },
     "edgelift.charts": {"edgelift.charts", "edgelift.oci", "edgelift.errors", "edgelift.transport"},
 }
 

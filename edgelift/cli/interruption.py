@@ -6,12 +6,12 @@ Nothing is lost by that: what is in the store or at a registry has its name only
 import os
 import select
 import signal
-import threading
 import time
 from contextlib import suppress
 from pathlib import Path
 
 from edgelift.cli.console import say_error, tell
+from edgelift.stopping import watch_signals
 
 GRACE = 5.0  # seconds to end in good order
 _MOMENT = 1.0  # seconds; an end that takes longer is announced
@@ -28,10 +28,7 @@ def end_in_time() -> None:
 
     The signals are seen on their way to whoever handles them: Prefect has its own handlers, and waits for every task.
     """
-    reader, writer = os.pipe()
-    os.set_blocking(writer, False)
-    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-    threading.Thread(target=_watch, args=(reader,), name="interruption", daemon=True).start()
+    watch_signals(_watch)
 
 
 def _watch(reader: int) -> None:

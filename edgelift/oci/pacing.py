@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
 from edgelift.errors import RateLimitError
+from edgelift.stopping import sleep
 
 FIRST_DELAY = 0.5  # seconds; doubled with every further attempt
 LONGEST_DELAY = 60.0  # seconds
@@ -21,7 +22,7 @@ class Clock:
     """Time that never runs backwards, in seconds, and sleeping."""
 
     now: Callable[[], float] = time.monotonic
-    sleep: Callable[[float], None] = time.sleep
+    sleep: Callable[[float], None] = sleep
 
 
 def choose_delay(attempt: int) -> float:

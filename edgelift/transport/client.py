@@ -11,6 +11,7 @@ import httpx
 import urllib3
 
 from edgelift.addresses import DEFAULT_PORTS, is_address, is_listed, is_loopback, means, resolve_addresses
+from edgelift.stopping import raise_if_stopped
 from edgelift.transport.certificates import HostCertificates
 from edgelift.transport.connections import Guard, Resolve, make_tls_context, open_pool
 from edgelift.transport.patience import Patience
@@ -62,7 +63,8 @@ class Transport(httpx.BaseTransport):
         self._lock = threading.Lock()
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Send `request` once; raises `httpx` errors only."""
+        """Send `request` once; raises `httpx` errors, and `StoppedError`."""
+        raise_if_stopped()
         settings = self._settings
         has_body = "content-length" in request.headers or "transfer-encoding" in request.headers
         read_timeout = request.extensions.get("timeout", {}).get("read", settings.idle_timeout)
@@ -136,8 +138,9 @@ def host_and_port(url: httpx.URL) -> tuple[str, int]:
 
 
 def _pieces(request: httpx.Request) -> Iterator[bytes | memoryview]:
-    """The body in pieces of `SEND_SIZE` at the most."""
+    """The body in pieces of `SEND_SIZE` at the most; raises `StoppedError`."""
     for chunk in cast(httpx.SyncByteStream, request.stream):
+        raise_if_stopped()
         if len(chunk) <= SEND_SIZE:
             yield chunk
         else:
@@ -155,6 +158,7 @@ class _Body(httpx.SyncByteStream):
         try:
             while chunk := self._patience.measure(self._read):
                 yield chunk
+                raise_if_stopped()
         except urllib3.exceptions.HTTPError as error:
             raise _translate(error) from error
 

@@ -111,6 +111,12 @@ class PrefectServer:
         answer = self.ask("POST", f"/flow_runs/{run}/set_state", {"state": state, "force": True})
         assert answer["status"] == "ACCEPT"
 
+    def cancel(self, run: str) -> None:
+        """Exactly what the Cancel button sends."""
+        state = {"type": "CANCELLING", "name": "Cancelling"}
+        answer = self.ask("POST", f"/flow_runs/{run}/set_state", {"state": state})
+        assert answer["status"] == "ACCEPT"
+
     def wait(self, run: str) -> State:
         """The state that the run ends in."""
         return wait_for(lambda: self._final_state(run), f"the end of flow run {run}", self.logs["worker"])
@@ -205,14 +211,14 @@ def prefect_server_at(folder: Path) -> Iterator[PrefectServer]:
 
 
 @contextmanager
-def worker_of(server: PrefectServer) -> Iterator[None]:
-    """A process worker of the pool `POOL`, which it makes."""
-    settings = {"PREFECT_WORKER_QUERY_SECONDS": "0.5"}
-    log = server.logs["worker"]
+def worker_of(server: PrefectServer, name: str = "worker", **environment: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A process worker of the pool `POOL`, which it makes; its output goes to NAME.log."""
+    settings = {"PREFECT_WORKER_QUERY_SECONDS": "0.5", **environment}
+    log = server.folder / f"{name}.log"
     command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", POOL, "--type", "process"]
     with running(command, log, {**server.environment, **settings}) as process:
         wait_for(lambda: b"started!" in log.read_bytes(), "the worker", log, process)
-        yield
+        yield process
 
 
 def wait_for(

@@ -8,7 +8,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-from edgelift.demo.content import SampleImage
+from edgelift.demo.content import SampleImage, make_image
 from edgelift.oci.digest import Digest
 from edgelift.serve.access import Login
 from edgelift.site import ContentSource, EdgeSite, RegistryAccess, TargetSettings
@@ -86,6 +86,12 @@ class Site:
         """Begin both logs anew."""
         self.source.forget_requests()
         self.target.forget_requests()
+
+    def move_tag(self, image: SampleImage) -> None:
+        """Somebody pushes another image to the source under the tag of `image`."""
+        other = make_image(image.repository, tag="newer", seed="newer")
+        self.source.put_image(other)
+        self.source.move_tag(image.repository, image.tag, other.root.digest)
 
     def lose_tag(self, image: SampleImage) -> None:
         """The target forgets the tag of `image`."""

@@ -9,7 +9,7 @@ from prefect.blocks.core import Block
 from prefect.testing.standard_test_suites import BlockStandardTestSuite
 from pydantic import SecretStr, ValidationError
 
-from blocks import BundleArchive, PaletteCredentials, RegistryCredentials, SigningKey
+from blocks import BundleArchive, PaletteCredentials, RegistryCredentials, ResultStorage, SigningKey
 from blocks.load import load_block
 from blocks.registry import load_registries, open_with_blocks
 from deployments.register_blocks import blocks_from
@@ -46,11 +46,14 @@ BLOCKS: dict[str, Block] = {
         bucket="bundles", prefix="sites/", endpoint="https://s3.example", access_key="made-up-id",
         secret_key="made-up-secret", metadata={"owner": "edge"},
     ),
+    "results": ResultStorage(
+        bucket="results", endpoint="https://s3.example", access_key="made-up-id", secret_key="made-up-secret"
+    ),
     "signing key": SigningKey(private_key="-----BEGIN PRIVATE KEY-----\nmade-up\n", passphrase="made-up-passphrase"),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("block", [PaletteCredentials, RegistryCredentials, BundleArchive, SigningKey])
+@pytest.mark.parametrize("block", [PaletteCredentials, RegistryCredentials, BundleArchive, ResultStorage, SigningKey])
 class TestStandards(BlockStandardTestSuite):
     """What Prefect asks of a block: texts for its form, a code example, a page to read on."""
 
@@ -266,6 +269,9 @@ def test_blocks_are_made_from_the_environment(prefect: PrefectServer, tmp_path: 
         ARCHIVE_BUCKET="bundles",
         ARCHIVE_SECRET_KEY="made-up-secret",
         ARCHIVE_ACCESS_KEY="made-up-id",
+        RESULTS_BUCKET="results",
+        RESULTS_SECRET_KEY="made-up-secret",
+        RESULTS_ACCESS_KEY="made-up-id",
         SIGNING_KEY_FILE=str(keys.private),
         SIGNING_PASSPHRASE=PASSPHRASE,
     )
@@ -275,11 +281,13 @@ def test_blocks_are_made_from_the_environment(prefect: PrefectServer, tmp_path: 
         "registered palette-credentials",
         "registered registry-credentials",
         "registered bundle-archive",
+        "registered result-storage",
         "registered signing-key",
         "saved palette-credentials/palette",
         "saved registry-credentials/harbour-12",
         "saved registry-credentials/lab",
         "saved bundle-archive/bundles",
+        "saved result-storage/results",
         "saved signing-key/signing",
     ]
     with prefect.as_api():
@@ -287,12 +295,14 @@ def test_blocks_are_made_from_the_environment(prefect: PrefectServer, tmp_path: 
         harbour = load_block(RegistryCredentials, "harbour-12")
         lab = load_block(RegistryCredentials, "lab")
         archive = load_block(BundleArchive, "bundles")
+        results = load_block(ResultStorage, "results")
         signing = load_block(SigningKey, "signing")
     assert (palette.endpoint, palette.api_key) == ("https://palette.example", SecretStr("the-key-in-a-file"))
     assert (harbour.registry, harbour.username) == ("mirror.example:5000/edge", "courier")
     assert harbour.password == SecretStr("made-up-password")
     assert (lab.plain_http, lab.username) == (True, None)
     assert (archive.bucket, archive.secret_key) == ("bundles", SecretStr("made-up-secret"))
+    assert (results.bucket, results.secret_key) == ("results", SecretStr("made-up-secret"))
     assert signing.get_client().public_key.pem == keys.public.read_bytes()
 
 

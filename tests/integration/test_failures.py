@@ -1,9 +1,10 @@
 """What fails in a run is told, all of it, and nothing that failed is ever called done."""
 
+import importlib
 import time
 
 import pytest
-from prefect import flow, task
+from prefect import Task, flow, task
 
 from edgelift.errors import (
     ConfigurationError,
@@ -21,7 +22,7 @@ from tasks.pull import pull_image
 from tasks.push import push_image
 from tasks.settle import is_retryable, settle
 from tests.images import rename_image
-from tests.integration.prefect_server import PrefectServer
+from tests.integration.prefect_server import ROOT, PrefectServer
 from tests.integration.sites import NAME, Site, sync
 
 
@@ -148,4 +149,14 @@ def test_moving_tasks_are_retried_on_that_condition() -> None:
     """Pull, push and archive are the tasks that talk to servers at length: each has the condition, and two retries."""
     tasks = (pull_image, push_image, archive_bundle)
 
-    assert [(task.retries, task.retry_condition_fn) for task in tasks] == [(2, is_retryable)] * 3
+    retries = [(task.retries, task.retry_jitter_factor, task.retry_condition_fn) for task in tasks]
+    assert retries == [(2, 0.5, is_retryable)] * 3
+
+
+def test_no_other_task_is_retried_by_prefect() -> None:
+    """What talks to servers shortly leaves it to their clients, which know what they wait for: a run fails soon."""
+    modules = [importlib.import_module(f"tasks.{path.stem}") for path in (ROOT / "tasks").glob("[a-z]*.py")]
+    found = {each.name: each for module in modules for each in vars(module).values() if isinstance(each, Task)}
+
+    assert {"plan", "log in", "validate"} < set(found)
+    assert {name for name, each in found.items() if each.retries} == {"pull", "push", "archive"}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from edgelift.demo.content import SampleImage, make_image
+from edgelift.demo.content import SampleImage
 from tests.integration.prefect_server import PrefectServer, TaskRun
 from tests.integration.sites import NAME, Site, content_requests, site_in
 
@@ -33,7 +33,7 @@ def test_a_retry_repeats_only_the_failed_pulls(worker: PrefectServer, site: Site
     expected = [*before(), *moves("pull", site, "Completed", failing, "Failed")]
     assert sorted(expected) == worker.task_runs(run, 1, len(expected))
 
-    move_tag(site)
+    site.move_tag(site.images[0])
     site.source.heal()
     site.forget_requests()
     worker.retry(run)
@@ -107,11 +107,3 @@ def moves(verb: str, site: Site, state: str, apart: Sequence[SampleImage] = (), 
     """One task run an image, all in one `state` but for some that stand `apart`."""
     states = [their_state if image in apart else state for image in site.images]
     return [TaskRun(f"{verb} {site.reference(image)}", each) for image, each in zip(site.images, states, strict=True)]
-
-
-def move_tag(site: Site) -> None:
-    """Somebody pushes another image under a tag that the lock has pinned."""
-    image = site.images[0]
-    other = make_image(image.repository, tag="newer", seed="newer")
-    site.source.put_image(other)
-    site.source.move_tag(image.repository, image.tag, other.root.digest)

@@ -1,0 +1,100 @@
+"""A process that is told to end: its transfers stop at the next piece, and leave what has arrived to be continued."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from edgelift import stopping
+from edgelift.demo.content import SampleLayer, make_image
+from edgelift.errors import StoppedError
+from edgelift.oci.credentials import Credentials
+from edgelift.oci.pacing import Clock
+from edgelift.oci.pull import pull_blob
+from edgelift.oci.registry import Registry
+from edgelift.store.local import LocalStore
+from edgelift.transport import TransportSettings
+from tests.simulators.registry import RegistrySimulator
+
+APP = make_image("team/app", layers=(SampleLayer("tar", 400_000),))
+BLOB = max(APP.blobs, key=lambda blob: blob.size)
+CONTENT = APP.contents[BLOB.digest]
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """What this process is told, which it forgets after the test."""
+    event = threading.Event()
+    monkeypatch.setattr(stopping, "_told", event)
+    return event
+
+
+@pytest.fixture
+def sim(tmp_path: Path) -> Iterator[RegistrySimulator]:
+    """A registry with one image."""
+    with RegistrySimulator(tmp_path / "registry") as simulator:
+        simulator.put_image(APP)
+        yield simulator
+
+
+def after(many: int, act: Callable[[], None]) -> Callable[[int], None]:
+    """A callback for bytes done that acts once so many are."""
+    done = 0
+
+    def progress(count: int) -> None:
+        nonlocal done
+        done += count
+        if done >= many:
+            act()
+
+    return progress
+
+
+def test_a_download_stops_and_is_continued(told: threading.Event, sim: RegistrySimulator, tmp_path: Path) -> None:
+    """Not one request more goes out; what has arrived is kept, and only the rest is asked for the next time."""
+    store, registry = LocalStore(tmp_path / "store"), Registry(sim.host, TransportSettings(), Credentials())
+    sim.drip(piece=40_000, pause=0.01, times=None)
+
+    with pytest.raises(StoppedError) as raised:
+        pull_blob(registry, "team/app", BLOB, store, progress=after(100_000, stopping.stop_transfers))
+    asked, (partial,) = sim.count("GET", "/blobs/"), (store.root / "partial").iterdir()
+    arrived = partial.read_bytes()
+    told.clear()
+    sim.heal()
+    pull_blob(registry, "team/app", BLOB, store)
+
+    assert (raised.value.retryable, asked) == (False, 1)
+    assert 100_000 <= len(arrived) < len(CONTENT)
+    assert CONTENT.startswith(arrived)
+    assert sim.requests[-1].headers["range"] == f"bytes={len(arrived)}-"
+    assert b"".join(store.read(BLOB)) == CONTENT
+
+
+def test_an_upload_stops(told: threading.Event, sim: RegistrySimulator) -> None:
+    """A body is not sent to its end, and nothing that would be half has a name."""
+    registry = Registry(sim.host, TransportSettings(), Credentials())
+
+    def content() -> Iterator[bytes]:
+        yield CONTENT[:100_000]
+        stopping.stop_transfers()
+        yield CONTENT[100_000:]
+
+    with pytest.raises(StoppedError):
+        registry.upload_blob("team/other", BLOB, content)
+
+    told.clear()
+    assert registry.blob_size("team/other", BLOB.digest) is None
+
+
+def test_a_pause_ends(told: threading.Event) -> None:
+    """Who waits as a registry wants it is woken."""
+    begun = time.monotonic()
+    threading.Timer(0.05, stopping.stop_transfers).start()
+
+    with pytest.raises(StoppedError):
+        Clock().sleep(60)
+
+    assert time.monotonic() - begun < 30
+    assert told.is_set()
