@@ -18,6 +18,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.schedules import Cron, Schedule
 from prefect.types.entrypoint import EntrypointType
 
+from deployments.limits import deploy_limits, limits_of
 from deployments.server import explain_failure, require_server, server_address
 from edgelift.documents import read_document
 from edgelift.errors import ConfigurationError, EdgeliftError
@@ -73,9 +74,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     wanted = parser.parse_args(arguments)
     try:
         sites = load_sites(wanted.files or sorted(SITES.glob("*.yaml")))
+        limits_of(sites)  # that no two sites contradict each other, also where no server is asked
         if not wanted.check:
             require_server()
             _require_pool(wanted.pool)
+            sys.stdout.writelines(f"{line}\n" for line in deploy_limits(sites))
         for site in sites:
             if not wanted.check:
                 deploy_site(site, wanted.pool)

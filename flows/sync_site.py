@@ -5,10 +5,12 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from edgelift.bundle.attached import NOTHING
 from edgelift.site import EdgeSite
+from tasks.approve import ask_approval, check_approval
 from tasks.archive import archive_bundle, check_archive, prune_archived
 from tasks.as_is import as_is
 from tasks.assemble import assemble_content, begin_assembly, keep_lock
 from tasks.attach import attach_to
+from tasks.events import announce_failure
 from tasks.log_in import log_in
 from tasks.plan import plan_lock
 from tasks.pull import pull_images
@@ -24,6 +26,8 @@ from tasks.validate import validate_target
     flow_run_name="sync {site.name}",
     task_runner=ThreadPoolTaskRunner(max_workers=4),
     persist_result=False,
+    on_failure=[announce_failure],
+    on_crashed=[announce_failure],
 )
 def sync_site(site: EdgeSite, output: str = "~/edgelift/sites", store: str | None = None) -> DeliveryReport:
     """Bring one edge site what its profiles need, and prove that it arrived.
@@ -33,6 +37,8 @@ def sync_site(site: EdgeSite, output: str = "~/edgelift/sites", store: str | Non
         output: Folder of the worker that the bundle, its lock, the receipt and the site-side settings are written to.
         store: Folder of the working store; empty for the one in the user's cache.
     """
+    if site.approval:
+        check_approval()
     check_signing(site.signing, public_key=site.public_key, is_pushed=not site.direct)
     definition = resolve_source(site.name, site.source, site.access)
     attached = attach_to(site.name, site.source, site.access, store) if site.source.has_attachments else NOTHING
@@ -55,6 +61,8 @@ def sync_site(site: EdgeSite, output: str = "~/edgelift/sites", store: str | Non
             bundle = archive_bundle(bundle, as_is(lock), site.archive, site.access)
             prune_archived(as_is(bundle), site.archive, site.public_key)
         content = bundle.path
+    if site.approval:
+        ask_approval(lock, site.target, output, timeout=site.approval_timeout)
     push_images(lock, content, site.access, site.target, public_key=site.public_key, direct=site.direct)
     receipt = validate_target(as_is(lock), site.access, site.target, deep=site.deep)
     receipt = mend_target(
