@@ -14,6 +14,8 @@ from prefect.utilities.callables import parameter_schema
 from deployments.deploy_sites import SITES, deployment_of, load_sites, main
 from edgelift.bundle.reader import BundleReader
 from flows.build_bundle import build_bundle
+from flows.keep_archive import keep_archive
+from flows.keep_store import keep_store
 from flows.push_bundle import push_bundle
 from flows.rebuild_bundle import rebuild_bundle
 from flows.sync_site import sync_site
@@ -49,7 +51,9 @@ def test_generic_deployments_are_made_from_the_root(pool: PrefectServer) -> None
 
     assert done.returncode == 0, done.stderr
     declared = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
-    assert [each["name"] for each in declared] == ["build-bundle", "push-bundle", "sync-site"]
+    assert [each["name"] for each in declared] == [
+        *("build-bundle", "push-bundle", "sync-site", "keep-store", "keep-archive")
+    ]
     for each in declared:
         module, _, function = each["entrypoint"].rpartition(".")
         flow = getattr(importlib.import_module(module), function)
@@ -204,7 +208,9 @@ def start(worker: PrefectServer, flow: Flow[Any, Any], **parameters: object) -> 
 
 # Forms
 
-FLOWS = {flow.name: flow for flow in (build_bundle, push_bundle, rebuild_bundle, sync_site)}
+FLOWS = {
+    flow.name: flow for flow in (build_bundle, push_bundle, rebuild_bundle, sync_site, keep_store, keep_archive)
+}
 CHOICES = {
     ("ContentSource", "architecture"): ["amd64", "arm64"],
     ("TargetSettings", "on_conflict"): ["fail", "keep", "replace"],
