@@ -40,12 +40,12 @@ class Subject(NamedTuple):
         return {"prefect.resource.id": f"edgelift.{self.kind}.{self.name}", "prefect.resource.name": self.name}
 
 
-def announce(stage: Stage, **facts: Fact) -> None:
-    """Tell that this run has come to `stage`, with a few `facts`, no secrets among them.
+def announce(stage: Stage, *, site: str | None = None, **facts: Fact) -> None:
+    """Tell that this run has come to `stage`, or one `site` of those that it is for, with a few `facts`, none secret.
 
     It leaves in the background: no run waits for it, or fails by it.
     """
-    _emit(stage, subject_of(this_run.parameters), facts)
+    _emit(stage, Subject("site", site) if site is not None else subject_of(this_run.parameters), facts)
 
 
 def announce_failure(flow: Flow[Any, Any], flow_run: FlowRun, state: State) -> None:
