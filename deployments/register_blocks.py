@@ -8,6 +8,9 @@ with NAME_FILE, from a file) and never from an argument:
         _PLAIN_HTTP=true, _INSECURE=true                         → Registry Credentials "<block>", in lower case
     ARCHIVE_BUCKET, _PREFIX, _ENDPOINT, _ACCESS_KEY, _SECRET_KEY → Bundle Archive "bundles"
     SIGNING_KEY, SIGNING_PASSPHRASE                              → Signing Key "signing"
+    NOTIFY_SLACK_URL                                             → Slack Webhook "notify-slack"
+    NOTIFY_WEBHOOK_URL                                           → Custom Webhook "notify-webhook"
+    NOTIFY_SENDGRID_API_KEY, NOTIFY_EMAIL_FROM, NOTIFY_EMAIL_TO  → Sendgrid Email "notify-email"
 """
 
 import argparse
@@ -15,6 +18,7 @@ import os
 import re
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -22,6 +26,7 @@ from prefect.blocks.core import Block
 from pydantic import SecretStr, ValidationError
 
 from blocks import BundleArchive, PaletteCredentials, RegistryCredentials, SigningKey
+from deployments.notification_blocks import notification_blocks
 from deployments.server import explain_failure, require_server, server_address
 from edgelift.documents import read_document
 from edgelift.errors import ConfigurationError, EdgeliftError
@@ -70,7 +75,7 @@ def blocks_from(environment: Mapping[str, str]) -> dict[str, Block]:
         )
     if private_key := _secret(environment, "SIGNING_KEY"):
         blocks["signing"] = SigningKey(private_key=private_key, passphrase=_secret(environment, "SIGNING_PASSPHRASE"))
-    return blocks
+    return blocks | notification_blocks(environment, partial(_secret, environment))
 
 
 def _registry(environment: Mapping[str, str], prefix: str, host: str) -> RegistryCredentials:
