@@ -26,7 +26,7 @@ def automations() -> list[AutomationCore]:
             ),
             actions=[
                 notice(
-                    "{{ deployment.name }}: a run is late",
+                    "{{ deployment.name or flow_run.name }}: a run is late",
                     "It should have begun at {{ flow_run.next_scheduled_start_time }}, and no worker has taken it. "
                     f"Look whether one of the pool {{{{ flow_run.work_pool_name }}}} is running: {RUN_PAGE}",
                 )
