@@ -40,13 +40,13 @@ def deploy_automations(
     for automation in wanted:
         standing = _find(automation.name, client)
         if standing is None:
-            verb = _verb("created", check)
+            verb = "would create" if check else "created"
             if not check:
                 client.create_automation(automation)
         elif _is_same(standing, automation):
             verb = "unchanged"
         else:
-            verb = _verb("changed", check)
+            verb = "would change" if check else "changed"
             if not check:
                 client.update_automation(standing.id, automation.model_copy(update={"enabled": standing.enabled}))
         yield f"{verb} {automation.name}"
@@ -61,7 +61,7 @@ def remove_automations(
         if standing is not None:
             if not check:
                 client.delete_automation(standing.id)
-            yield f"{_verb('removed', check)} {automation.name}"
+            yield f"{'would remove' if check else 'removed'} {automation.name}"
 
 
 def find_block(text: str, client: SyncPrefectClient) -> UUID:
@@ -113,10 +113,6 @@ def _carry_out(asked: argparse.Namespace, client: SyncPrefectClient) -> Iterator
     blocks = [find_block(text, client) for text in asked.notify]
     wanted = (addressed(automation, blocks) for automation in all_automations())
     return deploy_automations(filter(None, wanted), client, check=asked.check)
-
-
-def _verb(done: str, check: bool) -> str:
-    return f"would be {done}" if check else done
 
 
 def _find(name: str, client: SyncPrefectClient) -> Automation | None:

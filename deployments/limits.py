@@ -15,28 +15,31 @@ def limits_of(sites: Iterable[EdgeSite]) -> dict[str, int]:
     return parse_limits(text for site in sites for text in site.access.registry_limits)
 
 
-def deploy_limits(sites: Iterable[EdgeSite]) -> list[str]:
+def deploy_limits(sites: Iterable[EdgeSite], *, dry_run: bool = False) -> list[str]:
     """Make or change the limits that `sites` ask for; a line for each, such as `created limit registry-quay.io=4`.
 
-    A limit that no site asks for any more stays: others may use it. Raises `ConfigurationError`.
+    With `dry_run` nothing is done. A limit that no site asks for any more stays: others may use it. Raises
+    `ConfigurationError`.
     """
     wanted = limits_of(sites)
     if not wanted:
         return []
     with get_client(sync_client=True) as client:
         return [
-            f"{_deploy(client, limit_name(host), limit)} limit {limit_name(host)}={limit}"
+            f"{_deploy(client, limit_name(host), limit, dry_run=dry_run)} limit {limit_name(host)}={limit}"
             for host, limit in sorted(wanted.items())
         ]
 
 
-def _deploy(client: SyncPrefectClient, name: str, limit: int) -> str:
+def _deploy(client: SyncPrefectClient, name: str, limit: int, *, dry_run: bool) -> str:
     try:
         standing = client.read_global_concurrency_limit_by_name(name)
     except ObjectNotFound:
-        client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name=name, limit=limit))
-        return "created"
+        if not dry_run:
+            client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name=name, limit=limit))
+        return "would create" if dry_run else "created"
     if standing.limit == limit:
         return "unchanged"
-    client.update_global_concurrency_limit(name, GlobalConcurrencyLimitUpdate(limit=limit))
-    return "changed"
+    if not dry_run:
+        client.update_global_concurrency_limit(name, GlobalConcurrencyLimitUpdate(limit=limit))
+    return "would change" if dry_run else "changed"

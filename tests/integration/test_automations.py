@@ -54,7 +54,7 @@ def test_automations_are_made_once(
 ) -> None:
     """A second time nothing changes, a changed address changes each; one that was switched off stays off."""
     deploy(prefect, "--notify", HOOK, "--check")
-    assert {said(capsys)[name] for name in TELLING} == {"would be created"}
+    assert {said(capsys)[name] for name in TELLING} == {"would create"}
     deploy(prefect, "--notify", HOOK)
     assert {said(capsys)[name] for name in TELLING} == {"created"}
     switch_off(prefect, "edgelift: a run is late")
