@@ -48,7 +48,9 @@ def deploy_automations(
         else:
             verb = "would change" if check else "changed"
             if not check:
-                client.update_automation(standing.id, automation.model_copy(update={"enabled": standing.enabled}))
+                # Through a document, so that every field counts as set: Prefect sends no others, not even types.
+                document = automation.model_dump() | {"enabled": standing.enabled}
+                client.update_automation(standing.id, AutomationCore.model_validate(document))
         yield f"{verb} {automation.name}"
 
 
