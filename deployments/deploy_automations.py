@@ -92,7 +92,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Deploy, check or remove, as the `arguments` (those of the command line) say."""
     parser = argparse.ArgumentParser(prog="python -m deployments.deploy_automations", description=__doc__)
     parser.add_argument(
-        "--notify", action="append", default=[], metavar="TYPE/NAME", help="a notification block that is told; repeatable"
+        "--notify",
+        action="append",
+        default=[],
+        metavar="TYPE/NAME",
+        help="a notification block that is told; repeatable",
     )
     parser.add_argument("--check", action="store_true", help="tell what would be done, and change nothing")
     parser.add_argument("--remove", action="store_true", help="delete the automations")

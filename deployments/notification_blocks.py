@@ -10,9 +10,7 @@ from pydantic import SecretStr
 from edgelift.errors import ConfigurationError
 
 
-def notification_blocks(
-    environment: Mapping[str, str], secret: Callable[[str], SecretStr | None]
-) -> dict[str, Block]:
+def notification_blocks(environment: Mapping[str, str], secret: Callable[[str], SecretStr | None]) -> dict[str, Block]:
     """The blocks that `environment` describes, by name; `secret` reads a variable, or the file that NAME_FILE names."""
     blocks: dict[str, Block] = {}
     if slack := secret("NOTIFY_SLACK_URL"):

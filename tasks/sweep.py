@@ -55,7 +55,8 @@ def sweep_content(
 ) -> StoreSweep:
     """Find what may go, as `edgelift store gc` does, and with `delete` take it away.
 
-    The artifact `store-sweep` says what. Deleting wants the store for itself: it waits `wait` seconds for runs to end, then raises `StoreError`.
+    The artifact `store-sweep` says what. Deleting wants the store for itself: it waits `wait` seconds for runs to end,
+    then raises `StoreError`.
     """
     content = standing_store(store)
     rules = Rules(

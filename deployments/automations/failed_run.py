@@ -27,8 +27,7 @@ def automations() -> list[AutomationCore]:
             actions=[
                 notice(
                     "{{ flow_run.name }}: {{ flow_run.state.name }}",
-                    "{{ flow_run.state.message }}\n\n"
-                    f"What is done stays done; Retry repeats the rest: {RUN_PAGE}",
+                    f"{{{{ flow_run.state.message }}}}\n\nWhat is done stays done; Retry repeats the rest: {RUN_PAGE}",
                 )
             ],
         )

@@ -208,9 +208,7 @@ def start(worker: PrefectServer, flow: Flow[Any, Any], **parameters: object) -> 
 
 # Forms
 
-FLOWS = {
-    flow.name: flow for flow in (build_bundle, push_bundle, rebuild_bundle, sync_site, keep_store, keep_archive)
-}
+FLOWS = {flow.name: flow for flow in (build_bundle, push_bundle, rebuild_bundle, sync_site, keep_store, keep_archive)}
 CHOICES = {
     ("ContentSource", "architecture"): ["amd64", "arm64"],
     ("TargetSettings", "on_conflict"): ["fail", "keep", "replace"],
