@@ -49,7 +49,7 @@ def deploy_automations(
             verb = "would change" if check else "changed"
             if not check:
                 # Through a document, so that every field counts as set: Prefect sends no others, not even types.
-                document = automation.model_dump() | {"enabled": standing.enabled}
+                document = automation.model_dump(exclude={"owner_resource"}) | {"enabled": standing.enabled}
                 client.update_automation(standing.id, AutomationCore.model_validate(document))
         yield f"{verb} {automation.name}"
 

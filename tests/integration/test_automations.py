@@ -115,9 +115,7 @@ def test_somebody_is_told_of_each_occasion(prefect: PrefectServer, told: Inbox) 
     fail(prefect, "sync harbour", ["edgelift", "site"])
     late = make_run(prefect, "sync berth", ["edgelift", "site"])
     set_state(prefect, late, {"type": "SCHEDULED", "name": "Late"})
-    happen(
-        prefect, "edgelift.assembled", "bundle", "courier", bundle="/srv/courier.tar.zst", images=4, bytes=9, lock="L"
-    )
+    happen(prefect, "edgelift.assembled", "bundle", "courier", bundle="/srv/c.tar.zst", images=4, bytes=9, lock="L")
     happen(prefect, "edgelift.drifted", "site", "harbour", missing=3)
     happen(prefect, "edgelift.awaiting-approval", "site", "berth", registry="mirror.example", changes="1 added")
 
