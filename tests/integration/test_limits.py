@@ -1,6 +1,5 @@
 """Limits that all runs share: made when sites are deployed, kept by the pull, and told where they are missing."""
 
-import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -80,12 +79,10 @@ def test_two_sites_cannot_limit_one_registry_differently(tmp_path: Path, capsys:
 
 
 def test_a_plan_begins_with_what_another_run_has_learned(
-    prefect: PrefectServer, tmp_path: Path, caplog: pytest.LogCaptureFixture, request: pytest.FixtureRequest
+    prefect: PrefectServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """What Docker Hub has said last is kept in the store, also by a plan that it has stopped, and told by the next."""
-    images, log = make_image_set(2, 0), logging.getLogger("prefect.task_runs")
-    log.addHandler(caplog.handler)  # Prefect's loggers do not propagate
-    request.addfinalizer(lambda: log.removeHandler(caplog.handler))
+    images = make_image_set(2, 0)
     with RegistrySimulator(tmp_path / "hub", profile=Hub(pulls=1)) as hub:
         hub.put_image(*images)
         references = tuple(f"{hub.host}/{image.repository}:{image.tag}" for image in images)
