@@ -21,6 +21,7 @@ from prefect.client.schemas.filters import FlowFilter, FlowFilterName
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.exceptions import ObjectNotFound, PrefectException
 
+from deployments.limits import deploy_limits, limits_of
 from deployments.server import explain_failure, require_server, server_address
 from deployments.site_deployment import (
     FLOW,
@@ -115,11 +116,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise_for_problems(files)
             _require_folders(is_whole)
         sites = [file.site for file in files if file.site is not None]
+        limits_of(sites)  # that no two sites contradict each other, also where no server is asked
         failures: list[str] = []
         if wanted.check:
             _check(sites)
         elif sites:
             require_server()
+            for line in deploy_limits(sites, dry_run=wanted.dry_run):
+                _tell(line)
             failures = _deploy(sites, wanted.pool, dry_run=wanted.dry_run, remove=wanted.remove, is_whole=is_whole)
         raise_for_problems(files)
         _raise_for_failures(failures)

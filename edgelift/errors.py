@@ -18,6 +18,7 @@ Roots say who can fix it; each error says what was attempted, on what, what came
     ├── WindowClosedError             the hours in which a site takes something are over; what is done stays done
     ├── BundleError                   a bundle that cannot be read, or is not one
     │   └── UnseekableError           one without its seek table, which can be read from front to back only
+    ├── RejectedError                 somebody was asked whether a delivery may go on, and said no
     ├── IntegrityError                bytes that are not what their digest says
     │   └── SignatureError            a bundle or a lock that is not signed, or not by whom it has to be
     ├── StoppedError                  this process is told to end; what it was at can be continued
@@ -163,6 +164,10 @@ class BundleError(EdgeliftError):
 
 class UnseekableError(BundleError):
     """A bundle that has lost its seek table; `edgelift.bundle.stream` reads it from front to back."""
+
+
+class RejectedError(EdgeliftError):
+    """Somebody was asked whether a delivery may go on, and said no; nothing has been pushed."""
 
 
 class IntegrityError(EdgeliftError):

@@ -21,6 +21,9 @@ from edgelift.timetable import Schedule, Schedules, Window, check_schedules
 
 OnConflict = Literal["fail", "keep", "replace"]
 UndeclaredPolicy = Literal["none", "confident", "all"] | tuple[str, ...]
+ApprovalTimeout = Annotated[int, Field(ge=1, le=31_536_000)]
+RegistryLimit = Annotated[str, Field(pattern=r"^[^=\s/%&<>]+=[1-9][0-9]{0,3}$")]
+APPROVAL_TIMEOUT = 259_200  # three days, so that a weekend may lie between
 
 
 class _Settings(BaseModel):
@@ -164,6 +167,11 @@ class RegistryAccess(_Settings):
     parallel: Annotated[int, Field(ge=1, le=64)] = Field(
         8, description="At most so many requests to one registry at once."
     )
+    registry_limits: tuple[RegistryLimit, ...] = Field(
+        (),
+        description="HOST=N: all runs together pull at most N images from that registry at once. "
+        "For Prefect on PostgreSQL only.",
+    )
 
 
 DEFAULT_ACCESS = RegistryAccess()  # the worker's Docker login, else anonymous
@@ -242,6 +250,10 @@ class EdgeSite(_Settings):
     )
     deep: bool = Field(False, description="Validate by reading every blob back.")
     window: Window | None = Field(None, description="The hours in which runs may be at work; empty for all of them.")
+    approval: bool = Field(False, description="Wait for somebody to approve in Prefect before anything is pushed.")
+    approval_timeout: ApprovalTimeout = Field(
+        APPROVAL_TIMEOUT, description="Seconds that this may take; then the run fails, and a retry asks again."
+    )
     schedule: Schedule | None = Field(None, description="When to synchronise; empty for by hand only.")
     schedules: tuple[Schedule, ...] = Field((), description="Several schedules instead of one, each with its name.")
     description: Annotated[str, Field(max_length=500)] = Field("", description="A line for the operators.")

@@ -9,6 +9,7 @@ from edgelift.site import DEFAULT_ACCESS, ArchiveSettings, RegistryAccess, Signi
 from tasks.archive import archive_bundle, check_archive, prune_archived
 from tasks.as_is import as_is
 from tasks.assemble import BuiltBundle, assemble_content, begin_assembly
+from tasks.events import announce_failure
 from tasks.log_in import log_in
 from tasks.plan import replay_lock
 from tasks.pull import pull_images
@@ -20,6 +21,8 @@ from tasks.sign import check_signing
     flow_run_name="rebuild {name}",
     task_runner=ThreadPoolTaskRunner(max_workers=4),
     persist_result=False,
+    on_failure=[announce_failure],
+    on_crashed=[announce_failure],
 )
 def rebuild_bundle(
     name: BundleName,

@@ -5,10 +5,12 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from edgelift.bundle.attached import NOTHING
 from edgelift.site import EdgeSite
+from tasks.approve import ask_approval, check_approval
 from tasks.archive import archive_bundle, check_archive, prune_archived
 from tasks.as_is import as_is
 from tasks.assemble import assemble_content, begin_assembly, keep_lock
 from tasks.attach import attach_to
+from tasks.events import announce_failure
 from tasks.log_in import log_in
 from tasks.plan import plan_lock
 from tasks.pull import pull_images
@@ -25,6 +27,8 @@ from tasks.window import enter_window
     flow_run_name="sync {site.name}",
     task_runner=ThreadPoolTaskRunner(max_workers=4),
     persist_result=False,
+    on_failure=[announce_failure],
+    on_crashed=[announce_failure],
 )
 def sync_site(
     site: EdgeSite,
@@ -43,6 +47,8 @@ def sync_site(
         ignore_window: Run now, also where the window of the site is closed.
     """
     window = enter_window(site.window, ignored=ignore_window)
+    if site.approval:
+        check_approval()
     check_signing(site.signing, public_key=site.public_key, is_pushed=not site.direct)
     definition = resolve_source(site.name, site.source, site.access, store)
     attached = attach_to(site.name, site.source, site.access, store) if site.source.has_attachments else NOTHING
@@ -65,6 +71,8 @@ def sync_site(
             bundle = archive_bundle(bundle, as_is(lock), site.archive, site.access)
             prune_archived(as_is(bundle), site.archive, site.public_key)
         content = bundle.path
+    if site.approval:
+        ask_approval(lock, site.target, output, timeout=site.approval_timeout)
     push_images(lock, content, site.access, site.target, public_key=site.public_key, direct=site.direct, window=window)
     receipt = validate_target(as_is(lock), site.access, site.target, deep=site.deep or deep)
     receipt = mend_target(

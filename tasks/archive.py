@@ -28,6 +28,7 @@ from edgelift.site import ArchiveSettings, RegistryAccess
 from edgelift.sizes import format_size
 from tasks.assemble import BuiltBundle
 from tasks.connect import connect, optional_path, path_of
+from tasks.events import announce
 from tasks.narrate import narrate, narrate_progress
 from tasks.settle import is_retryable
 
@@ -84,6 +85,7 @@ def archive_bundle(
     for file, called in signatures if bundle.is_signed else ():
         place.store(file, digest=Digest.of(read_document(file)), name=f"{called}{SIGNATURE_SUFFIX}")
     narrate(f"archived {bundle.name}: {kept.url}, {format_size(bundle.size)}, {whole}")
+    announce("archived", url=kept.url, bytes=bundle.size, digest=whole, lock=lock.digest)
     return bundle.model_copy(update={"archived": kept.url, "digest": whole})
 
 

@@ -18,6 +18,7 @@ from edgelift.oci.transfer import Transfer
 from edgelift.site import ArchiveSettings, SigningSettings
 from edgelift.sizes import format_size
 from tasks.connect import bundle_path, open_store, path_of, private_key
+from tasks.events import announce
 from tasks.narrate import narrate, narrate_progress
 
 _NOTHING = Transfer()
@@ -100,6 +101,8 @@ def assemble_content(
     verb = "assembled" if is_new else "nothing to assemble, it stands and is right:"
     parts = f" in {len(summary.parts)} parts" if summary.parts else ""
     narrate(f"{verb} {summary.path}: {format_size(summary.size)}{parts}")
+    if is_new:  # whoever waits for a bundle need not be told each night that it is still the same one
+        announce("assembled", bundle=str(summary.path), bytes=summary.size, images=summary.images, lock=lock.digest)
     return BuiltBundle(
         name=name,
         path=str(summary.path),

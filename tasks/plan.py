@@ -1,5 +1,6 @@
 """Plan: the definition → its lock, with every problem found before a blob moves. A retried run gets its first lock."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 from prefect import task
@@ -18,12 +19,15 @@ from edgelift.delivery.base import Base, check_output, leave_out, read_base
 from edgelift.delivery.preflight import check_disk
 from edgelift.errors import PlanError
 from edgelift.keys import find_public_key
+from edgelift.oci.reference import ImageReference
 from edgelift.plan import plan_bundle
 from edgelift.site import RegistryAccess, TargetSettings
 from edgelift.sizes import format_size
+from edgelift.store.budgets import KnownBudgets
 from edgelift.store.local import LocalStore
 from edgelift.store.runs import RunLocks
 from tasks.connect import bundle_path, connect, open_existing, open_store, optional_path, path_of
+from tasks.events import announce
 from tasks.narrate import narrate
 from tasks.preflight import find_obstacles
 from tasks.results import SharedLocks
@@ -106,7 +110,13 @@ def _read_base(base: str, content: LocalStore) -> Base:
 def _plan_anew(
     definition: BundleDefinition, access: RegistryAccess, content: LocalStore, attached: Attached
 ) -> BundleLock:
-    plan = plan_bundle(definition, connect(access).registries, content, attached)
+    registries, budgets = connect(access).registries, KnownBudgets(content.root / "budgets")
+    asked = {ImageReference.parse(image.reference).registry for image in definition.images}
+    for known in budgets.recall(datetime.now(UTC)):
+        if known.host in asked:
+            narrate(str(known), warn=not known.budget.remaining)
+    plan = plan_bundle(definition, registries, content, attached)
+    budgets.keep(registries.budgets())
     for warning in plan.warnings:
         narrate(warning, warn=True)
     for budget in plan.budgets:
@@ -136,3 +146,4 @@ def _narrate_totals(lock: BundleLock) -> None:
     if lock.base is not None:
         left_out = f"{len(lock.left_out)} blobs, {format_size(lock.left_out_size)}"
         narrate(f"a delta of {lock.base}: {left_out} are left out, {format_size(lock.carried_size)} are carried")
+    announce("planned", lock=lock.digest, images=len(lock.images), bytes=lock.carried_size)

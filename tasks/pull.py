@@ -21,6 +21,8 @@ from edgelift.store.local import LocalStore
 from edgelift.timetable import Window
 from tasks.as_is import as_is
 from tasks.connect import connect, open_existing, open_store
+from tasks.events import announce
+from tasks.limit import registry_slot
 from tasks.narrate import describe, narrate, narrate_progress
 from tasks.results import check_results
 from tasks.settle import Settled, is_retryable, settle
@@ -64,14 +66,15 @@ def pull_image(
     require_open(window)
     reference = ImageReference.parse(image.reference)
     content, source = open_store(store), connect(access).source_for(image)
-    transfer = pull_content(
-        source,
-        reference.repository,
-        image.content_without(frozenset(left_out)),
-        content,
-        nearby=open_existing(existing),
-        progress=narrate_progress(f"pulling {image.reference}", image.size),
-    )
+    with registry_slot(reference.registry, access):
+        transfer = pull_content(
+            source,
+            reference.repository,
+            image.content_without(frozenset(left_out)),
+            content,
+            nearby=open_existing(existing),
+            progress=narrate_progress(f"pulling {image.reference}", image.size),
+        )
     if _is_here(image.content_without(), content):
         content.tag(image.reference, image.descriptor)
         for referrer in image.referrers:
@@ -109,6 +112,7 @@ def pull_images(
     pulled = [again.get(outcome.result.reference, outcome).result for outcome in settled]
     total = sum((image.transfer for image in pulled), Transfer())
     narrate(f"pulled {count_kinds(image.kind for image in images)}: {describe(total)}")
+    announce("pulled", images=len(images), moved_bytes=total.moved_bytes, taken_bytes=total.taken_bytes)
     return total
 
 

@@ -23,6 +23,7 @@ from edgelift.sizes import format_size
 from edgelift.timetable import Window
 from tasks.as_is import as_is
 from tasks.connect import connect, known_blobs, open_bundle, open_content, target_of
+from tasks.events import announce
 from tasks.narrate import describe, narrate, narrate_progress
 from tasks.results import check_results
 from tasks.settle import Settled, is_retryable, settle
@@ -133,6 +134,7 @@ def push_images(
     pushed = [again.get(outcome.result.reference, outcome).result for outcome in settled]
     total = sum((image.transfer for image in pushed), Transfer())
     narrate(f"pushed {count_kinds(image.kind for image in images)}: {describe(total)}")
+    announce("pushed", registry=target.registry, images=len(images), moved_bytes=total.moved_bytes)
     return pushed
 
 

@@ -14,6 +14,7 @@ from edgelift.documents import write_document
 from edgelift.site import TargetSettings
 from edgelift.treemap.svg import draw_treemap
 from tasks.connect import open_content, path_of, target_of
+from tasks.events import Stage, announce
 from tasks.narrate import narrate
 
 SHOWN = 100  # lines of one kind in the artifact; the receipt has all of them
@@ -66,6 +67,8 @@ def report_delivery(
     narrate(f"receipt: {receipt_path}")
     narrate(f"site-side settings: {settings_path}")
     narrate(f"what costs how much: {sizes_path}")
+    stage: Stage = "delivered" if receipt.is_whole else "incomplete"
+    announce(stage, registry=receipt.registry, lock=receipt.lock, receipt=str(receipt_path), **receipt.counts)
     receipt.raise_unless_whole()
     return DeliveryReport(
         registry=receipt.registry,

@@ -26,6 +26,7 @@ from edgelift.packs.local import read_packs
 from edgelift.palette.client import PaletteClient
 from edgelift.plan import plan_bundle
 from edgelift.site import ContentSource, RegistryAccess, TargetSettings
+from edgelift.store.budgets import KnownBudgets
 from edgelift.store.local import LocalStore
 
 
@@ -112,6 +113,7 @@ def plan_delivery(
         defined = define_bundle(name, source, open_palette, lambda: CarriedContent(connections.registries, content))
         attached = attach_content(source, content, open_palette)
         plan = plan_bundle(defined.definition, connections.registries, content, attached)
+        KnownBudgets(content.root / "budgets").keep(connections.registries.budgets())
         lock = leave_out(plan.lock, standing) if standing is not None else plan.lock
         errors, warnings = list(plan.errors), [*defined.warnings, *plan.warnings]
         if standing is not None and lock.base is None:

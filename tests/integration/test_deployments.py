@@ -58,7 +58,9 @@ def test_generic_deployments_are_made_from_the_root(pool: PrefectServer) -> None
 
     assert done.returncode == 0, done.stderr
     declared = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
-    assert [each["name"] for each in declared] == ["build-bundle", "push-bundle", "sync-site"]
+    assert [each["name"] for each in declared] == [
+        *("build-bundle", "push-bundle", "sync-site", "keep-store", "keep-archive")
+    ]
     for each in declared:
         module, _, function = each["entrypoint"].rpartition(".")
         flow = getattr(importlib.import_module(module), function)
