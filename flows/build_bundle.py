@@ -16,6 +16,7 @@ from tasks.plan import plan_lock
 from tasks.pull import pull_images
 from tasks.resolve import resolve_source
 from tasks.sign import check_signing
+from tasks.sum_up import begin_report, sum_up
 
 
 @flow(
@@ -23,6 +24,8 @@ from tasks.sign import check_signing
     flow_run_name="build {name}",
     task_runner=ThreadPoolTaskRunner(max_workers=4),
     persist_result=False,
+    on_completion=[sum_up],
+    on_failure=[sum_up],
 )
 def build_bundle(
     name: BundleName,
@@ -50,6 +53,7 @@ def build_bundle(
         existing_bundles: Paths of bundles, or folders of them, that blobs are taken from instead of a registry.
         part_size: Bytes of a part, where the bundle is written in parts; empty for one file.
     """
+    begin_report(name, output, pulls=True)
     check_signing(signing)
     definition = resolve_source(name, source, access)
     attached = attach_to(name, source, access, store) if source.has_attachments else NOTHING

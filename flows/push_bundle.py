@@ -10,6 +10,7 @@ from tasks.log_in import log_in
 from tasks.preflight import check_target
 from tasks.push import mend_target, open_lock, push_images
 from tasks.report import DeliveryReport, report_delivery
+from tasks.sum_up import begin_report, sum_up
 from tasks.validate import validate_target
 
 
@@ -18,6 +19,8 @@ from tasks.validate import validate_target
     flow_run_name="push to {target.registry}",
     task_runner=ThreadPoolTaskRunner(max_workers=4),
     persist_result=False,
+    on_completion=[sum_up],
+    on_failure=[sum_up],
 )
 def push_bundle(
     bundle: str,
@@ -43,6 +46,7 @@ def push_bundle(
         archive_block: Name of the Bundle Archive block that has the keys to the bundle; empty for the worker's own.
         annotation_selector: Only the entries with these annotations, KEY=VALUE,KEY=VALUE; empty for all of them.
     """
+    begin_report(bundle, output, pushes_to=target.registry, receipt=receipt)
     lock = open_lock(bundle, public_key, archive_block)
     chosen = select_entries(lock, annotation_selector)
     log_in(None, access, target)

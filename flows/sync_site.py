@@ -16,6 +16,7 @@ from tasks.push import mend_target, push_images
 from tasks.report import DeliveryReport, report_delivery
 from tasks.resolve import resolve_source
 from tasks.sign import check_signing
+from tasks.sum_up import begin_report, sum_up
 from tasks.validate import validate_target
 
 
@@ -24,6 +25,8 @@ from tasks.validate import validate_target
     flow_run_name="sync {site.name}",
     task_runner=ThreadPoolTaskRunner(max_workers=4),
     persist_result=False,
+    on_completion=[sum_up],
+    on_failure=[sum_up],
 )
 def sync_site(site: EdgeSite, output: str = "~/edgelift/sites", store: str | None = None) -> DeliveryReport:
     """Bring one edge site what its profiles need, and prove that it arrived.
@@ -33,6 +36,7 @@ def sync_site(site: EdgeSite, output: str = "~/edgelift/sites", store: str | Non
         output: Folder of the worker that the bundle, its lock, the receipt and the site-side settings are written to.
         store: Folder of the working store; empty for the one in the user's cache.
     """
+    begin_report(site.name, output, pulls=not site.direct, pushes_to=site.target.registry)
     check_signing(site.signing, public_key=site.public_key, is_pushed=not site.direct)
     definition = resolve_source(site.name, site.source, site.access)
     attached = attach_to(site.name, site.source, site.access, store) if site.source.has_attachments else NOTHING

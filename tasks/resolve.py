@@ -11,9 +11,11 @@ from edgelift.define import define_bundle
 from edgelift.palette.client import PaletteClient
 from edgelift.site import ContentSource, RegistryAccess
 from tasks.narrate import narrate
+from tasks.record import stage
 
 
 @task(name="resolve", task_run_name="resolve the content of {name}", cache_policy=NO_CACHE, persist_result=False)
+@stage("resolve")
 def resolve_source(name: str, source: ContentSource, access: RegistryAccess) -> BundleDefinition:
     """Read the profiles, from Palette and from files, and list what they declare."""
     defined = define_bundle(name, source, lambda: open_palette(source, access))
