@@ -60,12 +60,15 @@ def progress_of(kind: Kind, name: str, total: int, done: Callable[[], int]) -> I
 
     It is called as the run's report is, else `name`.
     """
-    name = record().name or name
-    with watching(total, done, _Progress(artifact_key(kind, name), f"{kind} {name}")):
+    name, is_whole = record().name or name, False
+    tell = ProgressArtifact(artifact_key(kind, name), f"{kind} {name}")
+    # What an earlier attempt has done is known only in the end, and nobody has counted its bytes.
+    with watching(total, lambda: total if is_whole else done(), tell):
         yield
+        is_whole = True
 
 
-class _Progress:
+class ProgressArtifact:
     """An artifact that is made when there is something to tell, and updated from then on."""
 
     def __init__(self, key: str, what: str) -> None:
