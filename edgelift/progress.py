@@ -125,7 +125,7 @@ def watching(
     telling, and nothing else; the block waits for no answer, but for a moment at its end.
     """
     ended = threading.Event()
-    watch = _Watch(total, done, tell, ended, interval, look)
+    watch = _Watch(total, done, tell, ended, interval=interval, look=look)
     thread = threading.Thread(target=copy_context().run, args=(watch.run,), name="progress", daemon=True)
     thread.start()
     try:
@@ -143,6 +143,7 @@ class _Watch:
         done: Callable[[], int],
         tell: Callable[[Standing], None],
         ended: threading.Event,
+        *,
         interval: float,
         look: float,
     ) -> None:

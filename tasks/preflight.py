@@ -13,7 +13,12 @@ from tasks.publish import publish_plan
 from tasks.record import record, stage
 
 
-@task(name="preflight", task_run_name="look for obstacles at {target.registry}", cache_policy=NO_CACHE, persist_result=False)
+@task(
+    name="preflight",
+    task_run_name="look for obstacles at {target.registry}",
+    cache_policy=NO_CACHE,
+    persist_result=False,
+)
 @stage("preflight")
 def check_target(lock: BundleLock, access: RegistryAccess, target: TargetSettings) -> None:
     """Raises `PlanError` with all that would stop the delivery; publishes what will be done."""

@@ -76,6 +76,7 @@ class ProgressArtifact:
         self._artifact: UUID | None = None
 
     def __call__(self, standing: Standing) -> None:
+        """Show how it stands."""
         share, told = round(standing.share, 1), f"{self._what}: {standing}"
         if self._artifact is None:
             self._artifact = create_progress_artifact(progress=share, key=self._key, description=told)

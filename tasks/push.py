@@ -15,9 +15,9 @@ from edgelift.delivery.receipt import DeliveryReceipt
 from edgelift.delivery.send import send_image
 from edgelift.delivery.target import TargetName
 from edgelift.delivery.validate import prove_image
+from edgelift.oci.reference import ImageReference
 from edgelift.oci.registry import Registry
 from edgelift.oci.transfer import Transfer
-from edgelift.oci.reference import ImageReference
 from edgelift.packs.names import is_local
 from edgelift.report.model import Step, Timing
 from edgelift.site import RegistryAccess, TargetSettings
@@ -48,7 +48,7 @@ class PushedImage(BaseModel):
 def open_lock(bundle: str, public_key: str | None = None, archive_block: str | None = None) -> BundleLock:
     """The lock inside a bundle, whose signature is right where a public key is configured; see `open_bundle`."""
     lock = open_bundle(bundle, public_key, archive_block).lock
-    record().name = lock.definition.name
+    record().name, record().lock = lock.definition.name, lock
     narrate(f"opened {bundle}: {count_kinds(image.kind for image in lock.images)}, {format_size(lock.carried_size)}")
     if lock.base is not None:
         size = format_size(lock.left_out_size)

@@ -19,7 +19,7 @@ from edgelift.report.model import Stage, Step, Timing, Verb
 from edgelift.report.plan_page import Present
 
 MOST_WARNINGS = 500
-_KEPT = 4  # attempts; a process carries out few at a time
+_KEPT = 64  # attempts; those that are reported go by themselves
 
 
 class RunRecord:

@@ -43,11 +43,12 @@ def _header(report: RunReport) -> Markup:
     style = "bad" if report.is_failed else "good"
     attempt = f", attempt {report.attempt}" if report.attempt > 1 else ""
     place = f" to {report.place}" if report.place else ""
+    about = f"{report.flow}{place}, run {report.run}{attempt}, {format_moment(report.started)}"
     return element(
         "header",
         element("h1", report.name),
         element("span", report.outcome, class_=f"pill {style}"),
-        element("p", f"{report.flow}{place}, run {report.run}{attempt}, {format_moment(report.started)}", class_="about"),
+        element("p", about, class_="about"),
     )
 
 

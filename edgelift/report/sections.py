@@ -169,7 +169,7 @@ def _stage(report: RunReport, stage: Stage) -> Markup:
     failed = element("span", "failed", class_="chip bad") if stage.is_failed else ""
     return element(
         "tr",
-        element("td", f"{stage.name} ", failed),
+        element("td", stage.name, Markup(" "), failed),
         element("td", format_duration(stage.seconds), class_="number"),
         element("td", told, class_="number"),
         element("td", _span(report, stage), class_="stage"),

@@ -59,6 +59,7 @@ th.number, td.number { text-align: right; white-space: nowrap; padding-right: 18
 td.name { font: 12.5px/1.5 ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace; overflow-wrap: anywhere; }
 td.name, td.reason { min-width: 220px; }
 td.reason { overflow-wrap: anywhere; }
+td.source { color: var(--soft); overflow-wrap: anywhere; }
 td.stage { width: 45%; padding-right: 0; vertical-align: middle; }
 .chip { padding: 1px 8px; border-radius: 999px; font-size: 12.5px; font-weight: 600; white-space: nowrap; }
 .chart, .treemap { display: block; width: 100%; height: auto; }
@@ -68,12 +69,13 @@ td.stage { width: 45%; padding-right: 0; vertical-align: middle; }
 .chart .waiting { stroke: var(--wait); stroke-width: 2; }
 .chart .pull, .key.pull { fill: var(--pull); background: var(--pull); }
 .chart .push, .key.push { fill: var(--push); background: var(--push); }
-.chart .track { fill: var(--faint); }
+.chart .track { fill: var(--faint); } .chart .span { fill: var(--soft); }
+.chart .span.pull { fill: var(--pull); } .chart .span.push { fill: var(--push); }
 .chart .earlier { fill: url(#earlier-hatch); stroke: var(--earlier); stroke-width: 1; }
 .chart .hatch { fill: var(--earlier); }
 .chart .failed { fill: var(--bad-ground); stroke: var(--bad); stroke-width: 1.5; }
 .chart .cross { fill: var(--bad); font-weight: 700; }
-.chart .span { fill: var(--soft); } .chart .span.failed { fill: var(--bad); stroke: none; }
+.chart .span.failed { fill: var(--bad); stroke: none; }
 .legend { display: flex; flex-wrap: wrap; gap: 4px 20px; margin: 0 0 12px; color: var(--soft); font-size: 13px; }
 .entry { display: inline-flex; align-items: center; gap: 7px; }
 .key { display: inline-block; width: 18px; height: 11px; border-radius: 2px; }
@@ -85,7 +87,8 @@ td.stage { width: 45%; padding-right: 0; vertical-align: middle; }
 .key.failed { background: var(--bad-ground); border: 1.5px solid var(--bad); }
 .cells { display: flex; flex-wrap: wrap; gap: 3px; margin: 0 0 14px; }
 .cell {
-  width: 20px; height: 20px; border-radius: 4px; font-size: 12px; line-height: 20px; text-align: center; font-weight: 700;
+  width: 20px; height: 20px; border-radius: 4px;
+  font-size: 12px; font-weight: 700; line-height: 20px; text-align: center;
 }
 details summary { cursor: pointer; color: var(--soft); font-size: 14px; }
 details[open] summary { margin-bottom: 10px; }

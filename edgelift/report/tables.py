@@ -1,5 +1,8 @@
 """The images of a run as a table: for the page, and as rows for the orchestrator, which shows them by itself. Pure."""
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 from edgelift.report.markup import Markup, code, element, join
 from edgelift.report.model import ImageReport, Problem, RunReport, Step
 from edgelift.report.wording import count, format_duration
@@ -7,22 +10,29 @@ from edgelift.sizes import format_size
 
 MOST_ROWS = 1000
 _STYLES = {"failed": "bad", "not begun": "plain", "pulled, not pushed": "care"}
-_HEADINGS = ("Image", "State", "Size", "From", "Pulled", "Pushed", "Attempts", "Why, and what to do next")
-_NUMBERS = frozenset({"Size", "Attempts"})
+
+
+class _Column(NamedTuple):
+    """A column: its heading, the class of its cells, and what is in them; one that is empty is left out."""
+
+    heading: str
+    style: str | None
+    cell: Callable[[ImageReport], str]
 
 
 def image_table(report: RunReport) -> Markup:
     """All images, those with problems first."""
     images = report.problems_first
     shown = images[:MOST_ROWS]
-    head = element(
-        "tr",
-        join(element("th", name, class_="number" if name in _NUMBERS else None) for name in _HEADINGS),
+    columns = [column for column in _COLUMNS if any(column.cell(image) for image in shown)]
+    head = element("tr", *(element("th", each.heading, class_=each.style) for each in columns))
+    rows = (
+        element("tr", *(element("td", column.cell(image), class_=column.style) for column in columns))
+        for image in shown
     )
-    table = element("table", element("thead", head), element("tbody", *map(_row, shown)))
+    table = element("div", element("table", element("thead", head), element("tbody", *rows)), class_="scroll")
     rest = len(images) - len(shown)
-    note = element("p", f"{count(rest, 'more image')}: see the lock.", class_="note") if rest else Markup()
-    return join((element("div", table, class_="scroll"), note))
+    return join((table, element("p", f"{count(rest, 'more image')}: see the lock.", class_="note") if rest else ""))
 
 
 def image_rows(report: RunReport) -> list[dict[str, str]]:
@@ -57,20 +67,9 @@ def told_problem(problem: Problem) -> Markup:
     return join((problem.reason, step))
 
 
-def _row(image: ImageReport) -> Markup:
+def _chip(image: ImageReport) -> Markup:
     state = state_of(image)
-    chip = element("span", state, class_=f"chip {_STYLES.get(state, 'good')}")
-    return element(
-        "tr",
-        element("td", image.name, class_="name"),
-        element("td", chip),
-        element("td", format_size(image.size), class_="number"),
-        element("td", _source(image), class_="name"),
-        element("td", _outcome(image.pull)),
-        element("td", _outcome(image.push)),
-        element("td", str(image.attempts or ""), class_="number"),
-        element("td", told_problem(image.problem) if image.problem else "", class_="reason"),
-    )
+    return element("span", state, class_=f"chip {_STYLES.get(state, 'good')}")
 
 
 def _outcome(step: Step | None) -> str:
@@ -94,3 +93,15 @@ def _times(image: ImageReport) -> str:
 
 def _source(image: ImageReport) -> str:
     return next((step.source for step in image.steps if step.source), "")
+
+
+_COLUMNS = (
+    _Column("Image", "name", lambda image: image.name),
+    _Column("State", None, _chip),
+    _Column("Size", "number", lambda image: format_size(image.size)),
+    _Column("From", "source", _source),
+    _Column("Pulled", None, lambda image: _outcome(image.pull)),
+    _Column("Pushed", None, lambda image: _outcome(image.push)),
+    _Column("Attempts", "number", lambda image: str(image.attempts or "")),
+    _Column("Why, and what to do next", "reason", lambda image: told_problem(image.problem) if image.problem else ""),
+)

@@ -1,4 +1,4 @@
-"""Runs to report on: made-up figures over small images in memory, so that pages can be drawn without moving anything."""
+"""Runs to report on: made-up figures over small images in memory, so that nothing has to move for a page."""
 
 from collections.abc import Sequence
 from html.parser import HTMLParser
@@ -38,14 +38,16 @@ def run_over(
     verdicts: dict[int, Verdict] | None = None,
     reason: str = "503 from the registry",
 ) -> RunReport:
-    """A run over `lock`: four workers pull and push; the pulls of `failed` fail, those of `earlier` were done before."""
+    """A run over `lock` by four workers; the pulls of `failed` fail, those of `earlier` were done before."""
     steps, clocks = dict[tuple[Verb, str], Step](), [BEGUN + 3.0] * _WORKERS
     for number, image in enumerate(lock.images):
         worker, seconds = number % _WORKERS, 0.5 + (number * 7 % 13) / 4
         timing = Timing(started=clocks[worker], ended=clocks[worker] + seconds, attempts=1 + number % 2)
         if number in earlier:
             timing = Timing(started=BEGUN - 600, ended=BEGUN - 580)
-            steps["pull", image.reference] = Step("earlier", timing, Transfer(moved=1, moved_bytes=image.size), "mirror")
+            steps["pull", image.reference] = Step(
+                "earlier", timing, Transfer(moved=1, moved_bytes=image.size), "mirror"
+            )
             continue
         clocks[worker] += seconds
         state = "failed" if number in failed else "done"

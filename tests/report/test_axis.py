@@ -1,5 +1,7 @@
 """Axes have few round numbers, whatever they are for."""
 
+from itertools import pairwise
+
 import pytest
 
 from edgelift.report.axis import Scale, size_ticks, time_label, time_ticks
@@ -12,7 +14,7 @@ MIB = 2**20
 def test_a_time_axis_has_few_round_ticks(longest: float) -> None:
     """From zero up to the longest time, at most eight steps of one size."""
     ticks = time_ticks(longest)
-    steps = {round(after - before, 3) for before, after in zip(ticks, ticks[1:], strict=False)}
+    steps = {round(after - before, 3) for before, after in pairwise(ticks)}
 
     assert (ticks[0], len(steps) <= 1, len(ticks) <= 9) == (0, True, True)
     assert ticks[-1] <= longest < ticks[-1] + (next(iter(steps)) if steps else 1e9)

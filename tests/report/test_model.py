@@ -38,7 +38,10 @@ def test_an_error_about_many_things_has_a_headline() -> None:
 
 def test_a_problem_finds_its_image() -> None:
     """The first step of it that is not done has failed, whether it was seen to begin or not."""
-    steps: dict[tuple[Verb, str], Step] = {("pull", REFERENCES[1]): Step("done"), ("pull", REFERENCES[2]): Step("failed")}
+    steps: dict[tuple[Verb, str], Step] = {
+        ("pull", REFERENCES[1]): Step("done"),
+        ("pull", REFERENCES[2]): Step("failed"),
+    }
     found = with_problems(steps, problems_of(FAILED), LOCK.images, ("pull", "push"))
 
     assert found["push", REFERENCES[1]] == Step("failed", problem=Problem(REFERENCES[1], "503", "wait"))
