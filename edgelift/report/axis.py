@@ -9,7 +9,8 @@ _TIMES = (  # seconds between two ticks
     *(3600, 7200, 14400, 21600, 43200, 86400),
 )
 _STEPS = (1, 2, 5, 10, 20, 50, 100, 200, 500)
-_UNIT, _UNITS = 1024, 5
+_NAMES = ("B", "KiB", "MiB", "GiB", "TiB")
+_UNIT, _UNITS = 1024, len(_NAMES)
 _DAY = 86400
 
 
@@ -40,6 +41,12 @@ def size_ticks(largest: float, most: int = 4) -> list[float]:
     while ticks[-1] < largest or len(ticks) == 1:
         ticks.append(ticks[-1] + step)
     return ticks
+
+
+def size_label(size: float) -> str:
+    """A tick: `0`, `512 B`, `50 MiB`."""
+    power = next((each for each in range(_UNITS) if size < _UNIT ** (each + 1)), _UNITS - 1)
+    return f"{size / _UNIT**power:g} {_NAMES[power]}" if size else "0"
 
 
 def time_label(seconds: float) -> str:

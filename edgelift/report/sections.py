@@ -17,9 +17,9 @@ MOST_TOLD = 100  # problems, and warnings; the log has all of them
 MOST_CELLS = 2000
 _VERDICTS: dict[Verdict, tuple[str, str]] = {
     "ok": ("good", "✓"),
+    "not-checkable": ("plain", "?"),
     "differs": ("care", "≠"),
     "missing": ("bad", "✕"),
-    "not-checkable": ("plain", "?"),
 }
 
 
@@ -54,7 +54,7 @@ def transfers(report: RunReport) -> Iterator[Markup]:
         )
     else:
         note = "One bar an image, in the order in which they began. Time is that of the run."
-    yield _section("Transfers", _note(note), legend(), timeline.picture)
+    yield _section("Transfers", _note(note), legend(report), timeline.picture)
     picture = draw_throughput(report)
     if picture is not None:
         note = "Bytes over the wire. Each transfer counts with its mean over its own time."
@@ -66,7 +66,8 @@ def validation(report: RunReport) -> Iterator[Markup]:
     receipt = report.receipt
     if receipt is None or not receipt.proofs:
         return
-    proofs = sorted(receipt.proofs, key=lambda proof: (proof.verdict == "ok", proof.reference, proof.target))
+    worst = list(reversed(_VERDICTS))
+    proofs = sorted(receipt.proofs, key=lambda proof: (worst.index(proof.verdict), proof.reference, proof.target))
     open_proofs = [proof for proof in proofs if proof.verdict != "ok"]
     counts = ", ".join(f"{number:,} {verdict}" for verdict, number in receipt.counts.items() if number)
     depth = "every blob was read back" if receipt.deep else "manifests and blob sizes were asked for"
@@ -127,7 +128,9 @@ def _figures(report: RunReport) -> Iterator[tuple[str, str]]:
     yield format_duration(report.seconds), "wall time of the run"
     if report.images:
         done = sum(image.state == "done" for image in report.images)
-        yield f"{done:,} of {len(report.images):,}", "images are done"
+        pulled = sum(step.state != "failed" for step in report.steps("pull"))
+        rest = f", {pulled:,} are pulled" if done < pulled else ""
+        yield f"{done:,} of {len(report.images):,}", f"images are done{rest}"
     if report.lock is not None:
         yield format_size(report.lock.carried_size), "of content, each blob once"
     verbs: tuple[tuple[Verb, str], ...] = (("pull", "pulled from registries"), ("push", "pushed to the target"))
@@ -166,7 +169,7 @@ def _stage(report: RunReport, stage: Stage) -> Markup:
     if verb is not None:
         rate = _mean_rate(report, verb)
         told = f"{format_size(report.moved(verb))}{f', {rate}' if rate else ''}"
-    failed = element("span", "failed", class_="chip bad") if stage.is_failed else ""
+    failed = element("span", "not finished", class_="chip bad") if stage.is_failed else ""
     return element(
         "tr",
         element("td", stage.name, Markup(" "), failed),

@@ -57,9 +57,10 @@ th { padding: 6px 10px 6px 0; color: var(--soft); font-weight: 600; text-align: 
 td { padding: 7px 10px 7px 0; border-top: 1px solid var(--line); vertical-align: top; }
 th.number, td.number { text-align: right; white-space: nowrap; padding-right: 18px; }
 td.name { font: 12.5px/1.5 ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace; overflow-wrap: anywhere; }
-td.name, td.reason { min-width: 220px; }
-td.reason { overflow-wrap: anywhere; }
-td.source { color: var(--soft); overflow-wrap: anywhere; }
+td.name { min-width: 260px; }
+td.reason { min-width: 240px; overflow-wrap: anywhere; }
+td.source { color: var(--soft); }
+.unbroken { white-space: nowrap; }
 td.stage { width: 45%; padding-right: 0; vertical-align: middle; }
 .chip { padding: 1px 8px; border-radius: 999px; font-size: 12.5px; font-weight: 600; white-space: nowrap; }
 .chart, .treemap { display: block; width: 100%; height: auto; }
@@ -69,6 +70,7 @@ td.stage { width: 45%; padding-right: 0; vertical-align: middle; }
 .chart .waiting { stroke: var(--wait); stroke-width: 2; }
 .chart .pull, .key.pull { fill: var(--pull); background: var(--pull); }
 .chart .push, .key.push { fill: var(--push); background: var(--push); }
+.chart .column { shape-rendering: crispEdges; }
 .chart .track { fill: var(--faint); } .chart .span { fill: var(--soft); }
 .chart .span.pull { fill: var(--pull); } .chart .span.push { fill: var(--push); }
 .chart .earlier { fill: url(#earlier-hatch); stroke: var(--earlier); stroke-width: 1; }

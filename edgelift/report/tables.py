@@ -86,6 +86,15 @@ def _outcome(step: Step | None) -> str:
     return f"earlier attempt: {told}" if step.state == "earlier" else told
 
 
+def _unbroken(told: str) -> Markup:
+    """`told`, where a line may end after a comma only: a number stays with its unit."""
+    parts = told.split(", ") if told else []
+    ends = [", "] * (len(parts) - 1) + [""]
+    return join(
+        Markup(f"{element('span', part, class_='unbroken')}{end}") for part, end in zip(parts, ends, strict=True)
+    )
+
+
 def _times(image: ImageReport) -> str:
     told = {"pull": image.pull, "push": image.push}
     return "; ".join(f"{verb} {_outcome(step)}" for verb, step in told.items() if step is not None)
@@ -100,8 +109,8 @@ _COLUMNS = (
     _Column("State", None, _chip),
     _Column("Size", "number", lambda image: format_size(image.size)),
     _Column("From", "source", _source),
-    _Column("Pulled", None, lambda image: _outcome(image.pull)),
-    _Column("Pushed", None, lambda image: _outcome(image.push)),
+    _Column("Pulled", "outcome", lambda image: _unbroken(_outcome(image.pull))),
+    _Column("Pushed", "outcome", lambda image: _unbroken(_outcome(image.push))),
     _Column("Attempts", "number", lambda image: str(image.attempts or "")),
     _Column("Why, and what to do next", "reason", lambda image: told_problem(image.problem) if image.problem else ""),
 )

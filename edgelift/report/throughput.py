@@ -6,13 +6,14 @@ Each transfer counts with its mean over its own time: what the registries sent i
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from edgelift.report.axis import Scale, size_ticks, time_label, time_ticks
+from edgelift.report.axis import Scale, size_label, size_ticks, time_label, time_ticks
 from edgelift.report.markup import Markup, element
 from edgelift.report.model import RunReport, Verb
 from edgelift.sizes import format_size
 
 COLUMNS = 120
-_WIDTH, _HEIGHT, _LEFT, _TOP, _BOTTOM, _MARGIN = 1120, 220, 96, 10, 26, 10  # pixels
+_WIDTH, _HEIGHT, _TOP, _BOTTOM = 1120, 220, 10, 26  # pixels, as all lengths here
+_LEFT, _MARGIN = 300, 10  # as in the timeline, so that the same moment is at the same place
 _VERBS: tuple[Verb, ...] = ("pull", "push")
 
 
@@ -37,7 +38,7 @@ def measure_throughput(report: RunReport) -> Throughput:
         for step in report.steps(verb):
             if step.state == "done" and step.timing is not None and step.transfer.moved_bytes:
                 begun, ended = (moment - report.started for moment in (step.timing.started, step.timing.ended))
-                _spread(columns[verb], seconds, begun, ended, step.transfer.moved_bytes)
+                spread(columns[verb], seconds, begun, ended, step.transfer.moved_bytes)
     return Throughput(seconds, columns["pull"], columns["push"])
 
 
@@ -55,8 +56,8 @@ def draw_throughput(report: RunReport) -> Markup | None:
     )
 
 
-def _spread(columns: list[float], seconds: float, begun: float, ended: float, size: int) -> None:
-    """Add `size` bytes, evenly from `begun` to `ended`, to the columns of so many `seconds`; all of it is kept."""
+def spread(columns: list[float], seconds: float, begun: float, ended: float, size: float) -> None:
+    """Add `size`, evenly from `begun` to `ended`, to columns of so many `seconds`, as so much a second; all is kept."""
     whole = seconds * len(columns)
     begun = min(max(begun, 0.0), whole - seconds / 2)
     ended = min(max(ended, begun + seconds / 1000), whole)
@@ -70,7 +71,7 @@ def _axes(ticks: list[float], time: Scale, rate: Scale) -> Iterator[Markup]:
     for size in ticks:
         y = f"{rate.at(size):.1f}"
         yield element("line", class_="grid", x1=_LEFT, x2=_WIDTH - _MARGIN, y1=y, y2=y)
-        label = f"{format_size(round(size))}/s" if size else "0"
+        label = f"{size_label(size)}/s" if size else "0"
         yield element("text", label, class_="tick", x=_LEFT - 10, y=f"{rate.at(size) + 4:.1f}", text_anchor="end")
     for seconds in time_ticks(time.longest):
         x = f"{time.at(seconds):.1f}"
@@ -87,5 +88,5 @@ def _columns(found: Throughput, time: Scale, rate: Scale) -> Iterator[Markup]:
                 top, foot = rate.at(base + size), rate.at(base)
                 told = f"{time_label(round(number * found.seconds, 1))}: {verb}ed {format_size(round(size))}/s"
                 place = {"x": x, "y": f"{top:.1f}", "width": f"{width + 0.3:.1f}", "height": f"{foot - top:.1f}"}
-                yield element("rect", element("title", told), class_=verb, **place)
+                yield element("rect", element("title", told), class_=f"{verb} column", **place)
                 base += size

@@ -8,8 +8,9 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from edgelift.report.axis import Scale, time_label, time_ticks
-from edgelift.report.markup import Markup, element, join
-from edgelift.report.model import ImageReport, RunReport, Step
+from edgelift.report.markup import Markup, element
+from edgelift.report.model import ImageReport, RunReport, Step, Verb
+from edgelift.report.throughput import spread
 from edgelift.report.wording import count, format_duration
 from edgelift.sizes import format_size
 from edgelift.treemap.text import fit
@@ -129,52 +130,46 @@ def _told(verb: str, image: ImageReport, step: Step) -> str:
 
 
 def _sum_of(report: RunReport, images: Sequence[ImageReport], top: float, scale: Scale) -> Iterator[Markup]:
-    """How many of `images` are pulled, and pushed, at each moment."""
+    """How many of `images` are pulled, and pushed, at each moment: the mean of each column."""
     pulling, pushing = _at_a_time(report, images, "pull"), _at_a_time(report, images, "push")
-    most = max(*(a + b for a, b in zip(pulling, pushing, strict=True)), 1)
-    labels = (f"{count(len(images), 'more image')},", f"up to {most} at a time")
+    most = max(*(a + b for a, b in zip(pulling, pushing, strict=True)), 1.0)
+    labels = (f"{count(len(images), 'more image')},", f"up to {most:.0f} at a time")
     for number, label in enumerate(labels):
         yield element("text", label, class_="label", x=_LABELS - 10, y=top + 26 + 16 * number, text_anchor="end")
     width, unit = (scale.right - scale.left) / _COLUMNS, (_SUM_HEIGHT - 6) / most
-    for number, (pull, push) in enumerate(zip(pulling, pushing, strict=True)):
+    for number, columns in enumerate(zip(pulling, pushing, strict=True)):
         x, foot = f"{scale.left + number * width:.1f}", float(top + _SUM_HEIGHT)
-        for verb, many in (("pull", pull), ("push", push)):
+        for verb, many in zip(("pull", "push"), columns, strict=True):
             if many:
                 foot -= many * unit
                 size = {"width": f"{width + 0.3:.1f}", "height": f"{many * unit:.1f}"}
-                yield element("rect", class_=verb, x=x, y=f"{foot:.1f}", **size)
+                yield element("rect", class_=f"{verb} column", x=x, y=f"{foot:.1f}", **size)
 
 
-def _at_a_time(report: RunReport, images: Sequence[ImageReport], verb: str) -> list[int]:
-    """How many of `images` are moved in each column."""
-    columns, seconds = [0] * _COLUMNS, max(report.seconds, 0.1) / _COLUMNS
+def _at_a_time(report: RunReport, images: Sequence[ImageReport], verb: Verb) -> list[float]:
+    """How many of `images` are moved at a time in each column."""
+    columns, seconds = [0.0] * _COLUMNS, max(report.seconds, 0.1) / _COLUMNS
     for image in images:
         step = image.pull if verb == "pull" else image.push
-        if step is None or step.timing is None or step.state == "earlier":
-            continue
-        first, last = (
-            min(max(int((moment - report.started) / seconds), 0), _COLUMNS - 1)
-            for moment in (step.timing.started, step.timing.ended)
-        )
-        for column in range(first, last + 1):
-            columns[column] += 1
+        if step is not None and step.timing is not None and step.state != "earlier":
+            begun, ended = (moment - report.started for moment in (step.timing.started, step.timing.ended))
+            spread(columns, seconds, begun, ended, step.timing.seconds)
     return columns
 
 
-def legend() -> Markup:
-    """What the colours mean."""
+def legend(report: RunReport) -> Markup:
+    """What the colours mean, of those that there are."""
+    states = {step.state for image in report.images for step in image.steps}
     entries = {
-        "waiting": "waits for its turn",
-        "pull": "is pulled",
-        "push": "is pushed",
-        "earlier": "was done by an earlier attempt",
-        "failed": "failed",
+        "waiting": ("waits for its turn", True),
+        "pull": ("is pulled", bool(report.steps("pull"))),
+        "push": ("is pushed", bool(report.steps("push"))),
+        "earlier": ("was done by an earlier attempt", "earlier" in states),
+        "failed": ("failed", "failed" in states),
     }
-    return element(
-        "p",
-        join(
-            element("span", element("i", class_=f"key {style}"), text, class_="entry")
-            for style, text in entries.items()
-        ),
-        class_="legend",
+    shown = (
+        element("span", element("i", class_=f"key {style}"), text, class_="entry")
+        for style, (text, is_there) in entries.items()
+        if is_there
     )
+    return element("p", *shown, class_="legend")
