@@ -60,6 +60,7 @@ td.name { font: 12.5px/1.5 ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, mo
 td.name { min-width: 260px; }
 td.reason { min-width: 240px; overflow-wrap: anywhere; }
 td.source { color: var(--soft); }
+td.outcome { min-width: 124px; }
 .unbroken { white-space: nowrap; }
 td.stage { width: 45%; padding-right: 0; vertical-align: middle; }
 .chip { padding: 1px 8px; border-radius: 999px; font-size: 12.5px; font-weight: 600; white-space: nowrap; }

@@ -88,11 +88,8 @@ def _outcome(step: Step | None) -> str:
 
 def _unbroken(told: str) -> Markup:
     """`told`, where a line may end after a comma only: a number stays with its unit."""
-    parts = told.split(", ") if told else []
-    ends = [", "] * (len(parts) - 1) + [""]
-    return join(
-        Markup(f"{element('span', part, class_='unbroken')}{end}") for part, end in zip(parts, ends, strict=True)
-    )
+    parts = [element("span", part, class_="unbroken") for part in told.split(", ") if part]
+    return Markup(", ".join(parts))
 
 
 def _times(image: ImageReport) -> str:

@@ -15,9 +15,10 @@ ALWAYS = {f"plan-{NAME}", f"images-{NAME}", f"run-report-{NAME}"}
 
 
 def artifacts(prefect: PrefectServer, run: str) -> dict[str, dict[str, Any]]:
-    """The artifacts of a run by their keys, the newest of each."""
+    """The artifacts of a run by their keys, the newest of each; those of Prefect's own results have none."""
     query = {"artifacts": {"flow_run_id": {"any_": [run]}}, "sort": "CREATED_DESC"}
-    return {str(each["key"]): each for each in reversed(prefect.ask("POST", "/artifacts/filter", query))}
+    found = reversed(prefect.ask("POST", "/artifacts/filter", query))
+    return {each["key"]: each for each in found if each["key"] is not None}
 
 
 def report_of(site: Site) -> str:
