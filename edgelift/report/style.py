@@ -47,7 +47,7 @@ ul.told li:last-child { padding-bottom: 0; }
 .subject { display: block; font: 13px/1.5 ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace; }
 .step { display: block; color: var(--soft); }
 .step::before { content: "→ "; }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(165px, 1fr)); gap: 12px; margin-bottom: 18px; }
+.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: 12px; margin-bottom: 18px; }
 .tile { padding: 12px 14px; border-radius: 8px; background: var(--faint); }
 .tile b { display: block; font-size: 21px; font-weight: 650; line-height: 1.3; font-variant-numeric: tabular-nums; }
 .tile span { color: var(--soft); font-size: 13px; }
