@@ -94,6 +94,7 @@ td.stage { width: 45%; padding-right: 0; vertical-align: middle; }
   font-size: 12px; font-weight: 700; line-height: 20px; text-align: center;
 }
 details summary { cursor: pointer; color: var(--soft); font-size: 14px; }
+details + .note { margin-top: 12px; }
 details[open] summary { margin-bottom: 10px; }
 footer { margin-top: 22px; color: var(--soft); font-size: 13px; overflow-wrap: anywhere; }
 @media print { body { background: none; } section { break-inside: avoid-page; } }
