@@ -17,6 +17,7 @@ from tasks.plan import plan_lock
 from tasks.pull import pull_images
 from tasks.resolve import resolve_source
 from tasks.sign import check_signing
+from tasks.sum_up import begin_report, sum_up
 
 
 @flow(
@@ -24,7 +25,8 @@ from tasks.sign import check_signing
     flow_run_name="build {name}",
     task_runner=ThreadPoolTaskRunner(max_workers=4),
     persist_result=False,
-    on_failure=[announce_failure],
+    on_completion=[sum_up],
+    on_failure=[sum_up, announce_failure],
     on_crashed=[announce_failure],
 )
 def build_bundle(
@@ -53,6 +55,7 @@ def build_bundle(
         existing_bundles: Paths of bundles, or folders of them, that blobs are taken from instead of a registry.
         part_size: Bytes of a part, where the bundle is written in parts; empty for one file.
     """
+    begin_report(name, output, pulls=True)
     check_signing(signing)
     definition = resolve_source(name, source, access, store)
     attached = attach_to(name, source, access, store) if source.has_attachments else NOTHING

@@ -12,6 +12,7 @@ from tasks.log_in import log_in
 from tasks.preflight import check_target
 from tasks.push import mend_target, open_lock, push_images
 from tasks.report import DeliveryReport, report_delivery
+from tasks.sum_up import begin_report, sum_up
 from tasks.validate import validate_target
 
 
@@ -20,7 +21,8 @@ from tasks.validate import validate_target
     flow_run_name="push to {target.registry}",
     task_runner=ThreadPoolTaskRunner(max_workers=4),
     persist_result=False,
-    on_failure=[announce_failure],
+    on_completion=[sum_up],
+    on_failure=[sum_up, announce_failure],
     on_crashed=[announce_failure],
 )
 def push_bundle(
@@ -51,6 +53,7 @@ def push_bundle(
         approval: Wait for somebody to approve in Prefect before anything is pushed.
         approval_timeout: Seconds that this may take; then the run fails, and a retry asks again.
     """
+    begin_report(bundle, output, pushes_to=target.registry, receipt=receipt)
     if approval:
         check_approval()
     lock = open_lock(bundle, public_key, archive_block)

@@ -18,6 +18,7 @@ from tasks.push import mend_target, push_images
 from tasks.report import DeliveryReport, report_delivery
 from tasks.resolve import resolve_source
 from tasks.sign import check_signing
+from tasks.sum_up import begin_report, sum_up
 from tasks.validate import validate_target
 from tasks.window import enter_window
 
@@ -27,7 +28,8 @@ from tasks.window import enter_window
     flow_run_name="sync {site.name}",
     task_runner=ThreadPoolTaskRunner(max_workers=4),
     persist_result=False,
-    on_failure=[announce_failure],
+    on_completion=[sum_up],
+    on_failure=[sum_up, announce_failure],
     on_crashed=[announce_failure],
 )
 def sync_site(
@@ -46,6 +48,7 @@ def sync_site(
         deep: Validate by reading every blob back in this run, whatever the site says.
         ignore_window: Run now, also where the window of the site is closed.
     """
+    begin_report(site.name, output, pulls=not site.direct, pushes_to=site.target.registry)
     window = enter_window(site.window, ignored=ignore_window)
     if site.approval:
         check_approval()

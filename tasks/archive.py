@@ -30,10 +30,11 @@ from tasks.assemble import BuiltBundle
 from tasks.connect import connect, optional_path, path_of
 from tasks.events import announce
 from tasks.narrate import narrate, narrate_progress
+from tasks.record import record, stage
 from tasks.settle import is_retryable
 
 
-@task(name="check archive", cache_policy=NO_CACHE, persist_result=False)
+@task(name="check archive", task_run_name="check the archive", cache_policy=NO_CACHE, persist_result=False)
 def check_archive(archive: ArchiveSettings, access: RegistryAccess) -> None:
     """Raises, before anything is moved, where the block is missing or the directory is not there."""
     _open_archive(archive, access)
@@ -49,6 +50,7 @@ def check_archive(archive: ArchiveSettings, access: RegistryAccess) -> None:
     cache_policy=NO_CACHE,
     persist_result=False,
 )
+@stage("archive")
 def archive_bundle(
     bundle: BuiltBundle, lock: BundleLock, archive: ArchiveSettings, access: RegistryAccess
 ) -> BuiltBundle:
@@ -84,12 +86,13 @@ def archive_bundle(
     kept = place.store(path, digest=last, name=last_name, progress=progress)
     for file, called in signatures if bundle.is_signed else ():
         place.store(file, digest=Digest.of(read_document(file)), name=f"{called}{SIGNATURE_SUFFIX}")
+    record().archived = kept.url
     narrate(f"archived {bundle.name}: {kept.url}, {format_size(bundle.size)}, {whole}")
     announce("archived", url=kept.url, bytes=bundle.size, digest=whole, lock=lock.digest)
     return bundle.model_copy(update={"archived": kept.url, "digest": whole})
 
 
-@task(name="prune archive", task_run_name="prune archive", cache_policy=NO_CACHE, persist_result=False)
+@task(name="prune archive", task_run_name="prune the archive", cache_policy=NO_CACHE, persist_result=False)
 def prune_archived(bundle: BuiltBundle, archive: ArchiveSettings, public_key: str | None = None) -> None:
     """Let go of the older bundles that the archive's block does not want kept; `bundle` stays, however old it is.
 

@@ -9,6 +9,7 @@ from prefect.runtime import flow_run
 
 from edgelift.attach import bring_attached
 from edgelift.bundle.attached import NOTHING, Attached
+from edgelift.bundle.container import contents_of
 from edgelift.bundle.definition import BundleDefinition
 from edgelift.bundle.kinds import count_kinds
 from edgelift.bundle.lock import BundleLock
@@ -30,10 +31,13 @@ from tasks.connect import bundle_path, connect, open_existing, open_store, optio
 from tasks.events import announce
 from tasks.narrate import narrate
 from tasks.preflight import find_obstacles
+from tasks.publish import publish_plan
+from tasks.record import record, stage
 from tasks.results import SharedLocks
 
 
 @task(name="plan", task_run_name="plan {definition.name}", cache_policy=NO_CACHE, persist_result=False)
+@stage("plan")
 def plan_lock(
     definition: BundleDefinition,
     access: RegistryAccess,
@@ -69,10 +73,12 @@ def plan_lock(
     if base is not None and lock.base is None:
         narrate(f"{base} has brought none of these blobs: all of them are carried", warn=True)
     _narrate_totals(lock)
+    _tell_plan(lock, content if output is not None else None)
     return lock
 
 
-@task(name="replay lock", task_run_name="replay {lock_file}", cache_policy=NO_CACHE, persist_result=False)
+@task(name="replay lock", task_run_name="replay the lock of {name}", cache_policy=NO_CACHE, persist_result=False)
+@stage("plan")
 def replay_lock(
     lock_file: str,
     name: str,
@@ -100,6 +106,7 @@ def replay_lock(
     if shortage is not None:
         raise PlanError("the disk is too small; nothing was moved", [shortage])
     _narrate_totals(lock)
+    _tell_plan(lock, open_store(store))
     return lock
 
 
@@ -134,6 +141,16 @@ def _check_obstacles(
         errors += find_obstacles(lock, access, target)
     if errors:
         raise PlanError("the content cannot be delivered as it stands; nothing was moved", errors)
+
+
+def _tell_plan(lock: BundleLock, content: LocalStore | None) -> None:
+    """Publish what will be done; in `content` is what need not be pulled."""
+    found = record()
+    found.lock = lock
+    if content is not None:
+        stored = sum(each.size for each in contents_of(lock) if content.exists(each))
+        found.present = found.present._replace(stored=stored)
+    publish_plan(lock)
 
 
 def _narrate_totals(lock: BundleLock) -> None:

@@ -13,9 +13,11 @@ from edgelift.palette.client import PaletteClient
 from edgelift.site import ContentSource, RegistryAccess
 from tasks.connect import connect, open_store
 from tasks.narrate import narrate
+from tasks.record import stage
 
 
 @task(name="resolve", task_run_name="resolve the content of {name}", cache_policy=NO_CACHE, persist_result=False)
+@stage("resolve")
 def resolve_source(
     name: str, source: ContentSource, access: RegistryAccess, store: str | None = None
 ) -> BundleDefinition:

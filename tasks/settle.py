@@ -1,6 +1,7 @@
 """Fan-in: every mapped task settles, every state is looked at, and all failures are raised as one error."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Generic, NamedTuple, TypeVar
 
 from prefect.client.schemas.objects import State
@@ -19,10 +20,16 @@ class Settled(NamedTuple, Generic[T]):
     is_cached: bool
 
 
-def settle(verb: str, names: Sequence[str], futures: PrefectFutureList[T]) -> list[Settled[T]]:
+def settle(
+    verb: str,
+    names: Sequence[str],
+    futures: PrefectFutureList[T],
+    note: Callable[[str, Settled[T]], None] | None = None,
+) -> list[Settled[T]]:
     """The outcomes in order; raises `IncompleteError` with every failure where one of them failed.
 
-    Raises `WindowClosedError` where the others have not begun since the window of the site is closed.
+    Raises `WindowClosedError` where the others have not begun since the window of the site is closed. `note` is told
+    of each that is done, also where others failed.
 
     Asking for results one by one would give up at the first failure and leave the rest of the queue undone; handing
     futures to another task would let a failed pull end in a completed run.
@@ -34,12 +41,30 @@ def settle(verb: str, names: Sequence[str], futures: PrefectFutureList[T]) -> li
         f"{name}: {_explain(state)}" for name, state in zip(names, states, strict=True) if not state.is_completed()
     ]
     if failures:
+        with suppress(Exception):  # a result that cannot be read must not hide why the others failed
+            _settled(names, futures, states, note)
         raise IncompleteError(
             f"{len(failures)} of {len(names)} images could not be {verb}; the others are done and stay done",
             failures,
             hint="run it again, or retry the run in Prefect: only these are repeated",
         )
-    return [Settled(future.result(), state.name == "Cached") for future, state in zip(futures, states, strict=True)]
+    return _settled(names, futures, states, note)
+
+
+def _settled(
+    names: Sequence[str],
+    futures: PrefectFutureList[T],
+    states: Sequence[State],
+    note: Callable[[str, Settled[T]], None] | None,
+) -> list[Settled[T]]:
+    """The outcomes of those that are done, in order."""
+    settled = list[Settled[T]]()
+    for name, future, state in zip(names, futures, states, strict=True):
+        if state.is_completed():
+            settled.append(Settled(future.result(), state.name == "Cached"))
+            if note is not None:
+                note(name, settled[-1])
+    return settled
 
 
 def _explain(state: State) -> str:

@@ -71,6 +71,11 @@ SIBLINGS = {
     "edgelift.charts": {"edgelift.charts", "edgelift.oci", "edgelift.errors", "edgelift.transport"},
 }
 
+REPORT = (
+    *("axis", "markup", "model", "page", "plan_page", "sections", "style", "summary_page", "tables", "throughput"),
+    *("timeline", "wording"),
+)
+
 # Modules that only decide: values in, values out.
 PURE = (
     "edgelift.attachments",
@@ -97,6 +102,7 @@ PURE = (
     "edgelift.oci.reference",
     "edgelift.oci.referrer_tags",
     "edgelift.packs.names",
+    *(f"edgelift.report.{name}" for name in REPORT),
     "edgelift.palette.cluster_definition",
     "edgelift.palette.images",
     "edgelift.palette.macros",

@@ -341,7 +341,13 @@ def test_the_generic_flows_run_on_a_worker(worker: PrefectServer, tmp_path: Path
     place = f"{site.target.host}/edge"
     assert [worker.flow_run(run)["name"] for run in (built, pushed)] == ["build berth", f"push to {place}"]
     names = [task.name for task in worker.task_runs(pushed, 1, 4 + 2 + 1) if not task.name.startswith("push")]
-    assert names == ["log in", f"open {bundle}", f"preflight {place}", f"report on {place}", f"validate {place}"]
+    assert names == [
+        "log in",
+        f"look for obstacles at {place}",
+        f"open {bundle}",
+        f"report on {place}",
+        f"validate {place}",
+    ]
 
 
 def start(worker: PrefectServer, flow: Flow[Any, Any], **parameters: object) -> str:
