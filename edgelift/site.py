@@ -246,6 +246,7 @@ class EdgeSite(_Settings):
         False, description="Copy from registry to registry, without a bundle and without blobs on the worker's disk."
     )
     deep: bool = Field(False, description="Validate by reading every blob back.")
+    canary: bool = Field(False, description="In a fleet, go before the sites that are none.")
     schedule: Schedule | None = Field(None, description="When to synchronise; empty for by hand only.")
     description: Annotated[str, Field(max_length=500)] = Field("", description="A line for the operators.")
 
