@@ -7,6 +7,7 @@ from edgelift.bundle.lock import BundleLock
 from edgelift.define import check_name
 from edgelift.delivery.base import Base, leave_out
 from edgelift.documents import read_document, write_document
+from edgelift.errors import ConfigurationError
 from edgelift.oci.digest import Digest
 
 _MARK = 12  # hexadecimal digits
@@ -24,15 +25,18 @@ def find_last(folder: Path, name: str) -> Path | None:
         noted = json.loads(read_document(note)) if note.is_file() else {}
         last = folder / Path(str(noted["lock"])).name
         is_ours = noted["first"] == Digest.of(read_document(first)) and noted["digest"] == Digest.of(read_document(last))
-    except (ValueError, LookupError, TypeError, OSError):
+    except (ConfigurationError, ValueError, LookupError, TypeError):  # no note of ours, or the delta's lock is gone
         return first
     return last if is_ours else first
 
 
 def note_last(folder: Path, name: str, lock: Path) -> None:
-    """Remember that `lock`, a file in `folder`, is that of the last build of `name`."""
+    """Remember that `lock`, a file in `folder`, is that of the last build of `name`, whose first one is there, too."""
+    first = _first(folder, name)
+    if not first.is_file():
+        return
     noted = {
-        "first": Digest.of(read_document(_first(folder, name))),
+        "first": Digest.of(read_document(first)),
         "lock": lock.name,
         "digest": Digest.of(read_document(lock)),
     }

@@ -1,7 +1,5 @@
 """Audit: what was delivered against what is there now; the receipt of the delivery stays what it is."""
 
-import json
-
 from prefect import task
 from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
@@ -9,7 +7,7 @@ from pydantic import BaseModel, ConfigDict
 
 from edgelift.bundle.kinds import name_of
 from edgelift.delivery.drift import Drift, find_drift
-from edgelift.delivery.expected import Expected, audit_path, read_expected
+from edgelift.delivery.expected import Expected, audit_path, drift_path, read_expected
 from edgelift.delivery.receipt import DeliveryReceipt
 from edgelift.documents import write_document
 from edgelift.fleet.summary import in_code
@@ -52,18 +50,18 @@ def report_drift(site: EdgeSite, expected: Expected, found: DeliveryReceipt, out
     Of the cluster definition, which no registry holds, the audit can say nothing, and says nothing.
     """
     drift = find_drift(expected.receipt, expected.audit, found)
-    receipt_path = audit_path(path_of(output), site.name)
-    drift_path = receipt_path.with_name(f"{site.name}.drift.json")
-    write_document(receipt_path, found.to_json())
-    write_document(drift_path, (json.dumps(drift.document(), indent=2, ensure_ascii=False) + "\n").encode())
+    folder = path_of(output)
+    receipt, changes = audit_path(folder, site.name), drift_path(folder, site.name)
+    write_document(receipt, found.to_json())
+    write_document(changes, drift.to_json())
     create_table_artifact(key="site-drift", table=_rows(drift), description=drift.headline)
     narrate(drift.headline, warn=bool(drift.open_changes))
-    narrate(f"receipt of the audit: {receipt_path}")
+    narrate(f"receipt of the audit: {receipt}")
     drift.raise_for_changes()
     return AuditReport(
         registry=drift.registry,
-        receipt_path=str(receipt_path),
-        drift_path=str(drift_path),
+        receipt_path=str(receipt),
+        drift_path=str(changes),
         counts=dict(found.counts),
         headline=drift.headline,
     )

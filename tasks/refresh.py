@@ -78,6 +78,8 @@ def look_for_moves(
         moves = find_moves(found.lock, lock)
         refresh = Refresh(make_delta(lock, found) if moves else lock, place, moves)
         narrate(f"since {place}: {_counted(moves)}")
+    if refresh.moves and refresh.lock.base is None:
+        narrate(f"{refresh.base} has brought none of these blobs: all of them are carried", warn=True)
     if refresh.is_needed:
         path = bundle_path(refresh.name, output)
         check_output(refresh.lock, path)

@@ -1,4 +1,4 @@
-"""What has moved from one lock to the next, in lines for people: profiles, images, signatures, and all else. Pure."""
+"""What has moved from one lock to the next: profiles, images and charts, signatures, the cluster definition. Pure."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from edgelift.bundle.definition import BundleDefinition
 from edgelift.bundle.diff import LockDiff, compare_locks
-from edgelift.bundle.kinds import name_of
 from edgelift.bundle.lock import BundleLock
 
 _SHOWN = 19  # characters of a digest
@@ -31,17 +30,9 @@ class Move:
 
 
 def find_moves(before: BundleLock, after: BundleLock) -> tuple[Move, ...]:
-    """All that differs; none where both are the same but for the name of the bundle and what a delta leaves out."""
-    if _content(before) == _content(after):
-        return ()
+    """Versions of profiles, and content, that differ; none where the same is only asked for in other words."""
     found = compare_locks(before, after)
-    moves = (*_profile_moves(before.definition, after.definition), *_image_moves(found), *_other_moves(found))
-    return moves or (Move("definition", after.definition.name, "as it was", "asks for the same in other words"),)
-
-
-def _content(lock: BundleLock) -> BundleLock:
-    definition = lock.definition.model_copy(update={"name": "bundle"})
-    return lock.model_copy(update={"definition": definition, "base": None})
+    return (*_profile_moves(before.definition, after.definition), *_image_moves(found), *_other_moves(found))
 
 
 def _profile_moves(before: BundleDefinition, after: BundleDefinition) -> Iterator[Move]:
@@ -62,7 +53,7 @@ def _versions(definition: BundleDefinition) -> dict[str, str]:
 def _image_moves(found: LockDiff) -> Iterator[Move]:
     for change in (*found.added, *found.removed, *found.moved):
         before, after = (digest[:_SHOWN] if digest is not None else "" for digest in (change.before, change.after))
-        yield Move(change.kind or "image", name_of(change.reference, None), before, after, change.size)
+        yield Move(change.kind or "image", change.reference, before, after, change.size)
 
 
 def _other_moves(found: LockDiff) -> Iterator[Move]:

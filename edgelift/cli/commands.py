@@ -14,6 +14,8 @@ COMMANDS = {
     "build": "build.build",
     "push": "run.push",
     "sync": "run.sync",
+    "fleet": "fleet.fleet",
+    "audit": "fleet.audit",
     "validate": "delivery.validate",
     "inspect": "bundles.inspect",
     "verify": "bundles.verify",

@@ -3,14 +3,16 @@
 Pure: three receipts in, the changes out.
 """
 
+import json
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from edgelift.bundle.lock import ArtifactKind
 from edgelift.delivery.receipt import DeliveryReceipt, Proof
-from edgelift.errors import IncompleteError
+from edgelift.errors import ConfigurationError, IncompleteError
+from edgelift.explain import explain
 
 ChangeKind = Literal["missing", "differs", "broken", "not-checkable", "well again"]
 Since = Literal["this audit", "an earlier audit", "the delivery"]
@@ -65,6 +67,22 @@ class Drift(BaseModel):
     def document(self) -> dict[str, Any]:
         """The drift for scripts, with the verdict on the whole in it."""
         return self.model_dump(mode="json", exclude_none=True) | {"whole": not self.open_changes}
+
+    def to_json(self) -> bytes:
+        """The drift as it is kept in a file."""
+        return (json.dumps(self.document(), indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
+
+    @classmethod
+    def from_json(cls, content: bytes, where: str) -> Self:
+        """Read a drift; raises `ConfigurationError` that names `where` and every wrong key."""
+        try:
+            document = json.loads(content)
+            document.pop("whole", None)
+            return cls.model_validate_json(json.dumps(document))
+        except ValidationError as error:
+            raise ConfigurationError(f"{where} is not what an audit writes: {explain(error)}") from None
+        except (ValueError, AttributeError, TypeError):
+            raise ConfigurationError(f"{where} is not what an audit writes: it is not a JSON object") from None
 
     def raise_for_changes(self) -> None:
         """Raises `IncompleteError` that names every reference that is not as it should be."""

@@ -37,6 +37,22 @@ def audit_path(folder: Path, site: str) -> Path:
     return folder / f"{site}.audit.json"
 
 
+def drift_path(folder: Path, site: str) -> Path:
+    """Where is kept what the last audit of `site` has found, beside its receipt."""
+    return folder / f"{site}.drift.json"
+
+
+def read_receipt(folder: Path, site: str) -> DeliveryReceipt:
+    """The receipt of the last delivery to `site`; raises `ConfigurationError` where nothing was delivered yet."""
+    path = receipt_path(folder, site)
+    if not path.exists():
+        raise ConfigurationError(
+            f"there is no receipt of {site} yet: {path} is not there",
+            hint="synchronise the site first, with the same output folder: an audit looks for what was delivered",
+        )
+    return DeliveryReceipt.from_json(read_document(path), str(path))
+
+
 def read_expected(
     folder: Path, site: str, store: Path, key: "PublicKey | None" = None, archive: Archive | None = None
 ) -> Expected:
@@ -45,13 +61,8 @@ def read_expected(
     Its lock is beside it, among those of the runs in the folder `store`, or in the `archive`. With a `key` it has to be
     signed. Raises `ConfigurationError` where nothing was delivered yet, and where the lock is nowhere; `SignatureError`.
     """
+    receipt = read_receipt(folder, site)
     path, audited = receipt_path(folder, site), audit_path(folder, site)
-    if not path.exists():
-        raise ConfigurationError(
-            f"there is no receipt of {site} yet: {path} is not there",
-            hint="synchronise the site first, with the same output folder: an audit looks for what was delivered",
-        )
-    receipt = DeliveryReceipt.from_json(read_document(path), str(path))
     audit = DeliveryReceipt.from_json(read_document(audited), str(audited)) if audited.exists() else None
     try:
         lock = lock_of(receipt, path, store, key)

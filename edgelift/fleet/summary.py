@@ -102,10 +102,13 @@ class FleetSummary(BaseModel):
             hint=_AGAIN,
         )
 
+    def document(self) -> dict[str, Any]:
+        """The summary for scripts, with the verdict on the whole in it."""
+        return self.model_dump(mode="json") | {"whole": self.is_whole}
+
     def to_json(self) -> bytes:
         """The summary as it is kept in a file."""
-        document = self.model_dump(mode="json") | {"whole": self.is_whole}
-        return (json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
+        return (json.dumps(self.document(), indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
 
     @classmethod
     def from_json(cls, content: bytes, where: str) -> Self:
