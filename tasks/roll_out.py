@@ -74,6 +74,7 @@ class _Course:
     def advance(self) -> tuple[EdgeSite, SiteOutcome | None]:
         """Wait for one of those under way; its outcome, or None where there is more to do for it, which is begun."""
         future = next(as_completed(list(self.running)))
+        future.wait()  # for its state: that it has ended is all that is known
         site, state = self.running.pop(future), future.state
         found = outcome_of(state)
         if isinstance(found, DeliveryReceipt):

@@ -1,11 +1,14 @@
 """Summarise: what came of a fleet as files, as one table in Prefect, and as an error where not every site is whole."""
 
+import time
+
 from prefect import task
 from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from pydantic import BaseModel, ConfigDict
 
 from edgelift.documents import write_document
+from edgelift.fleet.builds import remove_old_builds
 from edgelift.fleet.summary import HEADINGS, FleetSummary, in_code
 from tasks.connect import path_of
 from tasks.narrate import narrate
@@ -34,6 +37,9 @@ def summarise_fleet(summary: FleetSummary, output: str) -> FleetReport:
     write_document(page_path, summary.to_markdown().encode())
     rows = [dict(zip(HEADINGS, map(_shown, each.cells()), strict=True)) for each in summary.sites]
     create_table_artifact(key="fleet", table=rows, description=summary.headline)
+    removed = remove_old_builds(folder, {str(each.bundle) for each in summary.sites}, time.time())
+    if removed:
+        narrate(f"deleted, as no receipt names them any more: {', '.join(removed)}")
     narrate(summary.headline, warn=not summary.is_whole)
     narrate(f"summary: {summary_path}")
     summary.raise_unless_whole()
