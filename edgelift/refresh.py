@@ -24,10 +24,10 @@ def find_last(folder: Path, name: str) -> Path | None:
     try:
         noted = json.loads(read_document(note)) if note.is_file() else {}
         last = folder / Path(str(noted["lock"])).name
-        is_ours = noted["first"] == Digest.of(read_document(first)) and noted["digest"] == Digest.of(read_document(last))
+        found = {"first": Digest.of(read_document(first)), "digest": Digest.of(read_document(last))}
     except (ConfigurationError, ValueError, LookupError, TypeError):  # no note of ours, or the delta's lock is gone
         return first
-    return last if is_ours else first
+    return last if {**noted, **found} == noted else first
 
 
 def note_last(folder: Path, name: str, lock: Path) -> None:

@@ -58,13 +58,11 @@ def refresh_bundle(
     if archive:
         check_archive(archive, access)
     now = plan_lock(as_is(definition), access, store, None, attached=as_is(attached))
-    refresh = look_for_moves(as_is(now), name, store, output, base, part_size)
+    refresh = look_for_moves(as_is(now), name, store, output, base=base, part_size=part_size)
     if not refresh.is_needed:
         return report_moves(as_is(refresh), name, output)
     lock = refresh.lock
-    with begin_assembly(
-        lock, refresh.name, store, output, signing, archive=archive, part_size=part_size
-    ) as assembly:
+    with begin_assembly(lock, refresh.name, store, output, signing, archive=archive, part_size=part_size) as assembly:
         pulled = pull_images(lock, access, store, existing_bundles)
         bundle = assemble_content(assembly, as_is(lock), refresh.name, output, signing, pulled=pulled)
     if archive:

@@ -1,4 +1,4 @@
-"""Refresh: what is asked for, as it stands now, against the last lock; the delta between the two, and what has moved."""
+"""Refresh: what is asked for, as it stands now, against the last lock: what has moved, and the delta of that."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,7 +61,7 @@ class RefreshReport(BaseModel):
 
 @task(name="look for moves", task_run_name="look for moves of {name}", cache_policy=NO_CACHE, persist_result=False)
 def look_for_moves(
-    lock: BundleLock, name: str, store: str | None, output: str, base: str | None, part_size: int | None
+    lock: BundleLock, name: str, store: str | None, output: str, *, base: str | None, part_size: int | None
 ) -> Refresh:
     """Compare `lock` with the one at `base`, else with that of the last build of `name` in `output`.
 

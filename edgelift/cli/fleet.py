@@ -17,9 +17,7 @@ from edgelift.errors import IncompleteError
 from edgelift.fleet.sites import choose_canaries, read_sites
 from edgelift.fleet.summary import HEADINGS, FleetSummary
 
-Output = Annotated[
-    Path, typer.Option("--output", "-o", metavar="DIR", help="Folder of bundles, locks and receipts.")
-]
+Output = Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder of bundles, locks and receipts.")]
 
 
 def fleet(

@@ -59,7 +59,7 @@ def read_expected(
     """What `site` should have by the receipt in `folder`.
 
     Its lock is beside it, among those of the runs in the folder `store`, or in the `archive`. With a `key` it has to be
-    signed. Raises `ConfigurationError` where nothing was delivered yet, and where the lock is nowhere; `SignatureError`.
+    signed. Raises `ConfigurationError` where nothing was delivered yet, or the lock is nowhere, and `SignatureError`.
     """
     receipt = read_receipt(folder, site)
     path, audited = receipt_path(folder, site), audit_path(folder, site)

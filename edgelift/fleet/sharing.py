@@ -43,8 +43,11 @@ class FleetBuild:
     @property
     def archives(self) -> tuple[tuple[ArchiveSettings, RegistryAccess], ...]:
         """Every place that one of the sites keeps the bundle in, once, and how to get in."""
-        places = {site.archive: site.access for site in reversed(self.sites) if site.archive is not None}
-        return tuple(reversed(places.items()))
+        places = dict[ArchiveSettings, RegistryAccess]()
+        for site in self.sites:
+            if site.archive is not None:
+                places.setdefault(site.archive, site.access)
+        return tuple(places.items())
 
 
 def group_by_source(sites: Sequence[EdgeSite]) -> tuple[PlannedTogether, ...]:

@@ -31,7 +31,11 @@ def test_a_profile_has_another_version() -> None:
     after = with_profiles(lock_of(OLD_NGINX), edge="1.1.0", new="3")
     moves = find_moves(before, after)
 
-    assert moves == (Move("profile", "edge", "1.0.0", "1.1.0"), Move("profile", "new", "", "3"), Move("profile", "old", "2"))
+    assert moves == (
+        Move("profile", "edge", "1.0.0", "1.1.0"),
+        Move("profile", "new", "", "3"),
+        Move("profile", "old", "2"),
+    )
     assert [str(move) for move in moves[:2]] == ["profile edge: 1.0.0 → 1.1.0", "profile new: none → 3"]
 
 

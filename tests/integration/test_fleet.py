@@ -98,7 +98,7 @@ def ends(fleet: Fleet, attempt: Attempt, number: int, count: int) -> Counter[tup
 def test_twenty_sites_that_share_two_locks_take_two_builds(
     prefect: PrefectServer, docker_registry: RunningRegistry, tmp_path: Path
 ) -> None:
-    """Each lock is planned, pulled and assembled once, each blob asked for once; every site has a receipt of its own."""
+    """Each lock is planned, pulled and assembled once, each blob fetched once; every site has a receipt of its own."""
     images = make_image_set(4, multi_arch=1)
     for image in images:
         load_image(docker_registry.host, image.repository, image.tag, image)
