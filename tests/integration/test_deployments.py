@@ -13,9 +13,12 @@ from prefect.utilities.callables import parameter_schema
 
 from deployments.deploy_sites import SITES, deployment_of, load_sites, main
 from edgelift.bundle.reader import BundleReader
+from flows.audit_site import audit_site
 from flows.build_bundle import build_bundle
 from flows.push_bundle import push_bundle
 from flows.rebuild_bundle import rebuild_bundle
+from flows.refresh_bundle import refresh_bundle
+from flows.sync_fleet import sync_fleet
 from flows.sync_site import sync_site
 from tests.integration.prefect_server import POOL, ROOT, PrefectServer, TaskRun
 from tests.integration.sites import NAME, site_in
@@ -49,7 +52,8 @@ def test_generic_deployments_are_made_from_the_root(pool: PrefectServer) -> None
 
     assert done.returncode == 0, done.stderr
     declared = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
-    assert [each["name"] for each in declared] == ["build-bundle", "push-bundle", "sync-site"]
+    named = {each["name"] for each in declared}
+    assert named >= {"build-bundle", "push-bundle", "sync-site", "sync-fleet", "audit-site", "refresh-bundle"}
     for each in declared:
         module, _, function = each["entrypoint"].rpartition(".")
         flow = getattr(importlib.import_module(module), function)
@@ -204,7 +208,10 @@ def start(worker: PrefectServer, flow: Flow[Any, Any], **parameters: object) -> 
 
 # Forms
 
-FLOWS = {flow.name: flow for flow in (build_bundle, push_bundle, rebuild_bundle, sync_site)}
+FLOWS = {
+    flow.name: flow
+    for flow in (build_bundle, push_bundle, rebuild_bundle, refresh_bundle, sync_site, sync_fleet, audit_site)
+}
 CHOICES = {
     ("ContentSource", "architecture"): ["amd64", "arm64"],
     ("TargetSettings", "on_conflict"): ["fail", "keep", "replace"],
