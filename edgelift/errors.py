@@ -27,11 +27,12 @@ Roots say who can fix it; each error says what was attempted, on what, what came
         ├── SitesError                site files that are wrong
         ├── PartsError                parts of a bundle that are missing or damaged
         └── IncompleteError           some are done and stay done, these are not
+            └── UndeliveredError      a site of a fleet that is not whole
 
 No error carries a credential, a token or a signed URL.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 
 class EdgeliftError(Exception):
@@ -226,3 +227,19 @@ class IncompleteError(ManyError):
     """Part of the work is done and stays done; the `failures` are not. A re-run continues."""
 
     exit_code = 3
+
+
+class UndeliveredError(IncompleteError):
+    """A site of a fleet that is not whole; `outcome` is a document on what was sent and proved all the same."""
+
+    def __init__(
+        self,
+        message: str,
+        failures: Sequence[str],
+        *,
+        hint: str | None = None,
+        retryable: bool | None = None,
+        outcome: Mapping[str, object] | None = None,
+    ) -> None:
+        super().__init__(message, failures, hint=hint, retryable=retryable)
+        self.outcome = dict(outcome or {})

@@ -254,6 +254,7 @@ class EdgeSite(_Settings):
     approval_timeout: ApprovalTimeout = Field(
         APPROVAL_TIMEOUT, description="Seconds that this may take; then the run fails, and a retry asks again."
     )
+    canary: bool = Field(False, description="In a fleet, go before the sites that are none.")
     schedule: Schedule | None = Field(None, description="When to synchronise; empty for by hand only.")
     schedules: tuple[Schedule, ...] = Field((), description="Several schedules instead of one, each with its name.")
     description: Annotated[str, Field(max_length=500)] = Field("", description="A line for the operators.")

@@ -37,7 +37,7 @@ from tasks.settle import is_retryable
 @task(name="check archive", task_run_name="check the archive", cache_policy=NO_CACHE, persist_result=False)
 def check_archive(archive: ArchiveSettings, access: RegistryAccess) -> None:
     """Raises, before anything is moved, where the block is missing or the directory is not there."""
-    _open_archive(archive, access)
+    open_archive(archive, access)
 
 
 @task(
@@ -60,7 +60,7 @@ def archive_bundle(
     that has been done in this run already, its digest is enough: what is sent is compared with it. Raises `BundleError`
     where another run has put another bundle in its place.
     """
-    place, path = _open_archive(archive, access), Path(bundle.path)
+    place, path = open_archive(archive, access), Path(bundle.path)
     progress = narrate_progress(f"verifying {bundle.name}", lock.carried_size)
     with BundleReader.open(path) as reader, FileDigest() as digest:
         if reader.lock != lock:
@@ -130,7 +130,8 @@ def _folder(bundle: BuiltBundle, lock: BundleLock, archive: ArchiveSettings) -> 
     return "" if archive.artifact is not None else f"{own_name(bundle.name, lock.digest)}/"
 
 
-def _open_archive(archive: ArchiveSettings, access: RegistryAccess) -> Archive:
+def open_archive(archive: ArchiveSettings, access: RegistryAccess) -> Archive:
+    """The place that `archive` names; raises `ConfigurationError` where its block or its directory is not there."""
     if archive.block is not None:
         return load_block(BundleArchive, archive.block).get_client()
     if archive.artifact is not None:

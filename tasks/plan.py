@@ -48,15 +48,18 @@ def plan_lock(
     base: str | None = None,
     part_size: int | None = None,
     attached: Attached = NOTHING,
+    is_one_of_many: bool = False,
 ) -> BundleLock:
     """Pin every reference, or take the lock that this run made at its first attempt; then look for obstacles.
 
+    Where a run makes several locks, each `is_one_of_many`, and is found again by the name of its definition.
     What is `attached` is in the store already, and goes into the lock as it is.
     Without an `output` folder no bundle is to be made of it; with a `part_size` it will be in parts. What a site has
     from the `base` is left out; raises `ConfigurationError` where the bundle would replace that one.
     """
     content = open_store(store)
-    runs, run = SharedLocks(RunLocks(content.root)), str(flow_run.id)
+    runs = SharedLocks(RunLocks(content.root))
+    run = f"{flow_run.id}-{definition.name}" if is_one_of_many else str(flow_run.id)
     lock = runs.recall(run)
     if lock is not None:
         narrate(f"replaying the lock of this run's first attempt, {lock.digest[:19]}…")

@@ -12,7 +12,7 @@ from edgelift.bundle.kinds import count_kinds
 from edgelift.bundle.lock import BundleLock, LockedImage
 from edgelift.delivery.delta import complete_content
 from edgelift.delivery.receipt import DeliveryReceipt
-from edgelift.delivery.send import send_image
+from edgelift.delivery.send import send_to_all
 from edgelift.delivery.target import TargetName
 from edgelift.delivery.validate import prove_image
 from edgelift.oci.reference import ImageReference
@@ -96,20 +96,18 @@ def push_image(
     own = connect(access).source_for(image) if direct and not is_local(image.reference) else None
     pace = record().pace("push", image.reference)
     progress = narrate_progress(f"pushing {image.reference}", image.size * len(names), pace)
-    transfer = Transfer()
     with measured("push", image.reference) as step:
-        for name in names:
-            transfer += send_image(
-                image,
-                source,
-                registry,
-                name,
-                copied_from=own,
-                known=known_blobs(target),
-                on_conflict=target.on_conflict,
-                force=force,
-                progress=progress,
-            )
+        transfer = send_to_all(
+            image,
+            names,
+            source,
+            registry,
+            copied_from=own,
+            known=known_blobs(target),
+            on_conflict=target.on_conflict,
+            force=force,
+            progress=progress,
+        )
     narrate(f"pushed {image.reference}: {describe(transfer)}")
     return PushedImage(
         reference=image.reference,

@@ -67,14 +67,19 @@ def _settled(
     return settled
 
 
+def outcome_of(state: State) -> object:
+    """What a task gave, or the error that it ended with."""
+    try:
+        return state.result(raise_on_failure=False)
+    except Exception as error:  # noqa: BLE001 - a state without a readable result still has to be reported
+        return error
+
+
 def _explain(state: State) -> str:
     """Why a task failed, without a traceback."""
     if not state.is_final():
         return f"it never ended ({state.name})"
-    try:
-        outcome = state.result(raise_on_failure=False)
-    except Exception as error:  # noqa: BLE001 - a state without a readable result still has to be reported
-        outcome = error
+    outcome = outcome_of(state)
     if isinstance(outcome, EdgeliftError):
         return str(outcome)
     return f"{type(outcome).__name__}: {outcome}" if isinstance(outcome, BaseException) else str(state.message)

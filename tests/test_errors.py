@@ -86,7 +86,7 @@ def test_failures_cannot_be_changed() -> None:
 
 EXIT_CODES = {
     **dict.fromkeys(("ConfigurationError", "MalformedReferenceError", "ProfileError", "SitesError"), 2),
-    **dict.fromkeys(("IncompleteError", "WindowClosedError"), 3),
+    **dict.fromkeys(("IncompleteError", "UndeliveredError", "WindowClosedError"), 3),
 }
 
 

@@ -15,6 +15,8 @@ COMMANDS = {
     "push": "run.push",
     "sync": "run.sync",
     "sites": "sites.app",
+    "fleet": "fleet.fleet",
+    "audit": "fleet.audit",
     "validate": "delivery.validate",
     "inspect": "bundles.inspect",
     "verify": "bundles.verify",

@@ -59,7 +59,8 @@ def test_generic_deployments_are_made_from_the_root(pool: PrefectServer) -> None
     assert done.returncode == 0, done.stderr
     declared = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
     assert [each["name"] for each in declared] == [
-        *("build-bundle", "push-bundle", "sync-site", "keep-store", "keep-archive")
+        *("build-bundle", "push-bundle", "sync-site", "sync-fleet", "audit-site", "refresh-bundle"),
+        *("keep-store", "keep-archive"),
     ]
     for each in declared:
         module, _, function = each["entrypoint"].rpartition(".")
