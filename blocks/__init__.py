@@ -4,5 +4,6 @@ from blocks.archive import BundleArchive
 from blocks.palette import PaletteCredentials
 from blocks.registry import RegistryCredentials
 from blocks.signing import SigningKey
+from blocks.store import BlobStore
 
-__all__ = ["BundleArchive", "PaletteCredentials", "RegistryCredentials", "SigningKey"]
+__all__ = ["BlobStore", "BundleArchive", "PaletteCredentials", "RegistryCredentials", "SigningKey"]

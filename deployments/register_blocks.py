@@ -7,6 +7,7 @@ with NAME_FILE, from a file) and never from an argument:
     REGISTRY_<BLOCK>_HOST, _USERNAME, _PASSWORD, _CA_CERT_FILE,
         _PLAIN_HTTP=true, _INSECURE=true                         → Registry Credentials "<block>", in lower case
     ARCHIVE_BUCKET, _PREFIX, _ENDPOINT, _ACCESS_KEY, _SECRET_KEY → Bundle Archive "bundles"
+    STORE_BUCKET, _PREFIX, _ENDPOINT, _ACCESS_KEY, _SECRET_KEY   → Blob Store "store"
     SIGNING_KEY, SIGNING_PASSPHRASE                              → Signing Key "signing"
 """
 
@@ -21,7 +22,7 @@ import httpx
 from prefect.blocks.core import Block
 from pydantic import SecretStr, ValidationError
 
-from blocks import BundleArchive, PaletteCredentials, RegistryCredentials, SigningKey
+from blocks import BlobStore, BundleArchive, PaletteCredentials, RegistryCredentials, SigningKey
 from deployments.server import explain_failure, require_server, server_address
 from edgelift.documents import read_document
 from edgelift.errors import ConfigurationError, EdgeliftError
@@ -37,7 +38,7 @@ def main() -> None:
     try:
         blocks = blocks_from(os.environ)
         require_server()
-        for kind in (PaletteCredentials, RegistryCredentials, BundleArchive, SigningKey):
+        for kind in (PaletteCredentials, RegistryCredentials, BundleArchive, BlobStore, SigningKey):
             kind.register_type_and_schema()
             sys.stdout.write(f"registered {kind.get_block_type_slug()}\n")
         for name, block in blocks.items():
@@ -67,6 +68,14 @@ def blocks_from(environment: Mapping[str, str]) -> dict[str, Block]:
             endpoint=environment.get("ARCHIVE_ENDPOINT"),
             access_key=_secret(environment, "ARCHIVE_ACCESS_KEY"),
             secret_key=_secret(environment, "ARCHIVE_SECRET_KEY"),
+        )
+    if bucket := environment.get("STORE_BUCKET"):
+        blocks["store"] = BlobStore(
+            bucket=bucket,
+            prefix=environment.get("STORE_PREFIX", ""),
+            endpoint=environment.get("STORE_ENDPOINT"),
+            access_key=_secret(environment, "STORE_ACCESS_KEY"),
+            secret_key=_secret(environment, "STORE_SECRET_KEY"),
         )
     if private_key := _secret(environment, "SIGNING_KEY"):
         blocks["signing"] = SigningKey(private_key=private_key, passphrase=_secret(environment, "SIGNING_PASSPHRASE"))

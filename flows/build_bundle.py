@@ -1,7 +1,6 @@
 """Profiles → one content bundle."""
 
 from prefect import flow
-from prefect.task_runners import ThreadPoolTaskRunner
 
 from edgelift.bundle.attached import NOTHING
 from edgelift.bundle.definition import BundleName
@@ -15,13 +14,14 @@ from tasks.log_in import log_in
 from tasks.plan import plan_lock
 from tasks.pull import pull_images
 from tasks.resolve import resolve_source
+from tasks.runner import choose_task_runner
 from tasks.sign import check_signing
 
 
 @flow(
     name="build-bundle",
     flow_run_name="build {name}",
-    task_runner=ThreadPoolTaskRunner(max_workers=4),
+    task_runner=choose_task_runner(),
     persist_result=False,
 )
 def build_bundle(
@@ -44,7 +44,7 @@ def build_bundle(
         output: Folder of the worker that the bundle and its lock are written to.
         access: How to get into the registries that hold the images.
         archive: Where the bundle is kept, too.
-        store: Folder of the working store; empty for the one in the user's cache.
+        store: The working store: a folder, s3://bucket/prefix or block:NAME; empty for the worker's own.
         signing: The key that signs the bundle and its lock.
         base: What the site has already: path of a receipt, a lock or a bundle, or s3://bucket/key. It is left out.
         existing_bundles: Paths of bundles, or folders of them, that blobs are taken from instead of a registry.

@@ -1,7 +1,6 @@
 """One content bundle → a validated registry."""
 
 from prefect import flow
-from prefect.task_runners import ThreadPoolTaskRunner
 
 from edgelift.bundle.selection import select_entries
 from edgelift.site import DEFAULT_ACCESS, RegistryAccess, TargetSettings
@@ -10,13 +9,14 @@ from tasks.log_in import log_in
 from tasks.preflight import check_target
 from tasks.push import mend_target, open_lock, push_images
 from tasks.report import DeliveryReport, report_delivery
+from tasks.runner import choose_task_runner
 from tasks.validate import validate_target
 
 
 @flow(
     name="push-bundle",
     flow_run_name="push to {target.registry}",
-    task_runner=ThreadPoolTaskRunner(max_workers=4),
+    task_runner=choose_task_runner(),
     persist_result=False,
 )
 def push_bundle(

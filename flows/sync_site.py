@@ -1,7 +1,6 @@
 """All of it for one edge site: profiles → bundle → the site's registry → proof."""
 
 from prefect import flow
-from prefect.task_runners import ThreadPoolTaskRunner
 
 from edgelift.bundle.attached import NOTHING
 from edgelift.site import EdgeSite
@@ -15,6 +14,7 @@ from tasks.pull import pull_images
 from tasks.push import mend_target, push_images
 from tasks.report import DeliveryReport, report_delivery
 from tasks.resolve import resolve_source
+from tasks.runner import choose_task_runner
 from tasks.sign import check_signing
 from tasks.validate import validate_target
 
@@ -22,7 +22,7 @@ from tasks.validate import validate_target
 @flow(
     name="sync-site",
     flow_run_name="sync {site.name}",
-    task_runner=ThreadPoolTaskRunner(max_workers=4),
+    task_runner=choose_task_runner(),
     persist_result=False,
 )
 def sync_site(site: EdgeSite, output: str = "~/edgelift/sites", store: str | None = None) -> DeliveryReport:
@@ -31,7 +31,7 @@ def sync_site(site: EdgeSite, output: str = "~/edgelift/sites", store: str | Non
     Args:
         site: The site: what it needs, its registry, and how to get in.
         output: Folder of the worker that the bundle, its lock, the receipt and the site-side settings are written to.
-        store: Folder of the working store; empty for the one in the user's cache.
+        store: The working store: a folder, s3://bucket/prefix or block:NAME; empty for the worker's own.
     """
     check_signing(site.signing, public_key=site.public_key, is_pushed=not site.direct)
     definition = resolve_source(site.name, site.source, site.access)

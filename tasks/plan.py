@@ -21,8 +21,7 @@ from edgelift.keys import find_public_key
 from edgelift.plan import plan_bundle
 from edgelift.site import RegistryAccess, TargetSettings
 from edgelift.sizes import format_size
-from edgelift.store.local import LocalStore
-from edgelift.store.runs import RunLocks
+from edgelift.store.working import WorkingStore
 from tasks.connect import bundle_path, connect, open_existing, open_store, optional_path, path_of
 from tasks.narrate import narrate
 from tasks.preflight import find_obstacles
@@ -47,7 +46,7 @@ def plan_lock(
     from the `base` is left out; raises `ConfigurationError` where the bundle would replace that one.
     """
     content = open_store(store)
-    runs, run = RunLocks(content.root), str(flow_run.id)
+    runs, run = content.runs, str(flow_run.id)
     lock = runs.recall(run)
     if lock is not None:
         narrate(f"replaying the lock of this run's first attempt, {lock.digest[:19]}…")
@@ -98,12 +97,12 @@ def replay_lock(
     return lock
 
 
-def _read_base(base: str, content: LocalStore) -> Base:
-    return read_base(base if is_object(base) else str(path_of(base)), content.root, find_public_key(None))
+def _read_base(base: str, content: WorkingStore) -> Base:
+    return read_base(base if is_object(base) else str(path_of(base)), content.runs, find_public_key(None))
 
 
 def _plan_anew(
-    definition: BundleDefinition, access: RegistryAccess, content: LocalStore, attached: Attached
+    definition: BundleDefinition, access: RegistryAccess, content: WorkingStore, attached: Attached
 ) -> BundleLock:
     plan = plan_bundle(definition, connect(access).registries, content, attached)
     for warning in plan.warnings:
@@ -115,7 +114,7 @@ def _plan_anew(
 
 
 def _check_obstacles(
-    lock: BundleLock, access: RegistryAccess, content: LocalStore, bundle: Path | None, target: TargetSettings | None
+    lock: BundleLock, access: RegistryAccess, content: WorkingStore, bundle: Path | None, target: TargetSettings | None
 ) -> None:
     shortage = check_disk(lock, content, bundle) if bundle is not None else None
     errors = [shortage] if shortage is not None else []

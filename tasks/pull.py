@@ -17,7 +17,7 @@ from edgelift.oci.reference import ImageReference
 from edgelift.oci.transfer import Transfer
 from edgelift.packs.names import is_local
 from edgelift.site import RegistryAccess
-from edgelift.store.local import LocalStore
+from edgelift.store.working import WorkingStore
 from tasks.as_is import as_is
 from tasks.connect import connect, open_existing, open_store
 from tasks.narrate import describe, narrate, narrate_progress
@@ -118,5 +118,5 @@ def _pull(
     return settle("pulled", [image.reference for image in images], futures)
 
 
-def _is_here(content: ImageContent, store: LocalStore) -> bool:
+def _is_here(content: ImageContent, store: WorkingStore) -> bool:
     return all(store.exists(each) for each in (*content.manifests, *content.blobs))
