@@ -9,7 +9,7 @@ from prefect.blocks.core import Block
 from prefect.testing.standard_test_suites import BlockStandardTestSuite
 from pydantic import SecretStr, ValidationError
 
-from blocks import BundleArchive, PaletteCredentials, RegistryCredentials, SigningKey
+from blocks import BlobStore, BundleArchive, PaletteCredentials, RegistryCredentials, SigningKey
 from blocks.load import load_block
 from blocks.registry import load_registries, open_with_blocks
 from deployments.register_blocks import blocks_from
@@ -46,11 +46,15 @@ BLOCKS: dict[str, Block] = {
         bucket="bundles", prefix="sites/", endpoint="https://s3.example", access_key="made-up-id",
         secret_key="made-up-secret", metadata={"owner": "edge"},
     ),
+    "store": BlobStore(
+        bucket="blobs", prefix="store/", endpoint="https://s3.example", region="eu-west-1", access_key="made-up-id",
+        secret_key="made-up-secret",
+    ),
     "signing key": SigningKey(private_key="-----BEGIN PRIVATE KEY-----\nmade-up\n", passphrase="made-up-passphrase"),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("block", [PaletteCredentials, RegistryCredentials, BundleArchive, SigningKey])
+@pytest.mark.parametrize("block", [PaletteCredentials, RegistryCredentials, BundleArchive, BlobStore, SigningKey])
 class TestStandards(BlockStandardTestSuite):
     """What Prefect asks of a block: texts for its form, a code example, a page to read on."""
 
@@ -95,7 +99,7 @@ def test_the_entry_point_makes_the_blocks_known(prefect: PrefectServer) -> None:
     loaded = prefect.python("-c", script)
 
     assert (done.returncode, done.stderr) == (0, "")
-    assert {"palette-credentials", "registry-credentials", "bundle-archive", "signing-key"} <= types
+    assert {"palette-credentials", "registry-credentials", "bundle-archive", "blob-store", "signing-key"} <= types
     assert loaded.stdout.strip() == "blocks.registry"
 
 
@@ -266,6 +270,9 @@ def test_blocks_are_made_from_the_environment(prefect: PrefectServer, tmp_path: 
         ARCHIVE_BUCKET="bundles",
         ARCHIVE_SECRET_KEY="made-up-secret",
         ARCHIVE_ACCESS_KEY="made-up-id",
+        STORE_BUCKET="blobs",
+        STORE_ENDPOINT="https://s3.example",
+        STORE_SECRET_KEY="made-up-secret",
         SIGNING_KEY_FILE=str(keys.private),
         SIGNING_PASSPHRASE=PASSPHRASE,
     )
@@ -275,11 +282,13 @@ def test_blocks_are_made_from_the_environment(prefect: PrefectServer, tmp_path: 
         "registered palette-credentials",
         "registered registry-credentials",
         "registered bundle-archive",
+        "registered blob-store",
         "registered signing-key",
         "saved palette-credentials/palette",
         "saved registry-credentials/harbour-12",
         "saved registry-credentials/lab",
         "saved bundle-archive/bundles",
+        "saved blob-store/store",
         "saved signing-key/signing",
     ]
     with prefect.as_api():
@@ -287,12 +296,14 @@ def test_blocks_are_made_from_the_environment(prefect: PrefectServer, tmp_path: 
         harbour = load_block(RegistryCredentials, "harbour-12")
         lab = load_block(RegistryCredentials, "lab")
         archive = load_block(BundleArchive, "bundles")
+        store = load_block(BlobStore, "store")
         signing = load_block(SigningKey, "signing")
     assert (palette.endpoint, palette.api_key) == ("https://palette.example", SecretStr("the-key-in-a-file"))
     assert (harbour.registry, harbour.username) == ("mirror.example:5000/edge", "courier")
     assert harbour.password == SecretStr("made-up-password")
     assert (lab.plain_http, lab.username) == (True, None)
     assert (archive.bucket, archive.secret_key) == ("bundles", SecretStr("made-up-secret"))
+    assert (store.bucket, store.endpoint, store.access_key) == ("blobs", "https://s3.example", None)
     assert signing.get_client().public_key.pem == keys.public.read_bytes()
 
 
