@@ -70,7 +70,7 @@ def open_bundle(bundle: str, public_key: str | None = None, archive_block: str |
 def open_content(
     place: str, public_key: str | None = None, archive_block: str | None = None
 ) -> BundleReader | WorkingStore:
-    """What to push from: a store where `place` is that of one (see `store_place`), else a bundle (see `open_bundle`)."""
+    """What to push from: a store where `place` is one's (see `store_place`), else a bundle (see `open_bundle`)."""
     if archive_block is None and _is_store(place):
         return open_store(place)
     return open_bundle(place, public_key, archive_block)

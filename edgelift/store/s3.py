@@ -23,6 +23,7 @@ from edgelift.oci.content import CHUNK
 from edgelift.oci.descriptor import Descriptor
 from edgelift.oci.digest import Digest
 from edgelift.s3 import host_of, make_client
+from edgelift.s3_object import S3Object
 from edgelift.store.s3_folder import BucketFolder, Standing
 from edgelift.store.s3_lease import HOLDS, Lease, Leases, Turns
 from edgelift.store.s3_partial import PIECE, S3Partial
@@ -50,7 +51,7 @@ class S3Store:
     Without `endpoint` that is what boto3 finds, or AWS; without keys, too (environment, profile, the machine's role).
     What has been seen there counts as being there until reading it fails: nobody takes content away while runs go on.
 
-    Raises `ConfigurationError` for settings that cannot be used, and `StoreError` where the bucket cannot be written to.
+    Raises `ConfigurationError` for settings that cannot be used, `StoreError` where the bucket cannot be written to.
     """
 
     root: Path | None = None  # it is in no folder of this machine
@@ -93,7 +94,7 @@ class S3Store:
 
     @classmethod
     def at(cls, url: str) -> Self:
-        """The store at s3://bucket/prefix, with the server and the keys that boto3 finds: AWS_* variables, profile, role."""
+        """The store at s3://bucket/prefix, with the server and the keys that boto3 finds: see `open_object`."""
         bucket, _, prefix = url.removeprefix("s3://").partition("/")
         if not bucket or not url.isprintable():
             raise ConfigurationError(f"{url[:200]!r} does not name a bucket", hint="write it as s3://bucket/prefix")
@@ -109,7 +110,7 @@ class S3Store:
     def read(self, descriptor: Descriptor) -> Iterator[bytes]:
         """The content in chunks, hashed on the way; wrong content is removed before `IntegrityError`."""
         hasher, seen, last = descriptor.digest.hasher(), 0, b""
-        for chunk in self._chunks(descriptor):
+        for chunk in self._open(descriptor).chunks(0):
             if last:
                 yield last
             hasher.update(chunk)
@@ -124,7 +125,7 @@ class S3Store:
         """As `read`, but every chunk is in `buffer`, where the next one takes its place."""
         for chunk in self.read(descriptor):
             for start in range(0, len(chunk), len(buffer)):
-                part = chunk[start : start + len(buffer)]
+                part = memoryview(chunk)[start : start + len(buffer)]
                 buffer[: len(part)] = part
                 yield buffer[: len(part)]
 
@@ -132,7 +133,7 @@ class S3Store:
         """Bytes `start` to `stop` (exclusive), unverified."""
         stop = min(stop, descriptor.size)
         if start < stop:
-            with self._objects.open(_blob_name(descriptor.digest), self._stand(descriptor)).passage(start, stop) as read_at:
+            with self._open(descriptor).passage(start, stop) as read_at:
                 for offset in range(start, stop, CHUNK):
                     yield read_at(offset, min(CHUNK, stop - offset))
 
@@ -203,7 +204,7 @@ class S3Store:
         found = self._objects.find(_blob_name(descriptor.digest))
         return found if found is not None and found.size == descriptor.size else None
 
-    def _stand(self, descriptor: Descriptor) -> Standing:
+    def _open(self, descriptor: Descriptor) -> S3Object:
         """The object as it stands; raises a retryable `StoreError` where it does not."""
         found = self._find(descriptor)
         if found is None:
@@ -211,16 +212,13 @@ class S3Store:
             raise StoreError(
                 f"{descriptor.digest} is not in the store {self._objects.url()}", hint=_AGAIN, retryable=True
             )
-        return found
-
-    def _chunks(self, descriptor: Descriptor) -> Iterator[bytes]:
-        return self._objects.open(_blob_name(descriptor.digest), self._stand(descriptor)).chunks(0)
+        return self._objects.open(_blob_name(descriptor.digest), found)
 
     def _condemn(self, descriptor: Descriptor) -> IntegrityError:
         """What to say of content that came out wrong; it is removed if it comes out wrong once more."""
         self._present.pop(descriptor.digest, None)
         hasher = descriptor.digest.hasher()
-        for chunk in self._chunks(descriptor):
+        for chunk in self._open(descriptor).chunks(0):
             hasher.update(chunk)
         if hasher.hexdigest() == descriptor.digest.hex:
             where = f"between {self._objects.server} and here"

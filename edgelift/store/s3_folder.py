@@ -34,7 +34,7 @@ _log = logging.getLogger(__name__)
 
 
 class Standing(NamedTuple):
-    """An object as it stands: its bytes, which one it is, and how long it has stood, in seconds of the server's clock."""
+    """An object as it stands: its size, which one it is, and for how long (seconds, by the server's clock)."""
 
     size: int
     etag: str
@@ -144,9 +144,11 @@ class BucketFolder:
         parts: list[CompletedPartTypeDef] = []
 
         def copy(number: int, piece: Piece) -> str:
-            source = {"Bucket": self._bucket, "Key": self._prefix + piece.name}
             answer = self._client.upload_part_copy(
-                **self._at(name), UploadId=upload, PartNumber=number, CopySource=source
+                **self._at(name),
+                UploadId=upload,
+                PartNumber=number,
+                CopySource={"Bucket": self._bucket, "Key": self._prefix + piece.name},
             )
             return answer["CopyPartResult"]["ETag"]
 

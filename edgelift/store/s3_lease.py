@@ -1,6 +1,6 @@
 """Who fetches a blob into a store in S3: one machine at a time, as long as it makes progress.
 
-A lease is an object, `leases/<algorithm>-<hex>`, that can be made only where there is none, and replaced only by one who
+A lease is an object, `leases/<algorithm>-<hex>`, that can be made only where there is none, and replaced only by who
 knows its ETag. Its holder writes it anew while bytes arrive. One that has not been written for as long as it says is
 nobody's any more: the server tells its age by its own clock, so that the clocks of the machines do not matter.
 
@@ -69,7 +69,7 @@ class Lease:
         if self._etag is None or time.monotonic() - self._renewed_at < self._seconds / _RENEWALS:
             return
         self._note(self._folder.replace(self._name, self._document(), self._etag))
-        if self._etag is None:
+        if self._etag is None and not self._take_over():
             raise StoreError(
                 f"another machine has taken over {self._name.removeprefix('leases/')}: nothing came for too long",
                 hint="run it again: what is there by then is not fetched anew",

@@ -1,7 +1,7 @@
 """One blob on its way into a store in S3: hashed as it comes, and named only when size and digest are right.
 
-The parts of an upload to S3 cannot be read before it is completed, and what cannot be read cannot be hashed by a machine
-that goes on with it. So what arrives is kept in pieces that are objects, `partial/<algorithm>-<hex>/<offset>-<writer>`:
+The parts of an upload to S3 cannot be read before it is completed, and what cannot be read cannot be hashed by a
+machine that goes on with it. So what arrives is kept in pieces that are objects, `partial/<algorithm>-<hex>/<offset>-<writer>`:
 another machine reads them back, hashes them, and goes on behind the last one. The server joins them into the blob once
 the digest is right. Each writer's pieces have names of their own: nobody can change what another has hashed.
 

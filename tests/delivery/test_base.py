@@ -123,7 +123,8 @@ def test_a_lock_or_a_bundle_is_a_base_as_a_whole(tmp_path: Path) -> None:
     path.write_bytes(lock.to_json())
     bundle = write_bundle(tmp_path / "site.tar.zst", lock, OLD, OTHER)
 
-    assert read_base(str(path), RunLocks(tmp_path)) == read_base(str(bundle), RunLocks(tmp_path)) == Base(lock, lock.images)
+    runs = RunLocks(tmp_path)
+    assert read_base(str(path), runs) == read_base(str(bundle), runs) == Base(lock, lock.images)
 
 
 def test_a_bundle_in_parts_is_a_base_by_its_index(tmp_path: Path) -> None:
@@ -240,7 +241,8 @@ def test_a_delta_does_not_replace_its_base(tmp_path: Path) -> None:
     """Whole or in parts, the base that stands where the delta is to go stays; another bundle may be replaced."""
     parted = make_parted(tmp_path)
     delta = leave_out(
-        parted.lock.model_copy(update={"images": parted.lock.images[:1]}), read_base(str(parted.path.parent), RunLocks(tmp_path))
+        parted.lock.model_copy(update={"images": parted.lock.images[:1]}),
+        read_base(str(parted.path.parent), RunLocks(tmp_path)),
     )
     other = write_bundle(tmp_path / "other.tar.zst", lock_of(OLD), OLD)
 

@@ -1,4 +1,4 @@
-"""Leases: one machine at a time fetches a blob, for as long as it makes progress, and none is waited for that is dead."""
+"""Leases: one machine at a time fetches a blob, as long as it makes progress, and none is waited for that is dead."""
 
 import threading
 import time

@@ -59,8 +59,10 @@ def sim(tmp_path: Path) -> Iterator[RegistrySimulator]:
 
 
 @contextmanager
-def machine(bucket: Bucket, folder: Path, sim: RegistrySimulator, *images: SampleImage) -> Iterator[subprocess.Popen[str]]:
-    """A process that waits for `begin` to pull `images` into the bucket, and then says what it did; killed at the end."""
+def machine(
+    bucket: Bucket, folder: Path, sim: RegistrySimulator, *images: SampleImage
+) -> Iterator[subprocess.Popen[str]]:
+    """A process that waits for `begin` to pull `images` into the bucket, and says what it did; killed at the end."""
     (folder / "lock.json").write_bytes(lock_of(*images, host=sim.host).to_json())
     server = {name: getattr(bucket.server, name) for name in ("endpoint", "access_key", "secret_key")}
     given = {"lock": str(folder / "lock.json"), "server": server, "bucket": bucket.name, "lease": LEASE}
