@@ -1,9 +1,11 @@
 """The store in S3, on a real server: nothing unverified gets a name, nothing damaged leaves, what was cut goes on."""
 
 import logging
+from pathlib import Path
 
 import pytest
 
+from edgelift.delivery.preflight import check_disk
 from edgelift.demo.content import make_image
 from edgelift.errors import ConfigurationError, IntegrityError, StoreError
 from edgelift.oci.content import CHUNK
@@ -163,6 +165,14 @@ def test_wrong_small_content_is_refused(bucket: Bucket) -> None:
         store_in(bucket).write(describe(b"content"), b"contend")
 
     assert keys_in(bucket) == []
+
+
+def test_a_plan_asks_for_no_blob_of_it(bucket: Bucket, proxy: FaultyS3, tmp_path: Path) -> None:
+    """What a bucket still takes is not known, so there is nothing to add up: only the bundle has to fit on the disk."""
+    store = store_in(bucket, endpoint=proxy.endpoint)
+    proxy.seen.clear()
+
+    assert (check_disk(LOCK, store, tmp_path / "site.tar.zst"), proxy.seen) == (None, [])
 
 
 # What was cut
