@@ -102,7 +102,7 @@ class S3Store:
 
     def exists(self, descriptor: Descriptor) -> bool:
         """Whether the content is here with the right size."""
-        is_here = self._present.get(descriptor.digest) == descriptor.size or self._find(descriptor) is not None
+        is_here = self._is_known(descriptor) or self._find(descriptor) is not None
         if is_here:
             self._present[descriptor.digest] = descriptor.size
         return is_here
@@ -147,7 +147,8 @@ class S3Store:
             yield None
             return
         with self._turns.turn(descriptor.digest):
-            lease = self._wait_for_lease(descriptor)
+            # Where another thread has had its turn, there is nothing to ask.
+            lease = None if self._is_known(descriptor) else self._wait_for_lease(descriptor)
             if lease is None:
                 yield None
                 return
@@ -185,6 +186,9 @@ class S3Store:
     def remember(self, reference: str, descriptor: Descriptor) -> None:
         """Keep what `reference` stands for as a hint to the next plan."""
         self._keep_name("resolved", reference, descriptor)
+
+    def _is_known(self, descriptor: Descriptor) -> bool:
+        return self._present.get(descriptor.digest) == descriptor.size
 
     def _wait_for_lease(self, descriptor: Descriptor) -> Lease | None:
         """The lease on `descriptor`; None where the content is here now."""

@@ -175,9 +175,7 @@ class BucketFolder:
 
     def _write_if(self, name: str, content: bytes, **condition: str) -> str | None:
         with self._errors(f"write {self.url(name)}"):
-            answer = put_if(
-                self._client, **self._at(name), Body=content, ContentMD5=_md5_header(content), **condition
-            )
+            answer = put_if(self._client, **self._at(name), Body=content, ContentMD5=_md5_header(content), **condition)
         return answer["ETag"] if answer is not None else None
 
     def _at(self, name: str) -> dict[str, Any]:

@@ -1,9 +1,10 @@
 """One blob on its way into a store in S3: hashed as it comes, and named only when size and digest are right.
 
 The parts of an upload to S3 cannot be read before it is completed, and what cannot be read cannot be hashed by a
-machine that goes on with it. So what arrives is kept in pieces that are objects, `partial/<algorithm>-<hex>/<offset>-<writer>`:
-another machine reads them back, hashes them, and goes on behind the last one. The server joins them into the blob once
-the digest is right. Each writer's pieces have names of their own: nobody can change what another has hashed.
+machine that goes on with it. So what arrives is kept in pieces that are objects,
+`partial/<algorithm>-<hex>/<offset>-<writer>`: another machine reads them back, hashes them, and goes on behind the last
+one. The server joins them into the blob once the digest is right. Each writer's pieces have names of their own: nobody
+can change what another has hashed.
 
 What is smaller than a piece is kept in memory and sent in one request.
 """
@@ -44,7 +45,11 @@ class S3Partial:
         self._place = f"partial/{descriptor.digest.algorithm}-{descriptor.digest.hex}/"
         self._writer = uuid.uuid4().hex
         self._piece_size = max(piece_size, -(-descriptor.size // _MOST_PIECES))
-        self._begin()
+        self._hasher = descriptor.digest.hasher()
+        self._offset = 0
+        self._buffer = bytearray()  # what is in no piece yet
+        self._pieces: list[Piece] = []
+        self.is_committed = False
 
     @property
     def offset(self) -> int:
@@ -83,7 +88,10 @@ class S3Partial:
     def restart(self) -> None:
         """Forget what is here."""
         self._remove_pieces()
-        self._begin()
+        self._hasher = self._descriptor.digest.hasher()
+        self._offset = 0
+        self._buffer = bytearray()
+        self._pieces = []
 
     def commit(self) -> None:
         """Name the content; on a wrong size or digest forget it and raise `IntegrityError`."""
@@ -101,13 +109,6 @@ class S3Partial:
         else:
             self._folder.write(self._name, bytes(self._buffer))
         self.is_committed = True
-
-    def _begin(self) -> None:
-        self.is_committed = False
-        self._hasher = self._descriptor.digest.hasher()
-        self._offset = 0
-        self._buffer = bytearray()  # what is in no piece yet
-        self._pieces: list[Piece] = []
 
     def _read_back(self, name: str, size: int) -> None:
         """Take the piece `name` over, unless it has gone meanwhile."""

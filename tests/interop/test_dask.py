@@ -56,7 +56,7 @@ def cluster(prefect: PrefectServer, monkeypatch: pytest.MonkeyPatch) -> Iterator
 def test_a_site_is_synchronised_on_a_cluster(
     prefect: PrefectServer, site: Site, block: str, cluster: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The same flow with another task runner: pulls and pushes run in the workers, the bundle is the same to the byte."""
+    """The same flow with another task runner: pulls and pushes run in the workers, the bundle is the same."""
     monkeypatch.setenv(ADDRESS, cluster)
     on_cluster = sync_site.with_options(task_runner=choose_task_runner())
     elsewhere = site.folder / "elsewhere"

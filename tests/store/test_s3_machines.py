@@ -21,7 +21,7 @@ from tests.store.s3_content import PIECE, keys_in, store_in, uploads_in
 from tests.store.workers import begin
 
 PATIENCE = 60.0  # seconds
-LEASE = 1.0  # seconds; short, for a machine that is about to die
+SHORT, LONG = 1.0, 60.0  # seconds that a lease holds; the short one is for a machine that is about to die
 MACHINE = """
 import json, sys
 from concurrent.futures import ThreadPoolExecutor
@@ -60,12 +60,12 @@ def sim(tmp_path: Path) -> Iterator[RegistrySimulator]:
 
 @contextmanager
 def machine(
-    bucket: Bucket, folder: Path, sim: RegistrySimulator, *images: SampleImage
+    bucket: Bucket, folder: Path, sim: RegistrySimulator, *images: SampleImage, lease: float = LONG
 ) -> Iterator[subprocess.Popen[str]]:
     """A process that waits for `begin` to pull `images` into the bucket, and says what it did; killed at the end."""
     (folder / "lock.json").write_bytes(lock_of(*images, host=sim.host).to_json())
     server = {name: getattr(bucket.server, name) for name in ("endpoint", "access_key", "secret_key")}
-    given = {"lock": str(folder / "lock.json"), "server": server, "bucket": bucket.name, "lease": LEASE}
+    given = {"lock": str(folder / "lock.json"), "server": server, "bucket": bucket.name, "lease": lease}
     (folder / "given.json").write_text(json.dumps(given))
     process = subprocess.Popen(
         [sys.executable, "-c", MACHINE, str(folder / "given.json")],
@@ -110,7 +110,7 @@ def test_a_machine_that_dies_is_continued_by_another(bucket: Bucket, tmp_path: P
     blob = max(image.blobs, key=lambda each: each.size)
     sim.put_image(image)
     sim.stall("GET", f"/blobs/{blob.digest}", after_bytes=2 * PIECE + 1000)
-    with machine(bucket, tmp_path, sim, image) as one, machine(bucket, tmp_path, sim, image) as other:
+    with machine(bucket, tmp_path, sim, image, lease=SHORT) as one, machine(bucket, tmp_path, sim, image) as other:
         begin(one)
         deadline = time.monotonic() + PATIENCE
         while len(keys_in(bucket, "partial/")) < 2:

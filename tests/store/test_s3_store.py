@@ -1,6 +1,7 @@
 """The store in S3, on a real server: nothing unverified gets a name, nothing damaged leaves, what was cut goes on."""
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -355,7 +356,7 @@ def test_a_damaged_lock_is_told_of(bucket: Bucket) -> None:
     bucket.server.client().put_object(Bucket=bucket.name, Key="runs/run/lock.json", Body=b"{}")
     runs = store_in(bucket).runs
 
-    with pytest.raises(ConfigurationError, match="runs/run/lock.json"):
+    with pytest.raises(ConfigurationError, match=r"runs/run/lock\.json"):
         runs.recall("run")
     assert runs.find(LOCK.digest) is None
 
@@ -366,7 +367,7 @@ def test_a_damaged_lock_is_told_of(bucket: Bucket) -> None:
 def test_a_bucket_that_is_not_there(bucket: Bucket) -> None:
     """It is told at once, not blob by blob; nobody makes one."""
     with pytest.raises(StoreError, match="NoSuchBucket") as raised:
-        store_in(bucket, bucket="nowhere-at-all")
+        store_in(replace(bucket, name="nowhere-at-all"))
 
     assert "make the bucket" in str(raised.value.hint)
 
@@ -378,9 +379,7 @@ def test_a_url_names_a_bucket(url: str) -> None:
         S3Store.at(url)
 
 
-def test_a_server_without_conditional_writes(
-    bucket: Bucket, proxy: FaultyS3, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_server_without_conditional_writes(bucket: Bucket, proxy: FaultyS3, caplog: pytest.LogCaptureFixture) -> None:
     """It is told, once; then nobody waits for anybody, and what is published is as right as ever."""
     proxy.faults.append(Fault("not implemented", r"PUT .*/edgelift-store"))
 
