@@ -187,7 +187,7 @@ def _source(options: argparse.Namespace, folder: Path) -> Iterator[Source]:
 def _flows(stack: ExitStack, folder: Path) -> Iterator[Client]:
     tell("starting Prefect")
     running = stack.enter_context(running_server(folder / "work" / "prefect"))
-    yield flow(FLOWS[0], "the whole command, with a Prefect server that runs already", running)
+    yield flow(FLOWS[0], "the whole command, with a Prefect server that runs already", running.settings)
     embedded = embedded_server(folder / "work" / "prefect-embedded")
     yield flow(FLOWS[1], "the whole command, which starts Prefect's server itself", embedded)
 

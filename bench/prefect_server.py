@@ -9,6 +9,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from bench.registries import dying_with_us
@@ -16,9 +17,17 @@ from bench.registries import dying_with_us
 _PATIENCE = 120  # seconds; several times what a first start needs, which makes the database
 
 
+@dataclass(frozen=True)
+class Server:
+    """A server that runs: the number of its `process`, and the settings that lead to it."""
+
+    process: int
+    settings: Mapping[str, str]
+
+
 @contextmanager
-def running_server(folder: Path) -> Iterator[Mapping[str, str]]:
-    """A server with its database in `folder`; gives the settings that lead to it."""
+def running_server(folder: Path) -> Iterator[Server]:
+    """A server with its database in `folder`."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     api = f"http://127.0.0.1:{port}/api"
@@ -36,7 +45,7 @@ def running_server(folder: Path) -> Iterator[Mapping[str, str]]:
         )
     try:
         _wait_until_healthy(api, process, log)
-        yield settings
+        yield Server(process.pid, settings)
     finally:
         process.kill()  # its database is thrown away with it
         process.wait()
