@@ -158,5 +158,5 @@ def test_no_other_task_is_retried_by_prefect() -> None:
     modules = [importlib.import_module(f"tasks.{path.stem}") for path in (ROOT / "tasks").glob("[a-z]*.py")]
     found = {each.name: each for module in modules for each in vars(module).values() if isinstance(each, Task)}
 
-    assert {"plan", "log in", "validate"} < set(found)
+    assert {"plan", "credentials", "validate"} < set(found)
     assert {name for name, each in found.items() if each.retries} == {"pull", "push", "archive"}
