@@ -9,6 +9,9 @@ with NAME_FILE, from a file) and never from an argument:
     ARCHIVE_BUCKET, _PREFIX, _ENDPOINT, _ACCESS_KEY, _SECRET_KEY → Bundle Archive "bundles"
     RESULTS_BUCKET, _PREFIX, _ENDPOINT, _ACCESS_KEY, _SECRET_KEY → Result Storage "results"
     SIGNING_KEY, SIGNING_PASSPHRASE                              → Signing Key "signing"
+    NOTIFY_SLACK_URL                                             → Slack Webhook "notify-slack"
+    NOTIFY_WEBHOOK_URL                                           → Custom Webhook "notify-webhook"
+    NOTIFY_SENDGRID_API_KEY, NOTIFY_EMAIL_FROM, NOTIFY_EMAIL_TO  → Sendgrid Email "notify-email"
 """
 
 import argparse
@@ -16,6 +19,7 @@ import os
 import re
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -23,6 +27,7 @@ from prefect.blocks.core import Block
 from pydantic import SecretStr, ValidationError
 
 from blocks import BundleArchive, PaletteCredentials, RegistryCredentials, ResultStorage, SigningKey
+from deployments.notification_blocks import notification_blocks
 from deployments.server import explain_failure, require_server, server_address
 from edgelift.documents import read_document
 from edgelift.errors import ConfigurationError, EdgeliftError
@@ -79,7 +84,7 @@ def blocks_from(environment: Mapping[str, str]) -> dict[str, Block]:
         )
     if private_key := _secret(environment, "SIGNING_KEY"):
         blocks["signing"] = SigningKey(private_key=private_key, passphrase=_secret(environment, "SIGNING_PASSPHRASE"))
-    return blocks
+    return blocks | notification_blocks(environment, partial(_secret, environment))
 
 
 def _registry(environment: Mapping[str, str], prefix: str, host: str) -> RegistryCredentials:

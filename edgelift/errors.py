@@ -15,20 +15,24 @@ Roots say who can fix it; each error says what was attempted, on what, what came
     │   ├── RateLimitError            it has given all that it gives us for now
     │   └── RefusedError              it will never take this (media type, immutable tag, quota, size)
     ├── StoreError                    local disk or object store
+    ├── WindowClosedError             the hours in which a site takes something are over; what is done stays done
     ├── BundleError                   a bundle that cannot be read, or is not one
     │   └── UnseekableError           one without its seek table, which can be read from front to back only
+    ├── RejectedError                 somebody was asked whether a delivery may go on, and said no
     ├── IntegrityError                bytes that are not what their digest says
     │   └── SignatureError            a bundle or a lock that is not signed, or not by whom it has to be
     ├── StoppedError                  this process is told to end; what it was at can be continued
     └── ManyError                     work on many things; every failure is named
         ├── PlanError                 what was asked for cannot be delivered; nothing has moved
+        ├── SitesError                site files that are wrong
         ├── PartsError                parts of a bundle that are missing or damaged
         └── IncompleteError           some are done and stay done, these are not
+            └── UndeliveredError      a site of a fleet that is not whole
 
 No error carries a credential, a token or a signed URL.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 
 class EdgeliftError(Exception):
@@ -149,12 +153,22 @@ class StoreError(EdgeliftError):
     """The local disk or the object store failed."""
 
 
+class WindowClosedError(EdgeliftError):
+    """The hours in which a site takes something are over. A run inside them continues."""
+
+    exit_code = 3
+
+
 class BundleError(EdgeliftError):
     """A file that is no bundle, or one that cannot be read."""
 
 
 class UnseekableError(BundleError):
     """A bundle that has lost its seek table; `edgelift.bundle.stream` reads it from front to back."""
+
+
+class RejectedError(EdgeliftError):
+    """Somebody was asked whether a delivery may go on, and said no; nothing has been pushed."""
 
 
 class IntegrityError(EdgeliftError):
@@ -188,6 +202,12 @@ class PlanError(ManyError):
     """What was asked for cannot be delivered as it stands; nothing has been moved."""
 
 
+class SitesError(ManyError):
+    """Site files that are wrong; `failures` names every mistake with its file and line."""
+
+    exit_code = 2
+
+
 class PartsError(ManyError):
     """A bundle in parts of which some are missing or damaged; `parts` has a document on each, for scripts."""
 
@@ -207,3 +227,19 @@ class IncompleteError(ManyError):
     """Part of the work is done and stays done; the `failures` are not. A re-run continues."""
 
     exit_code = 3
+
+
+class UndeliveredError(IncompleteError):
+    """A site of a fleet that is not whole; `outcome` is a document on what was sent and proved all the same."""
+
+    def __init__(
+        self,
+        message: str,
+        failures: Sequence[str],
+        *,
+        hint: str | None = None,
+        retryable: bool | None = None,
+        outcome: Mapping[str, object] | None = None,
+    ) -> None:
+        super().__init__(message, failures, hint=hint, retryable=retryable)
+        self.outcome = dict(outcome or {})

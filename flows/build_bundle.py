@@ -11,11 +11,13 @@ from tasks.archive import archive_bundle, check_archive, prune_archived
 from tasks.as_is import as_is
 from tasks.assemble import BuiltBundle, assemble_content, begin_assembly
 from tasks.attach import attach_to
+from tasks.events import announce_failure
 from tasks.log_in import log_in
 from tasks.plan import plan_lock
 from tasks.pull import pull_images
 from tasks.resolve import resolve_source
 from tasks.sign import check_signing
+from tasks.sum_up import begin_report, sum_up
 
 
 @flow(
@@ -23,6 +25,9 @@ from tasks.sign import check_signing
     flow_run_name="build {name}",
     task_runner=ThreadPoolTaskRunner(max_workers=4),
     persist_result=False,
+    on_completion=[sum_up],
+    on_failure=[sum_up, announce_failure],
+    on_crashed=[announce_failure],
 )
 def build_bundle(
     name: BundleName,
@@ -50,8 +55,9 @@ def build_bundle(
         existing_bundles: Paths of bundles, or folders of them, that blobs are taken from instead of a registry.
         part_size: Bytes of a part, where the bundle is written in parts; empty for one file.
     """
+    begin_report(name, output, pulls=True)
     check_signing(signing)
-    definition = resolve_source(name, source, access)
+    definition = resolve_source(name, source, access, store)
     attached = attach_to(name, source, access, store) if source.has_attachments else NOTHING
     log_in(as_is(definition), access)
     if archive:

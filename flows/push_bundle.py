@@ -4,12 +4,15 @@ from prefect import flow
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from edgelift.bundle.selection import select_entries
-from edgelift.site import DEFAULT_ACCESS, RegistryAccess, TargetSettings
+from edgelift.site import APPROVAL_TIMEOUT, DEFAULT_ACCESS, ApprovalTimeout, RegistryAccess, TargetSettings
+from tasks.approve import ask_approval, check_approval
 from tasks.as_is import as_is
+from tasks.events import announce_failure
 from tasks.log_in import log_in
 from tasks.preflight import check_target
 from tasks.push import mend_target, open_lock, push_images
 from tasks.report import DeliveryReport, report_delivery
+from tasks.sum_up import begin_report, sum_up
 from tasks.validate import validate_target
 
 
@@ -18,6 +21,9 @@ from tasks.validate import validate_target
     flow_run_name="push to {target.registry}",
     task_runner=ThreadPoolTaskRunner(max_workers=4),
     persist_result=False,
+    on_completion=[sum_up],
+    on_failure=[sum_up, announce_failure],
+    on_crashed=[announce_failure],
 )
 def push_bundle(
     bundle: str,
@@ -29,6 +35,8 @@ def push_bundle(
     public_key: str | None = None,
     archive_block: str | None = None,
     annotation_selector: str | None = None,
+    approval: bool = False,
+    approval_timeout: ApprovalTimeout = APPROVAL_TIMEOUT,
 ) -> DeliveryReport:
     """Push one content bundle to a registry, then prove what arrived.
 
@@ -42,11 +50,18 @@ def push_bundle(
         public_key: Path of the public key that the bundle is checked with; empty for EDGELIFT_PUBLIC_KEY.
         archive_block: Name of the Bundle Archive block that has the keys to the bundle; empty for the worker's own.
         annotation_selector: Only the entries with these annotations, KEY=VALUE,KEY=VALUE; empty for all of them.
+        approval: Wait for somebody to approve in Prefect before anything is pushed.
+        approval_timeout: Seconds that this may take; then the run fails, and a retry asks again.
     """
+    begin_report(bundle, output, pushes_to=target.registry, receipt=receipt)
+    if approval:
+        check_approval()
     lock = open_lock(bundle, public_key, archive_block)
     chosen = select_entries(lock, annotation_selector)
     log_in(None, access, target)
     check_target(as_is(chosen), access, target)
+    if approval:
+        ask_approval(chosen, target, output, receipt, timeout=approval_timeout)
     push_images(chosen, bundle, access, target, public_key=public_key, archive_block=archive_block)
     proved = validate_target(as_is(lock), access, target, deep=deep, selector=annotation_selector)
     proved = mend_target(proved, lock, bundle, access, target, public_key=public_key, archive_block=archive_block)

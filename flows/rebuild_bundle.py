@@ -9,10 +9,12 @@ from edgelift.site import DEFAULT_ACCESS, ArchiveSettings, RegistryAccess, Signi
 from tasks.archive import archive_bundle, check_archive, prune_archived
 from tasks.as_is import as_is
 from tasks.assemble import BuiltBundle, assemble_content, begin_assembly
+from tasks.events import announce_failure
 from tasks.log_in import log_in
 from tasks.plan import replay_lock
 from tasks.pull import pull_images
 from tasks.sign import check_signing
+from tasks.sum_up import begin_report, sum_up
 
 
 @flow(
@@ -20,6 +22,9 @@ from tasks.sign import check_signing
     flow_run_name="rebuild {name}",
     task_runner=ThreadPoolTaskRunner(max_workers=4),
     persist_result=False,
+    on_completion=[sum_up],
+    on_failure=[sum_up, announce_failure],
+    on_crashed=[announce_failure],
 )
 def rebuild_bundle(
     name: BundleName,
@@ -49,6 +54,7 @@ def rebuild_bundle(
         part_size: Bytes of a part, where the bundle is written in parts; empty for one file.
         packs: Paths of the local packs that the lock holds, where they are not in the store any more.
     """
+    begin_report(name, output, pulls=True)
     check_signing(signing)
     lock = replay_lock(
         lock_file, name, store, output, public_key, part_size=part_size, existing=existing_bundles, packs=packs

@@ -11,7 +11,7 @@ from blocks.archive import BundleArchive
 from blocks.load import load_block
 from edgelift.archive.artifact import ArtifactArchive
 from edgelift.archive.directory import DirectoryArchive
-from edgelift.archive.place import CLUSTER_DEFINITION, Archive
+from edgelift.archive.place import CLUSTER_DEFINITION, Archive, own_name
 from edgelift.archive.retention import plan_pruning, prune_archive
 from edgelift.archive.survey import survey_archive
 from edgelift.bundle.file_digest import FileDigest
@@ -28,16 +28,16 @@ from edgelift.site import ArchiveSettings, RegistryAccess
 from edgelift.sizes import format_size
 from tasks.assemble import BuiltBundle
 from tasks.connect import connect, optional_path, path_of
+from tasks.events import announce
 from tasks.narrate import narrate, narrate_progress
+from tasks.record import record, stage
 from tasks.settle import is_retryable
 
-_MARK = 12  # hexadecimal digits of the lock's digest
 
-
-@task(name="check archive", cache_policy=NO_CACHE, persist_result=False)
+@task(name="check archive", task_run_name="check the archive", cache_policy=NO_CACHE, persist_result=False)
 def check_archive(archive: ArchiveSettings, access: RegistryAccess) -> None:
     """Raises, before anything is moved, where the block is missing or the directory is not there."""
-    _open_archive(archive, access)
+    open_archive(archive, access)
 
 
 @task(
@@ -50,6 +50,7 @@ def check_archive(archive: ArchiveSettings, access: RegistryAccess) -> None:
     cache_policy=NO_CACHE,
     persist_result=False,
 )
+@stage("archive")
 def archive_bundle(
     bundle: BuiltBundle, lock: BundleLock, archive: ArchiveSettings, access: RegistryAccess
 ) -> BuiltBundle:
@@ -59,7 +60,7 @@ def archive_bundle(
     that has been done in this run already, its digest is enough: what is sent is compared with it. Raises `BundleError`
     where another run has put another bundle in its place.
     """
-    place, path = _open_archive(archive, access), Path(bundle.path)
+    place, path = open_archive(archive, access), Path(bundle.path)
     progress = narrate_progress(f"verifying {bundle.name}", lock.carried_size)
     with BundleReader.open(path) as reader, FileDigest() as digest:
         if reader.lock != lock:
@@ -85,11 +86,13 @@ def archive_bundle(
     kept = place.store(path, digest=last, name=last_name, progress=progress)
     for file, called in signatures if bundle.is_signed else ():
         place.store(file, digest=Digest.of(read_document(file)), name=f"{called}{SIGNATURE_SUFFIX}")
+    record().archived = kept.url
     narrate(f"archived {bundle.name}: {kept.url}, {format_size(bundle.size)}, {whole}")
+    announce("archived", url=kept.url, bytes=bundle.size, digest=whole, lock=lock.digest)
     return bundle.model_copy(update={"archived": kept.url, "digest": whole})
 
 
-@task(name="prune archive", task_run_name="prune archive", cache_policy=NO_CACHE, persist_result=False)
+@task(name="prune archive", task_run_name="prune the archive", cache_policy=NO_CACHE, persist_result=False)
 def prune_archived(bundle: BuiltBundle, archive: ArchiveSettings, public_key: str | None = None) -> None:
     """Let go of the older bundles that the archive's block does not want kept; `bundle` stays, however old it is.
 
@@ -116,7 +119,7 @@ def prune_archived(bundle: BuiltBundle, archive: ArchiveSettings, public_key: st
 def _stem(bundle: BuiltBundle, lock: BundleLock, archive: ArchiveSettings) -> str:
     """What the names of the archived files begin with: where several bundles are kept, each lock has its own."""
     block = load_block(BundleArchive, archive.block) if archive.block is not None else None
-    return bundle.name if block is None or block.retention() is None else f"{bundle.name}-{lock.digest.hex[:_MARK]}"
+    return bundle.name if block is None or block.retention() is None else own_name(bundle.name, lock.digest)
 
 
 def _folder(bundle: BuiltBundle, lock: BundleLock, archive: ArchiveSettings) -> str:
@@ -124,10 +127,11 @@ def _folder(bundle: BuiltBundle, lock: BundleLock, archive: ArchiveSettings) -> 
 
     A registry has no folders; there the parts of another lock take the tags of those before.
     """
-    return "" if archive.artifact is not None else f"{bundle.name}-{lock.digest.hex[:_MARK]}/"
+    return "" if archive.artifact is not None else f"{own_name(bundle.name, lock.digest)}/"
 
 
-def _open_archive(archive: ArchiveSettings, access: RegistryAccess) -> Archive:
+def open_archive(archive: ArchiveSettings, access: RegistryAccess) -> Archive:
+    """The place that `archive` names; raises `ConfigurationError` where its block or its directory is not there."""
     if archive.block is not None:
         return load_block(BundleArchive, archive.block).get_client()
     if archive.artifact is not None:

@@ -1,5 +1,7 @@
 """Assemble: store + lock → one content bundle, with its lock beside it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from prefect import task
@@ -15,10 +17,14 @@ from edgelift.bundle.signed import write_signed
 from edgelift.oci.content import BufferReader
 from edgelift.oci.digest import Digest
 from edgelift.oci.transfer import Transfer
+from edgelift.progress import Pace
 from edgelift.site import ArchiveSettings, SigningSettings
 from edgelift.sizes import format_size
 from tasks.connect import bundle_path, open_store, path_of, private_key
+from tasks.events import announce
 from tasks.narrate import narrate, narrate_progress
+from tasks.publish import progress_of
+from tasks.record import stage
 
 _NOTHING = Transfer()
 
@@ -48,6 +54,7 @@ class BuiltBundle(BaseModel):
     digest: Digest | None = None
 
 
+@contextmanager
 def begin_assembly(
     lock: BundleLock,
     name: str,
@@ -57,7 +64,7 @@ def begin_assembly(
     *,
     archive: ArchiveSettings | None = None,
     part_size: int | None = None,
-) -> Assembly:
+) -> Iterator[Assembly]:
     """A context in which NAME.tar.zst grows in `output` while the content of `lock` is pulled into `store`.
 
     Of one that stands there, and is to go into an `archive`, the digest is found while it is verified. Raises
@@ -65,15 +72,18 @@ def begin_assembly(
     """
     if part_size is not None:
         check_part_size(part_size, lock.carried_size)
-    return Assembly(
+    pace = Pace()
+    assembly = Assembly(
         lock,
         open_store(store),
         bundle_path(name, output),
-        progress=narrate_progress(f"assembling {name}", lock.carried_size),
+        progress=narrate_progress(f"assembling {name}", lock.carried_size, pace),
         key=private_key(signing),
         wants_digest=archive is not None,
         part_size=part_size,
     )
+    with stage("assemble"), progress_of("assemble", name, lock.carried_size, lambda: pace.done), assembly:
+        yield assembly
 
 
 @task(name="assemble", task_run_name="assemble {name}", cache_policy=NO_CACHE, persist_result=False)
@@ -100,6 +110,8 @@ def assemble_content(
     verb = "assembled" if is_new else "nothing to assemble, it stands and is right:"
     parts = f" in {len(summary.parts)} parts" if summary.parts else ""
     narrate(f"{verb} {summary.path}: {format_size(summary.size)}{parts}")
+    if is_new:  # whoever waits for a bundle need not be told each night that it is still the same one
+        announce("assembled", bundle=str(summary.path), bytes=summary.size, images=summary.images, lock=lock.digest)
     return BuiltBundle(
         name=name,
         path=str(summary.path),

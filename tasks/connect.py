@@ -24,6 +24,8 @@ from edgelift.store.local import LocalStore
 from tasks.narrate import narrate, narrate_progress
 from tasks.stopping import stop_in_time
 
+_SITES = 64  # that one run has to do with at a time, with their bundles and blocks; more would open theirs again
+
 
 def connect(access: RegistryAccess) -> Connections:
     """Clients for every registry of `access`; each attempt at a run loads its blocks anew: a rotated secret counts."""
@@ -91,7 +93,7 @@ def _attempt() -> str:
     return f"{flow_run.id}/{flow_run.run_count}"
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=_SITES)
 def _open(attempt: str, access: RegistryAccess) -> Connections:  # noqa: ARG001 - part of the key only
     stop_in_time()  # here, since every flow comes by before it moves anything
     return load_registries(access)
@@ -102,7 +104,7 @@ def _store(attempt: str, path: Path) -> LocalStore:  # noqa: ARG001 - part of th
     return LocalStore(path)
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=_SITES)
 def _bundle(
     attempt: str,  # noqa: ARG001 - part of the key only
     bundle: str,
@@ -138,6 +140,6 @@ def _key(attempt: str, signing: SigningSettings) -> PrivateKey:  # noqa: ARG001 
     return read_private_key(path_of(str(signing.file)), optional_path(signing.passphrase_file))
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=_SITES)
 def _known(attempt: str, registry: str) -> KnownBlobs:  # noqa: ARG001 - part of the key only
     return KnownBlobs()

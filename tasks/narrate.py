@@ -8,19 +8,25 @@ from prefect.logging import get_run_logger
 from edgelift.oci.transfer import Transfer
 from edgelift.progress import Pace
 from edgelift.sizes import format_size
+from tasks.record import record
 
 CHANNEL = "edgelift"  # the command line shows what is logged under this name, and nothing of the engine's own
 
 
 def narrate(message: str, *, warn: bool = False) -> None:
-    """Log one line about the step that is running."""
+    """Log one line about the step that is running; a warning is in the report of the run, too."""
+    if warn:
+        record().warn(message)
     logger = get_run_logger().getChild(CHANNEL)
     logger.log(logging.WARNING if warn else logging.INFO, message)
 
 
-def narrate_progress(verb: str, total: int) -> Callable[[int], None]:
-    """A callback for bytes done; it logs how far `verb` is, every few seconds, and nothing of short work."""
-    logger, pace = get_run_logger().getChild(CHANNEL), Pace()
+def narrate_progress(verb: str, total: int, pace: Pace | None = None) -> Callable[[int], None]:
+    """A callback for bytes done; it logs how far `verb` is, every few seconds, and nothing of short work.
+
+    A `pace` that is given counts them for others as well.
+    """
+    logger, pace = get_run_logger().getChild(CHANNEL), pace or Pace()
 
     def progress(count: int) -> None:
         if done := pace.add(count):

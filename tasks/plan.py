@@ -1,5 +1,6 @@
 """Plan: the definition → its lock, with every problem found before a blob moves. A retried run gets its first lock."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 from prefect import task
@@ -8,6 +9,7 @@ from prefect.runtime import flow_run
 
 from edgelift.attach import bring_attached
 from edgelift.bundle.attached import NOTHING, Attached
+from edgelift.bundle.container import contents_of
 from edgelift.bundle.definition import BundleDefinition
 from edgelift.bundle.kinds import count_kinds
 from edgelift.bundle.lock import BundleLock
@@ -18,18 +20,24 @@ from edgelift.delivery.base import Base, check_output, leave_out, read_base
 from edgelift.delivery.preflight import check_disk
 from edgelift.errors import PlanError
 from edgelift.keys import find_public_key
+from edgelift.oci.reference import ImageReference
 from edgelift.plan import plan_bundle
 from edgelift.site import RegistryAccess, TargetSettings
 from edgelift.sizes import format_size
+from edgelift.store.budgets import KnownBudgets
 from edgelift.store.local import LocalStore
 from edgelift.store.runs import RunLocks
 from tasks.connect import bundle_path, connect, open_existing, open_store, optional_path, path_of
+from tasks.events import announce
 from tasks.narrate import narrate
 from tasks.preflight import find_obstacles
+from tasks.publish import publish_plan
+from tasks.record import record, stage
 from tasks.results import SharedLocks
 
 
 @task(name="plan", task_run_name="plan {definition.name}", cache_policy=NO_CACHE, persist_result=False)
+@stage("plan")
 def plan_lock(
     definition: BundleDefinition,
     access: RegistryAccess,
@@ -40,15 +48,18 @@ def plan_lock(
     base: str | None = None,
     part_size: int | None = None,
     attached: Attached = NOTHING,
+    is_one_of_many: bool = False,
 ) -> BundleLock:
     """Pin every reference, or take the lock that this run made at its first attempt; then look for obstacles.
 
+    Where a run makes several locks, each `is_one_of_many`, and is found again by the name of its definition.
     What is `attached` is in the store already, and goes into the lock as it is.
     Without an `output` folder no bundle is to be made of it; with a `part_size` it will be in parts. What a site has
     from the `base` is left out; raises `ConfigurationError` where the bundle would replace that one.
     """
     content = open_store(store)
-    runs, run = SharedLocks(RunLocks(content.root)), str(flow_run.id)
+    runs = SharedLocks(RunLocks(content.root))
+    run = f"{flow_run.id}-{definition.name}" if is_one_of_many else str(flow_run.id)
     lock = runs.recall(run)
     if lock is not None:
         narrate(f"replaying the lock of this run's first attempt, {lock.digest[:19]}…")
@@ -65,10 +76,12 @@ def plan_lock(
     if base is not None and lock.base is None:
         narrate(f"{base} has brought none of these blobs: all of them are carried", warn=True)
     _narrate_totals(lock)
+    _tell_plan(lock, content if output is not None else None)
     return lock
 
 
-@task(name="replay lock", task_run_name="replay {lock_file}", cache_policy=NO_CACHE, persist_result=False)
+@task(name="replay lock", task_run_name="replay the lock of {name}", cache_policy=NO_CACHE, persist_result=False)
+@stage("plan")
 def replay_lock(
     lock_file: str,
     name: str,
@@ -96,6 +109,7 @@ def replay_lock(
     if shortage is not None:
         raise PlanError("the disk is too small; nothing was moved", [shortage])
     _narrate_totals(lock)
+    _tell_plan(lock, open_store(store))
     return lock
 
 
@@ -106,7 +120,13 @@ def _read_base(base: str, content: LocalStore) -> Base:
 def _plan_anew(
     definition: BundleDefinition, access: RegistryAccess, content: LocalStore, attached: Attached
 ) -> BundleLock:
-    plan = plan_bundle(definition, connect(access).registries, content, attached)
+    registries, budgets = connect(access).registries, KnownBudgets(content.root / "budgets")
+    asked = {ImageReference.parse(image.reference).registry for image in definition.images}
+    for known in budgets.recall(datetime.now(UTC)):
+        if known.host in asked:
+            narrate(str(known), warn=not known.budget.remaining)
+    plan = plan_bundle(definition, registries, content, attached)
+    budgets.keep(registries.budgets())
     for warning in plan.warnings:
         narrate(warning, warn=True)
     for budget in plan.budgets:
@@ -126,6 +146,16 @@ def _check_obstacles(
         raise PlanError("the content cannot be delivered as it stands; nothing was moved", errors)
 
 
+def _tell_plan(lock: BundleLock, content: LocalStore | None) -> None:
+    """Publish what will be done; in `content` is what need not be pulled."""
+    found = record()
+    found.lock = lock
+    if content is not None:
+        stored = sum(each.size for each in contents_of(lock) if content.exists(each))
+        found.present = found.present._replace(stored=stored)
+    publish_plan(lock)
+
+
 def _narrate_totals(lock: BundleLock) -> None:
     kinds = count_kinds(image.kind for image in lock.images)
     narrate(f"planned {kinds}: {len(lock.unique_blobs())} unique blobs, {format_size(lock.unique_size)}")
@@ -136,3 +166,4 @@ def _narrate_totals(lock: BundleLock) -> None:
     if lock.base is not None:
         left_out = f"{len(lock.left_out)} blobs, {format_size(lock.left_out_size)}"
         narrate(f"a delta of {lock.base}: {left_out} are left out, {format_size(lock.carried_size)} are carried")
+    announce("planned", lock=lock.digest, images=len(lock.images), bytes=lock.carried_size)

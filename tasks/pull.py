@@ -16,23 +16,32 @@ from edgelift.oci.pull import pull_content
 from edgelift.oci.reference import ImageReference
 from edgelift.oci.transfer import Transfer
 from edgelift.packs.names import is_local
+from edgelift.report.model import Step, Timing
 from edgelift.site import RegistryAccess
 from edgelift.store.local import LocalStore
+from edgelift.timetable import Window
 from tasks.as_is import as_is
 from tasks.connect import connect, open_existing, open_store
+from tasks.events import announce
+from tasks.limit import registry_slot
 from tasks.narrate import describe, narrate, narrate_progress
+from tasks.publish import progress_of
+from tasks.record import measured, record, stage
 from tasks.results import check_results
 from tasks.settle import Settled, is_retryable, settle
+from tasks.window import require_open
 
 
 class PulledImage(BaseModel):
-    """An image whose every byte is in the store."""
+    """An image whose every byte is in the store; where they came from, and when."""
 
     model_config = ConfigDict(frozen=True)
 
     reference: str
     digest: Digest
     transfer: Transfer
+    source: str = ""
+    timing: Timing | None = None
 
 
 @task(
@@ -43,7 +52,7 @@ class PulledImage(BaseModel):
     retry_jitter_factor=0.5,
     retry_condition_fn=is_retryable,
     persist_result=True,
-    cache_policy=INPUTS + RUN_ID,
+    cache_policy=(INPUTS - "window") + RUN_ID,
 )
 def pull_image(
     image: LockedImage,
@@ -52,52 +61,73 @@ def pull_image(
     *,
     left_out: tuple[Digest, ...] = (),
     existing: tuple[str, ...] = (),
+    window: Window | None = None,
 ) -> PulledImage:
     """Bring one image into the store, but for blobs that are `left_out`; from `existing` bundles where these have it.
 
-    What refers to it comes with it. They get their names there only where all of it is there.
+    What refers to it comes with it. They get their names there only where all of it is there. Nothing is begun once
+    the `window` is closed.
     """
+    require_open(window)
     reference = ImageReference.parse(image.reference)
     content, source = open_store(store), connect(access).source_for(image)
-    transfer = pull_content(
-        source,
-        reference.repository,
-        image.content_without(frozenset(left_out)),
-        content,
-        nearby=open_existing(existing),
-        progress=narrate_progress(f"pulling {image.reference}", image.size),
-    )
-    if _is_here(image.content_without(), content):
-        content.tag(image.reference, image.descriptor)
-        for referrer in image.referrers:
-            content.tag(image.name_of(referrer), referrer.manifests[-1])
+    pace = record().pace("pull", image.reference)
+    with registry_slot(reference.registry, access), measured("pull", image.reference) as step:
+        transfer = pull_content(
+            source,
+            reference.repository,
+            image.content_without(frozenset(left_out)),
+            content,
+            nearby=open_existing(existing),
+            progress=narrate_progress(f"pulling {image.reference}", image.size, pace),
+        )
+        if _is_here(image.content_without(), content):
+            content.tag(image.reference, image.descriptor)
+            for referrer in image.referrers:
+                content.tag(image.name_of(referrer), referrer.manifests[-1])
     places = source.served_by(reference.repository)
     narrate(f"pulled {image.reference}{' from ' if places else ''}{' and '.join(places)}: {describe(transfer)}")
-    return PulledImage(reference=image.reference, digest=image.descriptor.digest, transfer=transfer)
+    return PulledImage(
+        reference=image.reference,
+        digest=image.descriptor.digest,
+        transfer=transfer,
+        source=" and ".join(places) or reference.registry,
+        timing=step.timing(),
+    )
 
 
 def pull_images(
-    lock: BundleLock, access: RegistryAccess, store: str | None, existing: tuple[str, ...] = ()
+    lock: BundleLock,
+    access: RegistryAccess,
+    store: str | None,
+    existing: tuple[str, ...] = (),
+    *,
+    window: Window | None = None,
 ) -> Transfer:
     """Pull every image of the lock, each as a task of its own; raises `IncompleteError` naming all that failed.
 
     Blobs that the lock leaves out are not pulled, and those in `existing` bundles, or folders of them, are taken there.
+    Raises `WindowClosedError` where the `window` is closed, or closes before the last one begins.
     """
+    require_open(window)
     check_results()
     images = tuple(image for image in lock.largest_first() if not is_local(image.reference))  # these are in the store
     left_out = lock.left_out
     open_existing(existing)  # before the tasks, which share them
-    pull = partial(_pull, left_out=left_out, access=access, store=store, existing=existing)
-    settled = pull(images)
-    # A result that Prefect took over from an earlier attempt says nothing about the disk of this worker.
-    content = open_store(store)
-    cached = [image for image, outcome in zip(images, settled, strict=True) if outcome.is_cached]
-    lost = [image for image in cached if not _is_here(image.content_without(left_out), content)]
-    again = {outcome.result.reference: outcome for outcome in pull(lost, refresh=True)}
+    pull = partial(_pull, left_out=left_out, access=access, store=store, existing=existing, window=window)
+    total, found = sum(blob.size for image in images for blob in image.content_without(left_out).blobs), record()
+    with stage("pull"), progress_of("pull", lock.definition.name, total, lambda: found.done("pull")):
+        settled = pull(images)
+        # A result that Prefect took over from an earlier attempt says nothing about the disk of this worker.
+        content = open_store(store)
+        cached = [image for image, outcome in zip(images, settled, strict=True) if outcome.is_cached]
+        lost = [image for image in cached if not _is_here(image.content_without(left_out), content)]
+        again = {outcome.result.reference: outcome for outcome in pull(lost, refresh=True)}
     pulled = [again.get(outcome.result.reference, outcome).result for outcome in settled]
-    total = sum((image.transfer for image in pulled), Transfer())
-    narrate(f"pulled {count_kinds(image.kind for image in images)}: {describe(total)}")
-    return total
+    moved = sum((image.transfer for image in pulled), Transfer())
+    narrate(f"pulled {count_kinds(image.kind for image in images)}: {describe(moved)}")
+    announce("pulled", images=len(images), moved_bytes=moved.moved_bytes, taken_bytes=moved.taken_bytes)
+    return moved
 
 
 def _pull(
@@ -107,6 +137,7 @@ def _pull(
     access: RegistryAccess,
     store: str | None,
     existing: tuple[str, ...],
+    window: Window | None,
     refresh: bool = False,
 ) -> list[Settled[PulledImage]]:
     pull = pull_image.with_options(refresh_cache=True) if refresh else pull_image
@@ -116,8 +147,15 @@ def _pull(
         store=store,
         left_out=as_is([tuple(blob.digest for blob in image.all_blobs if blob.digest in left_out) for image in images]),
         existing=unmapped(existing),
+        window=unmapped(window),
     )
-    return settle("pulled", [image.reference for image in images], futures)
+    return settle("pulled", [image.reference for image in images], futures, _note)
+
+
+def _note(reference: str, outcome: Settled[PulledImage]) -> None:
+    pulled = outcome.result
+    state = "earlier" if outcome.is_cached else "done"
+    record().steps["pull", reference] = Step(state, pulled.timing, pulled.transfer, pulled.source)
 
 
 def _is_here(content: ImageContent, store: LocalStore) -> bool:

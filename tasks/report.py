@@ -1,7 +1,6 @@
 """Report: the receipt as files and as Prefect artifacts, the settings that the site's hosts need, and a treemap."""
 
 from prefect import task
-from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from pydantic import BaseModel, ConfigDict
 
@@ -11,13 +10,16 @@ from edgelift.delivery.attached import prove_cluster_definition
 from edgelift.delivery.receipt import DeliveryReceipt
 from edgelift.delivery.site_settings import site_settings
 from edgelift.documents import write_document
+from edgelift.report.markup import code
 from edgelift.site import TargetSettings
 from edgelift.treemap.svg import draw_treemap
 from tasks.connect import open_content, path_of, target_of
+from tasks.events import Stage, announce
 from tasks.narrate import narrate
+from tasks.publish import publish_markdown, publish_table
+from tasks.record import record, stage
 
 SHOWN = 100  # lines of one kind in the artifact; the receipt has all of them
-LONGEST = 500  # characters of a name or a reason there
 
 
 class DeliveryReport(BaseModel):
@@ -34,6 +36,7 @@ class DeliveryReport(BaseModel):
 
 
 @task(name="report", task_run_name="report on {target.registry}", cache_policy=NO_CACHE, persist_result=False)
+@stage("report")
 def report_delivery(
     lock: BundleLock,
     receipt: DeliveryReceipt,
@@ -53,6 +56,7 @@ def report_delivery(
     if lock.cluster_definition is not None:
         proof = prove_cluster_definition(lock.cluster_definition, open_content(content, public_key, archive_block))
         receipt = receipt.model_copy(update={"cluster_definition": proof})
+    record().receipt = receipt
     folder, name = path_of(output), lock.definition.name
     receipt_path = path_of(receipt_file) if receipt_file else folder / f"{name}.receipt.json"
     settings_path = receipt_path.with_name(f"{name}.site-settings.yaml")
@@ -61,11 +65,13 @@ def report_delivery(
     write_document(receipt_path, receipt.to_json())
     write_document(settings_path, settings.encode())
     write_document(sizes_path, draw_treemap(lock))
-    create_table_artifact(key="delivery-receipt", table=_rows(receipt), description=_headline(receipt))
-    create_markdown_artifact(key="delivery-report", markdown=_markdown(receipt, settings))
+    publish_table("delivery-receipt", name, _rows(receipt), _headline(receipt))
+    publish_markdown("delivery-report", name, _markdown(receipt, settings))
     narrate(f"receipt: {receipt_path}")
     narrate(f"site-side settings: {settings_path}")
     narrate(f"what costs how much: {sizes_path}")
+    stage: Stage = "delivered" if receipt.is_whole else "incomplete"
+    announce(stage, registry=receipt.registry, lock=receipt.lock, receipt=str(receipt_path), **receipt.counts)
     receipt.raise_unless_whole()
     return DeliveryReport(
         registry=receipt.registry,
@@ -79,7 +85,7 @@ def report_delivery(
 
 def _headline(receipt: DeliveryReceipt) -> str:
     counts = ", ".join(f"{count} {verdict}" for verdict, count in receipt.counts.items())
-    only = f", of the entries with {_code(receipt.selection)} alone" if receipt.selection is not None else ""
+    only = f", of the entries with {code(receipt.selection)} alone" if receipt.selection is not None else ""
     return "; ".join(filter(None, (f"{receipt.registry}, {receipt.checked_at}: {counts}{only}", receipt.referrers)))
 
 
@@ -97,7 +103,7 @@ def _rows(receipt: DeliveryReceipt) -> list[dict[str, str]]:
             "digest": proof.expected,
             "signed": "yes" if proof.signed else "no",
             "referrers": f"{proof.arrived} of {proof.carried}",
-            "reason": _code(proof.reason),
+            "reason": code(proof.reason),
         }
         for proof in problems_first
     ]
@@ -107,16 +113,16 @@ def _markdown(receipt: DeliveryReceipt, settings: str) -> str:
     every = "Every reference" if receipt.selection is None else "Every selected reference"
     verdict = f"{every} is proved." if receipt.is_whole else "**The delivery is not whole.**"
     problems = [
-        f"- {_code(proof.target)}: {proof.verdict}. {_code(proof.reason)}"
+        f"- {code(proof.target)}: {proof.verdict}. {code(proof.reason)}"
         for proof in receipt.proofs
         if proof.verdict != "ok"
     ]
-    extras = [f"- {_code(name)}" for name in (*receipt.extras.tags, *receipt.extras.repositories)]
-    listed = [f"- {_code(reason)}" for reason in receipt.extras.not_checkable]
+    extras = [f"- {code(name)}" for name in (*receipt.extras.tags, *receipt.extras.repositories)]
+    listed = [f"- {code(reason)}" for reason in receipt.extras.not_checkable]
     sections = [
         f"# {receipt.bundle} at {receipt.registry}",
         f"{verdict} {_headline(receipt)}; {_depth(receipt)}.",
-        *([_code(str(receipt.cluster_definition))] if receipt.cluster_definition else []),
+        *([code(str(receipt.cluster_definition))] if receipt.cluster_definition else []),
         *(["## Not proved", *_first(problems)] if problems else []),
         *(["## Also at the target", *_first(extras)] if extras else []),
         *(["## Could not be listed", *_first(listed)] if listed else []),
@@ -130,13 +136,3 @@ def _first(lines: list[str]) -> list[str]:
     """As many of `lines` as somebody may read, and how many there are besides."""
     rest = len(lines) - SHOWN
     return [*lines[:SHOWN], f"- and {rest:,} more: see the receipt"] if rest > 0 else lines
-
-
-def _code(text: str) -> str:
-    """`text` on one line as code, in which nothing is markup: names and reasons are partly what a registry says.
-
-    Prefect's pages take the cells of a table for markup as well.
-    """
-    line = " ".join(text.replace("`", "'").split())
-    line = line if len(line) <= LONGEST else line[: LONGEST - 1] + "…"
-    return f"`{line}`" if line else ""

@@ -11,9 +11,11 @@ from edgelift.progress import Pace
 from edgelift.site import RegistryAccess, TargetSettings
 from tasks.connect import connect, target_of
 from tasks.narrate import narrate
+from tasks.record import record, stage
 
 
 @task(name="validate", task_run_name="validate {target.registry}", cache_policy=NO_CACHE, persist_result=False)
+@stage("validate")
 def validate_target(
     lock: BundleLock,
     access: RegistryAccess,
@@ -35,6 +37,7 @@ def validate_target(
 
     registry = connect(access).registry(destination.registry)
     receipt = validate_lock(lock, destination, registry, deep=deep, selector=selector, on_proof=on_proof)
+    record().receipt = receipt
     counts = ", ".join(f"{count} {verdict}" for verdict, count in receipt.counts.items() if count)
     narrate(f"validated {destination}: {counts}", warn=not receipt.is_whole)
     return receipt

@@ -50,6 +50,7 @@ DOORS = {
     ),
     # Two doors, so that a key of images can never count for a bundle: bundles are signed by RSA alone, and by others.
     "cryptography": ("edgelift.bundle.signature", "edgelift.cosign_key"),
+    "cronsim": ("edgelift.cron",),
     "h11": ("edgelift.serve.connection",),
     "oras": ("edgelift.oci.artifact",),
     "requests": (),
@@ -70,6 +71,11 @@ SIBLINGS = {
     "edgelift.charts": {"edgelift.charts", "edgelift.oci", "edgelift.errors", "edgelift.transport"},
 }
 
+REPORT = (
+    *("axis", "markup", "model", "page", "plan_page", "sections", "style", "summary_page", "tables", "throughput"),
+    *("timeline", "wording"),
+)
+
 # Modules that only decide: values in, values out.
 PURE = (
     "edgelift.attachments",
@@ -78,14 +84,20 @@ PURE = (
     "edgelift.bundle.definition",
     "edgelift.bundle.lock",
     "edgelift.bundle.kinds",
+    "edgelift.bundle.moves",
     "edgelift.charts.artifact",
     "edgelift.charts.index",
+    "edgelift.charts.index_sections",
     "edgelift.charts.metadata",
     "edgelift.charts.repository",
     "edgelift.charts.versions",
+    "edgelift.cron",
+    "edgelift.forms",
     "edgelift.bundle.referrer",
     "edgelift.bundle.selection",
+    "edgelift.delivery.drift",
     "edgelift.errors",
+    *(f"edgelift.fleet.{name}" for name in ("rollout", "sharing", "summary")),
     "edgelift.image_list",
     "edgelift.oci.descriptor",
     "edgelift.oci.digest",
@@ -93,15 +105,20 @@ PURE = (
     "edgelift.oci.reference",
     "edgelift.oci.referrer_tags",
     "edgelift.packs.names",
+    *(f"edgelift.report.{name}" for name in REPORT),
     "edgelift.palette.cluster_definition",
     "edgelift.palette.images",
     "edgelift.palette.macros",
     "edgelift.palette.pack_registries",
     *(
         f"edgelift.palette.undeclared.{name}"
-        for name in ("choice", "compose", "manifests", "references", "rendering", "report", "scan", "template", "tree")
+        for name in ("choice", "compose", "manifests", "references", "rendering", "report", "scan", "tags")
     ),
+    "edgelift.palette.undeclared.template",
+    "edgelift.palette.undeclared.tree",
     "edgelift.site",
+    "edgelift.site_mistakes",
+    "edgelift.timetable",
 )
 OUTSIDE_WORLD = {
     *("asyncio", "http", "httpx", "os", "pathlib", "random", "shutil", "socket", "ssl", "subprocess", "tempfile"),

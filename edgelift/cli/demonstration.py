@@ -76,6 +76,7 @@ def _show(folder: Path, target: str, receipt_path: str) -> None:
     say(f"archive   {folder / 'archive'}")
     say(f"settings  {folder / 'site' / f'{SITE}.site-settings.yaml'}")
     say(f"target    look: {EDGELIFT} serve --writable {folder / 'target-registry'} --port {port}")
+    say(f"report    {folder / 'site' / f'{SITE}.report.html'}")
     say(f"receipt   {receipt_path}: {receipt.counts['ok']} of {len(receipt.proofs)} references ok")
     if receipt.cluster_definition is not None:
         say(f"          {receipt.cluster_definition}")

@@ -11,6 +11,7 @@ from edgelift.bundle.reader import BundleReader
 from edgelift.bundle.selection import select_entries
 from edgelift.bundle.signed import check_bundle, read_signed
 from edgelift.bundle.summary import summarise
+from edgelift.carried import CarriedContent
 from edgelift.charts.repository import ChartName
 from edgelift.define import define_bundle, read_exported, read_image_lists
 from edgelift.definition_file import read_definition
@@ -25,6 +26,7 @@ from edgelift.packs.local import read_packs
 from edgelift.palette.client import PaletteClient
 from edgelift.plan import plan_bundle
 from edgelift.site import ContentSource, RegistryAccess, TargetSettings
+from edgelift.store.budgets import KnownBudgets
 from edgelift.store.local import LocalStore
 
 
@@ -106,11 +108,12 @@ def plan_delivery(
     def open_palette() -> PaletteClient:
         return palette_from_environment(source.project, access)
 
-    defined = define_bundle(name, source, open_palette)
     content = LocalStore(store or default_store())
-    attached = attach_content(source, content, open_palette)
     with open_registries(access) as connections:
+        defined = define_bundle(name, source, open_palette, lambda: CarriedContent(connections.registries, content))
+        attached = attach_content(source, content, open_palette)
         plan = plan_bundle(defined.definition, connections.registries, content, attached)
+        KnownBudgets(content.root / "budgets").keep(connections.registries.budgets())
         lock = leave_out(plan.lock, standing) if standing is not None else plan.lock
         errors, warnings = list(plan.errors), [*defined.warnings, *plan.warnings]
         if standing is not None and lock.base is None:

@@ -68,7 +68,7 @@ def read_base(place: str, store: Path, key: "PublicKey | None" = None) -> Base:
         return Base(lock, lock.images)
     receipt = DeliveryReceipt.from_json(document, place)
     proven = {proof.reference for proof in receipt.proofs if proof.verdict == "ok"}
-    lock = _lock_of(receipt, path, store, key)
+    lock = lock_of(receipt, path, store, key)
     return Base(lock, tuple(image for image in lock.images if image.reference in proven))
 
 
@@ -195,8 +195,11 @@ def _is_receipt(document: bytes) -> bool:
         return False
 
 
-def _lock_of(receipt: DeliveryReceipt, path: Path, store: Path, key: "PublicKey | None") -> BundleLock:
-    """The lock that `receipt`, which stands at `path`, is about."""
+def lock_of(receipt: DeliveryReceipt, path: Path, store: Path, key: "PublicKey | None") -> BundleLock:
+    """The lock that `receipt`, which stands at `path`, is about: beside it, or among those of runs in `store`.
+
+    With a `key`, it has to be signed. Raises `ConfigurationError` where it is nowhere, `SignatureError`.
+    """
     beside = path.with_name(f"{receipt.bundle}.lock.json")
     if beside.is_file():
         lock = _parse_lock(beside, key)

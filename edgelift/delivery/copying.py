@@ -9,10 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 from edgelift.access import Connections
 from edgelift.bundle.lock import BundleLock, LockedImage
 from edgelift.delivery.receipt import Proof
-from edgelift.delivery.send import send_image
+from edgelift.delivery.send import send_each, send_to_all
 from edgelift.delivery.target import Target, TargetName
 from edgelift.delivery.validate import prove_image
-from edgelift.errors import EdgeliftError, IncompleteError
+from edgelift.errors import IncompleteError
 from edgelift.oci.content import ContentStore
 from edgelift.oci.push import KnownBlobs, OnConflict
 from edgelift.oci.reference import ImageReference
@@ -22,7 +22,6 @@ from edgelift.packs.names import is_local
 from edgelift.pin import pin_image
 from edgelift.pin_referrers import PARALLEL_SUBJECTS, pin_referrers
 
-PARALLEL_IMAGES = 4
 ImageDone = Callable[[LockedImage], None]
 
 
@@ -50,20 +49,14 @@ def copy_entries(
         return done
 
     images = lock.largest_first()
-    with ThreadPoolExecutor(PARALLEL_IMAGES, thread_name_prefix="copy") as pool:
-        futures = [pool.submit(copy, image) for image in images]
-        errors = [future.exception() for future in futures]
-    unforeseen = next((each for each in errors if each is not None and not isinstance(each, EdgeliftError)), None)
-    if unforeseen is not None:
-        raise unforeseen
-    failures = [f"{image.reference}: {error}" for image, error in zip(images, errors, strict=True) if error is not None]
-    if failures:
+    sent = send_each(images, copy)
+    if sent.failures:
         raise IncompleteError(
-            f"{len(failures)} of {len(images)} images could not be copied; the others are done and stay done",
-            failures,
+            f"{len(sent.failures)} of {len(images)} images could not be copied; the others are done and stay done",
+            [f"{image.reference}: {error}" for image, error in sent.failures],
             hint="run it again: only these are repeated",
         )
-    return sum((future.result() for future in futures), Transfer())
+    return sent.transfer
 
 
 def copy_reference(
@@ -103,7 +96,4 @@ def _copy(
     source = (
         connections.source_for(image) if not is_local(image.reference) else None
     )  # that is in the store, or nowhere
-    transfer = Transfer()
-    for name in names:
-        transfer += send_image(image, store, registry, name, copied_from=source, known=known, on_conflict=on_conflict)
-    return transfer
+    return send_to_all(image, names, store, registry, copied_from=source, known=known, on_conflict=on_conflict)

@@ -46,13 +46,15 @@ class Delivery:
 class Preflight:
     """What each image is pushed as, what forbids it (`errors`), and what the operator should know (`warnings`).
 
-    `homes` says in which repository the target has what a delta leaves out.
+    `homes` says in which repository the target has what a delta leaves out, `standing` how many of the tags, those of
+    referrers included, stand there as they should.
     """
 
     deliveries: tuple[Delivery, ...]
     errors: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     homes: Mapping[Digest, str] = field(default_factory=dict)
+    standing: int = 0
 
 
 def check_delivery(lock: BundleLock, target: Target, registry: Registry, on_conflict: OnConflict) -> Preflight:
@@ -68,13 +70,14 @@ def check_delivery(lock: BundleLock, target: Target, registry: Registry, on_conf
     base = find_base(lock, target, registry)
     if base.error is not None:
         return Preflight(deliveries, (*errors, str(base.error)))
-    conflicts, unknown = _standing_tags(deliveries, registry)
+    conflicts, unknown, standing = _standing_tags(deliveries, registry)
     refusals = tuple(_refusals(deliveries, registry))
     if on_conflict == "fail":
-        return Preflight(deliveries, (*errors, *map(str, conflicts), *unknown, *refusals), homes=base.homes)
+        obstacles = (*errors, *map(str, conflicts), *unknown, *refusals)
+        return Preflight(deliveries, obstacles, homes=base.homes, standing=standing)
     outcome = "it is left as it is" if on_conflict == "keep" else "it will be moved"
     warnings = tuple(f"{conflict.message}; {outcome}" for conflict in conflicts)
-    return Preflight(deliveries, (*errors, *unknown, *refusals), warnings, base.homes)
+    return Preflight(deliveries, (*errors, *unknown, *refusals), warnings, base.homes, standing)
 
 
 def name_deliveries(lock: BundleLock, target: Target) -> tuple[tuple[Delivery, ...], tuple[str, ...]]:
@@ -129,22 +132,26 @@ def _existing(folder: Path) -> Path:
 
 def _standing_tags(
     deliveries: tuple[Delivery, ...], registry: Registry
-) -> tuple[tuple[RefusedError, ...], tuple[str, ...]]:
-    """The conflict of every tag that stands with another digest, and a line for each that could not be asked for."""
+) -> tuple[tuple[RefusedError, ...], tuple[str, ...], int]:
+    """The conflict of every tag that stands with another digest, and a line for each that could not be asked for.
+
+    The last is how many stand as they should.
+    """
     expected = [(each.image.reference, name, digest) for each in deliveries for name, digest in each.tags]
     with ThreadPoolExecutor(PARALLEL_TAGS, thread_name_prefix="preflight") as pool:
         found = list(pool.map(lambda item: _standing_tag(item[0], item[1], item[2], registry), expected))
     conflicts = tuple(each for each in found if isinstance(each, RefusedError))
-    return conflicts, tuple(each for each in found if isinstance(each, str))
+    return conflicts, tuple(each for each in found if isinstance(each, str)), found.count(True)
 
 
-def _standing_tag(reference: str, name: TargetName, wanted: Digest, registry: Registry) -> RefusedError | str | None:
+def _standing_tag(reference: str, name: TargetName, wanted: Digest, registry: Registry) -> RefusedError | str | bool:
+    """What is in the way, or why nobody knows; else whether the tag stands as it should."""
     try:
         standing = registry.describe(name.repository, name.tag)
     except (RegistryError, IntegrityError) as error:
         return f"{reference}: {error}"
     if standing is None or standing.digest == wanted:
-        return None
+        return standing is not None
     conflict = tag_conflict(registry.host, name.repository, name.tag, standing.digest, wanted)
     return RefusedError(f"{reference}: {conflict.message}", hint=conflict.hint)
 

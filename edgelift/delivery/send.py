@@ -1,7 +1,12 @@
-"""Send: one image to one name at the target, and all that refers to it after it."""
+"""Send: one image to each of its names at the target, and all that refers to it after it; or many images at once."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 from edgelift.bundle.lock import LockedImage
 from edgelift.delivery.target import TargetName
+from edgelift.errors import EdgeliftError
 from edgelift.oci.attach import attach
 from edgelift.oci.content import ContentReader, ImageContent
 from edgelift.oci.copy import Origin, copy_content
@@ -10,6 +15,61 @@ from edgelift.oci.reference import ImageReference
 from edgelift.oci.registry import Registry
 from edgelift.oci.source import Source
 from edgelift.oci.transfer import Progress, Transfer
+
+PARALLEL_IMAGES = 4
+
+
+class Sent(NamedTuple):
+    """What all images took together, and each that could not be sent, with its error."""
+
+    transfer: Transfer
+    failures: tuple[tuple[LockedImage, EdgeliftError], ...]
+
+
+def send_each(images: Sequence[LockedImage], send: Callable[[LockedImage], Transfer]) -> Sent:
+    """Have every one of `images` sent, several at a time; all settle, whatever becomes of one of them.
+
+    Raises what is no error of ours, once all have settled.
+    """
+    with ThreadPoolExecutor(PARALLEL_IMAGES, thread_name_prefix="send") as pool:
+        futures = [pool.submit(send, image) for image in images]
+    failures = list[tuple[LockedImage, EdgeliftError]]()
+    transfer = Transfer()
+    for image, future in zip(images, futures, strict=True):
+        try:
+            transfer += future.result()
+        except EdgeliftError as error:
+            failures.append((image, error))
+    return Sent(transfer, tuple(failures))
+
+
+def send_to_all(
+    image: LockedImage,
+    names: Sequence[TargetName],
+    source: ContentReader,
+    registry: Registry,
+    *,
+    copied_from: Source | None = None,
+    known: KnownBlobs,
+    on_conflict: OnConflict = "fail",
+    force: bool = False,
+    progress: Progress | None = None,
+) -> Transfer:
+    """Bring `image` to each of `names`: see `send_image`."""
+    transfer = Transfer()
+    for name in names:
+        transfer += send_image(
+            image,
+            source,
+            registry,
+            name,
+            copied_from=copied_from,
+            known=known,
+            on_conflict=on_conflict,
+            force=force,
+            progress=progress,
+        )
+    return transfer
 
 
 def send_image(

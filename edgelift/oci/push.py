@@ -132,8 +132,9 @@ class _Push:
 
     def blob(self, descriptor: Descriptor) -> Transfer:
         """Send one blob, or mount it from where it is known to be."""
-        transfer = self._upload(descriptor, force=False)
-        self.count(descriptor.size)
+        sent = _Sent(self.count)
+        transfer = self._upload(descriptor, sent, force=False)
+        sent.reach(descriptor.size)
         return transfer
 
     def manifests_patiently(self, manifests: Sequence[Descriptor], *, is_all_sent: bool) -> None:
@@ -148,7 +149,7 @@ class _Push:
 
     def all_again(self, content: ImageContent) -> Transfer:
         """Send every blob and manifest, whatever the registry says it has."""
-        transfer = copy_in_parallel(lambda blob: self._upload(blob, force=True), content.blobs)
+        transfer = copy_in_parallel(lambda blob: self._upload(blob, _Sent(), force=True), content.blobs)
         self.manifests(content.manifests, force=True)
         return transfer
 
@@ -168,13 +169,13 @@ class _Push:
         if self._progress is not None:
             self._progress(size)
 
-    def _upload(self, descriptor: Descriptor, *, force: bool) -> Transfer:
+    def _upload(self, descriptor: Descriptor, sent: "_Sent", *, force: bool) -> Transfer:
         source = self._source
         with self._known.alone(descriptor.digest) as home:
             outcome = self._registry.upload_blob(
                 self._repository,
                 descriptor,
-                lambda: self._source.read(descriptor),
+                lambda: sent.read(self._source.read(descriptor)),
                 read_range=partial(source.read_range, descriptor) if isinstance(source, RangeReader) else None,
                 mount_from=None if force or home == self._repository else home,
                 force=force,
@@ -188,3 +189,25 @@ class _Push:
     def _write(self, selector: str, descriptor: Descriptor) -> None:
         raw = b"".join(guard_content(self._source.read(descriptor)))
         self._registry.write_manifest(self._repository, selector, raw, descriptor.media_type)
+
+
+class _Sent:
+    """Tells `count` of the bytes of one blob as they leave, of each once, however often they are sent."""
+
+    def __init__(self, count: Progress | None = None) -> None:
+        self._count = count
+        self._told = 0
+
+    def read(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        """The `chunks` from the first byte of the blob on; one counts once the next is asked for."""
+        position = 0
+        for chunk in chunks:
+            yield chunk
+            position += len(chunk)
+            self.reach(position)
+
+    def reach(self, position: int) -> None:
+        """All bytes before `position` are there."""
+        if self._count is not None and position > self._told:
+            self._count(position - self._told)
+            self._told = position

@@ -9,7 +9,7 @@ from edgelift.errors import MalformedReferenceError
 from edgelift.oci.digest import Digest
 from edgelift.store.disk import disk_errors
 
-_FOLDERS = ("blobs", "partial", "quarantine", "resolved", "runs")
+_FOLDERS = ("blobs", "budgets", "partial", "quarantine", "resolved", "runs")
 _FILES = ("oci-layout", "index.json", "index.lock", "use.lock")
 _LEFTOVERS = (".index.json.", ".oci-layout.")  # of our own writers that were killed
 

@@ -5,6 +5,7 @@ blobs/<algorithm>/<hex>       complete and verified: nothing unverified gets a n
 partial/<algorithm>-<hex>     what has arrived so far; locked (flock) by the one task or process that writes it
 quarantine/<algorithm>-<hex>  bytes that turned out wrong, kept for a look
 resolved/<hex>.json           what a reference stood for when it was last planned: a hint, see `resolved.py`
+budgets/<hex>.json            what a registry said last of the pulls that remain: a hint, see `budgets.py`
 runs/<run>/lock.json          what a retry of that run replays, see `runs.py`
 use.lock                      locked (flock) by all who have the store open, see `use.py`
 """

@@ -2,13 +2,11 @@
 
 import colorsys
 from collections.abc import Iterator, Sequence
-from html import escape
-from itertools import islice
-from unicodedata import east_asian_width
 
 from edgelift.bundle.lock import BundleLock
 from edgelift.sizes import format_size
 from edgelift.treemap.layout import Rectangle, squarify
+from edgelift.treemap.text import clean, fit, width
 from edgelift.treemap.tree import Node, content_tree
 
 # All lengths are in pixels.
@@ -21,18 +19,19 @@ _PADDING = 4
 _SMALLEST = 36.0  # square pixels: smaller boxes are put together, so that the file has no more than can be seen
 _LONGEST = 300  # characters of a line in a tooltip
 _HUES = (210, 140, 35, 280, 0, 175, 60, 320)  # degrees; packs take them in turn
-_NARROW = 4  # characters: less than that says nothing
 
+# All rules are for what is in the picture: a page that it is part of has others.
 _STYLE = """
-text { font: 11px ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace; fill: #1f2328; }
-.title { font-size: 13px; font-weight: 600; } .soft { fill: #59636e; }
-.page { fill: #ffffff; } rect { stroke: #ffffff; stroke-width: 1; }
-.ground { fill: #e4e6e9; stroke: none; } .stripe { fill: #d3d6da; stroke: none; } .shared { fill: url(#stripes); }
+.treemap text { font: 11px ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace; fill: #1f2328; }
+.treemap .title { font-size: 13px; font-weight: 600; } .treemap .soft { fill: #59636e; }
+.treemap .page { fill: #ffffff; } .treemap rect { stroke: #ffffff; stroke-width: 1; }
+.treemap .ground { fill: #e4e6e9; stroke: none; } .treemap .stripe { fill: #d3d6da; stroke: none; }
+.treemap .shared { fill: url(#stripes); }
 """
 _DARK_STYLE = """
-text { fill: #f0f3f6; } .soft { fill: #b1bac4; }
-.page { fill: #0d1117; } rect { stroke: #0d1117; }
-.ground { fill: #3d434b; stroke: none; } .stripe { fill: #4b525b; stroke: none; }
+.treemap text { fill: #f0f3f6; } .treemap .soft { fill: #b1bac4; }
+.treemap .page { fill: #0d1117; } .treemap rect { stroke: #0d1117; }
+.treemap .ground { fill: #3d434b; stroke: none; } .treemap .stripe { fill: #4b525b; stroke: none; }
 """
 _STRIPES = (
     '<defs><pattern id="stripes" width="8" height="8" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">'
@@ -48,11 +47,12 @@ def draw_treemap(lock: BundleLock) -> bytes:
     boxes = content_tree(lock)
     total, name = format_size(sum(box.size for box in boxes)), lock.definition.name
     count = f"{len(lock.images)} images" if len(lock.images) != 1 else "1 image"
+    count += " and a cluster definition" if lock.cluster_definition is not None else ""
     page = Rectangle(0, 0, _WIDTH, _HEIGHT)
     lines = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" width="{_WIDTH}" height="{_HEIGHT}"'
-        ' role="img">',
-        f"<title>{_clean(f'{name}: {total} in {count}')}</title>",
+        ' class="treemap" role="img">',
+        f"<title>{clean(f'{name}: {total} in {count}')}</title>",
         f"<style>{_STYLE}{_tints(0.77, 0.84, 0.92)}@media (prefers-color-scheme: dark) {{{_DARK_STYLE}"
         f"{_tints(0.3, 0.24, 0.18)}}}\n</style>",
         _STRIPES,
@@ -69,7 +69,7 @@ def _title_line(title: str) -> Iterator[str]:
     legend = "striped: several need it, shown once"
     right = _WIDTH - _MARGIN - len(legend) * _CHARACTER
     foot = _MARGIN + _TITLE - 10
-    yield f'<text class="title" x="{_MARGIN}" y="{foot}">{_clean(_fit(title, (right - 60) * 11 / 13))}</text>'
+    yield f'<text class="title" x="{_MARGIN}" y="{foot}">{clean(_fit(title, (right - 60) * 11 / 13))}</text>'
     yield _rect("shared", Rectangle(right - 24, foot - 11, 18, 13))
     yield f'<text class="soft" x="{right:.1f}" y="{foot}">{legend}</text>'
 
@@ -83,7 +83,7 @@ def _top_boxes(boxes: Sequence[Node], place: Rectangle) -> Iterator[str]:
 def _box(box: Node, place: Rectangle, attributes: str = "") -> Iterator[str]:
     """A box, and in it those that it holds, below its name where there is room for both."""
     style = "pack" if box.kind == "shared" and box.children else box.kind
-    details = "\n".join(_clean(line[:_LONGEST]) for line in box.details)
+    details = "\n".join(clean(line[:_LONGEST]) for line in box.details)
     yield f"<g{attributes}><title>{details}</title>{_rect(style, place)}"
     within = place.inside(2, _HEADING)
     is_named = within.height > _HEADING or not box.children
@@ -122,35 +122,13 @@ def _text(box: Node, place: Rectangle) -> Iterator[str]:
         return
     sized = f"{box.label}  {format_size(box.size)}" if box.children else box.label
     short = _fit(box.label, room) if box.children else format_size(box.size)  # half a size would be a wrong one
-    shown = sized if _cells(sized) * _CHARACTER <= room else short
-    if shown and _cells(shown) * _CHARACTER <= room:
-        yield f'<text x="{place.x + _PADDING:.1f}" y="{place.y + _LINE:.1f}">{_clean(shown)}</text>'
+    shown = sized if width(sized) * _CHARACTER <= room else short
+    if shown and width(shown) * _CHARACTER <= room:
+        yield f'<text x="{place.x + _PADDING:.1f}" y="{place.y + _LINE:.1f}">{clean(shown)}</text>'
 
 
 def _fit(text: str, room: float) -> str:
-    """As much of the end of `text` as has room; nothing, where that would say nothing."""
-    cells = int(room / _CHARACTER)
-    if _cells(text) <= cells:
-        return text
-    if cells < _NARROW:
-        return ""
-    kept, left = list[str](), cells - 1
-    for each in islice(reversed(text), cells):
-        left -= _cells(each)
-        if left < 0:
-            break
-        kept.append(each)
-    return "…" + "".join(reversed(kept))
-
-
-def _cells(text: str) -> int:
-    """How many characters wide `text` is: those of Chinese, Japanese and Korean take two places."""
-    return sum(2 if east_asian_width(each) in "WF" else 1 for each in text)
-
-
-def _clean(text: str) -> str:
-    """`text` as XML has it, in which nothing is markup, and nothing can turn the line around."""
-    return escape("".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text))
+    return fit(text, int(room / _CHARACTER))
 
 
 def _rect(style: str, place: Rectangle) -> str:
@@ -165,7 +143,7 @@ def _tints(pack: float, image: float, layer: float) -> str:
     tones = (("pack", pack), ("image", image), ("layer", layer))
     hues = [(f"hue{number}", hue, 0.45) for number, hue in enumerate(_HUES)]
     rules = [
-        f".{name} .{kind} {{ fill: {_colour(hue, lightness, saturation)}; }}"
+        f".treemap .{name} .{kind} {{ fill: {_colour(hue, lightness, saturation)}; }}"
         for name, hue, saturation in (*hues, ("common", 0, 0.0))
         for kind, lightness in tones
     ]

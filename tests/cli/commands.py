@@ -124,5 +124,6 @@ def read_lock(bundle: Path) -> BundleLock:
 
 
 def files_below(folder: Path) -> list[str]:
-    """Every file in `folder`, hidden ones too."""
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+    """Every file in `folder`, hidden ones too; but no report of a run, which is written however that ends."""
+    files = (path for path in folder.rglob("*") if path.is_file() and not path.name.endswith(".report.html"))
+    return sorted(str(path.relative_to(folder)) for path in files)

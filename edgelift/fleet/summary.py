@@ -1,0 +1,145 @@
+"""What came of a rollout, site by site: for people, for scripts, and as an error where not every site is whole."""
+
+import json
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from edgelift.errors import ConfigurationError, EdgeliftError, IncompleteError, ManyError
+from edgelift.explain import explain
+from edgelift.oci.digest import Digest
+from edgelift.site import EdgeSite
+from edgelift.sizes import format_size
+
+FORMAT: Literal["edgelift.fleet/v1"] = "edgelift.fleet/v1"
+SiteState = Literal["whole", "failed", "not begun"]
+HEADINGS = ("site", "lock", "state", "images ok", "missing", "moved", "seconds", "why", "next step")
+_AGAIN = "run it again, or retry the run in Prefect: sites that are whole are only looked at"
+_NAMED = 3  # failures of one site that are told
+
+
+class SiteOutcome(BaseModel):
+    """One site: the bundle and the lock that it was to get, and its state.
+
+    Of `images` references so many are `ok`; both are None where nobody could ask. `moved_bytes` were sent to it in
+    `seconds`. `why` it is not whole, and the `next_step`, where there are any.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    site: str
+    registry: str
+    state: SiteState
+    canary: bool = False
+    bundle: str | None = None
+    lock: Digest | None = None
+    images: int | None = None
+    ok: int | None = None
+    moved_bytes: int = 0
+    seconds: float = 0.0
+    why: str = ""
+    next_step: str = ""
+
+    @classmethod
+    def of(cls, site: EdgeSite, state: SiteState, **known: Any) -> Self:
+        """The outcome of `site`."""
+        return cls(site=site.name, registry=site.target.registry, canary=site.canary, state=state, **known)
+
+    def explained(self, error: Exception) -> Self:
+        """The same, failed for the reason that `error` gives."""
+        return self.model_copy(
+            update={"state": "failed", "why": explain_error(error), "next_step": getattr(error, "hint", None) or _AGAIN}
+        )
+
+    def cells(self) -> tuple[str, ...]:
+        """What a table shows under `HEADINGS`."""
+        known = self.images is not None and self.ok is not None
+        return (
+            f"{self.site} (canary)" if self.canary else self.site,
+            f"{self.bundle} {self.lock[:19]}" if self.lock is not None else "",
+            self.state,
+            str(self.ok) if known else "",
+            str((self.images or 0) - (self.ok or 0)) if known else "",
+            format_size(self.moved_bytes),
+            f"{self.seconds:.1f}",
+            self.why,
+            self.next_step,
+        )
+
+
+class FleetSummary(BaseModel):
+    """All sites in the order in which they were named, how many builds they took, and why the rollout `stopped`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal["edgelift.fleet/v1"] = FORMAT
+    builds: int
+    sites: tuple[SiteOutcome, ...]
+    stopped: str | None = None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every site is."""
+        return all(each.state == "whole" for each in self.sites)
+
+    @property
+    def headline(self) -> str:
+        """In one line, how many sites are in which state, and what it took."""
+        states: tuple[SiteState, ...] = ("whole", "failed", "not begun")
+        counts = ", ".join(f"{sum(each.state == state for each in self.sites)} {state}" for state in states)
+        moved = format_size(sum(each.moved_bytes for each in self.sites))
+        stopped = f"; stopped: {self.stopped}" if self.stopped is not None else ""
+        return f"{len(self.sites)} sites: {counts}; builds: {self.builds}; sent: {moved}{stopped}"
+
+    def raise_unless_whole(self) -> None:
+        """Raises `IncompleteError` that names each site that is not whole."""
+        if self.is_whole:
+            return
+        undone = [each for each in self.sites if each.state != "whole"]
+        raise IncompleteError(
+            f"{len(undone)} of {len(self.sites)} sites are not whole; the others are done and stay done",
+            [f"{each.site}: {each.state}{f', {each.why}' if each.why else ''}" for each in undone],
+            hint=_AGAIN,
+        )
+
+    def document(self) -> dict[str, Any]:
+        """The summary for scripts, with the verdict on the whole in it."""
+        return self.model_dump(mode="json") | {"whole": self.is_whole}
+
+    def to_json(self) -> bytes:
+        """The summary as it is kept in a file."""
+        return (json.dumps(self.document(), indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
+
+    @classmethod
+    def from_json(cls, content: bytes, where: str) -> Self:
+        """Read a summary; raises `ConfigurationError` that names `where` and every wrong key."""
+        try:
+            document = json.loads(content)
+            document.pop("whole", None)
+            return cls.model_validate_json(json.dumps(document))
+        except ValidationError as error:
+            raise ConfigurationError(f"{where} is not the summary of a fleet: {explain(error)}") from None
+        except (ValueError, AttributeError, TypeError):
+            raise ConfigurationError(f"{where} is not the summary of a fleet: it is not a JSON object") from None
+
+    def to_markdown(self) -> str:
+        """The summary as a page."""
+        lines = [HEADINGS, ("---",) * len(HEADINGS), *(tuple(map(in_code, each.cells())) for each in self.sites)]
+        rows = [f"| {' | '.join(line)} |" for line in lines]
+        return "\n".join(("# Fleet", "", f"{self.headline}.", "", *rows, ""))
+
+
+def explain_error(error: Exception) -> str:
+    """Why, on one line: what an error says, and the first of what it names."""
+    if not isinstance(error, EdgeliftError):
+        return f"{type(error).__name__}: {error}"
+    failures = error.failures if isinstance(error, ManyError) else ()
+    named = [" ".join(failure.split()) for failure in failures[:_NAMED]]
+    more = [f"and {len(failures) - _NAMED} more"] if len(failures) > _NAMED else []
+    return "; ".join((error.message, *named, *more))
+
+
+def in_code(text: str) -> str:
+    """`text` as code in a cell, in which nothing is markup: reasons are partly what a registry says."""
+    line = " ".join(text.replace("`", "'").replace("|", "\\|").split())
+    return f"`{line}`" if line else ""

@@ -1,0 +1,92 @@
+"""Check: every blob of the working store against its digest, mended where asked for; runs may go on meanwhile."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+
+from prefect import task
+from prefect.artifacts import create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
+from pydantic import BaseModel, ConfigDict
+
+from edgelift.bundle.reader import BundleReader
+from edgelift.bundle.signed import check_lock
+from edgelift.errors import IncompleteError
+from edgelift.keys import find_public_key
+from edgelift.site import RegistryAccess
+from edgelift.sizes import format_size
+from edgelift.store.check import MendingSource, StoreCheck, check_store
+from edgelift.store.contents import list_blobs
+from edgelift.store.mending import BundleMending, RegistryMending
+from tasks.connect import connect, path_of
+from tasks.narrate import narrate, narrate_progress
+from tasks.sweep import standing_store
+
+_SHOWN = 100  # problems in the artifact
+
+
+class StoreHealth(BaseModel):
+    """What was looked at (`size` in bytes), how many problems there were, and how many of them remain."""
+
+    model_config = ConfigDict(frozen=True)
+
+    blobs: int
+    size: int
+    images: int
+    problems: int
+    unmended: int
+
+    def __str__(self) -> str:
+        found = f"{self.problems} problems, {self.problems - self.unmended} of them mended"
+        verdict = found if self.problems else "all is right"
+        return f"{self.blobs} blobs, {format_size(self.size)}, {self.images} images: {verdict}"
+
+
+@task(name="check store", cache_policy=NO_CACHE, persist_result=False)
+def check_content(
+    store: str | None, access: RegistryAccess, *, repair: bool = False, repair_from: tuple[str, ...] = ()
+) -> StoreHealth:
+    """Hash all of the store, as `edgelift store fsck` does; the artifact `store-check` says what was found.
+
+    What is wrong is taken from the bundles `repair_from`, then with `repair` from registries. Raises `IncompleteError`
+    with all that remains.
+    """
+    content = standing_store(store)
+    total = sum(blob.size for blob in list_blobs(content.root))
+    with _sources(repair_from, access if repair else None) as sources:
+        checked = check_store(content, sources=sources, progress=narrate_progress("checking the store", total))
+    health = StoreHealth(
+        blobs=checked.blobs,
+        size=checked.size,
+        images=checked.images,
+        problems=len(checked.problems),
+        unmended=len(checked.unmended),
+    )
+    create_markdown_artifact(key="store-check", markdown=_markdown(str(content.root), checked, health))
+    narrate(f"{content.root}: {health}", warn=health.problems > 0)
+    if checked.unmended:
+        raise IncompleteError(
+            f"{len(checked.unmended)} contents of the store are not as they should be",
+            [str(problem) for problem in checked.unmended],
+            hint="run it with repair, or build the images that need it again: a run fetches what is not there",
+        )
+    return health
+
+
+@contextmanager
+def _sources(bundles: Sequence[str], access: RegistryAccess | None) -> Iterator[list[MendingSource]]:
+    """Bundles, whose locks are signed where a public key is configured; then registries where there is `access`."""
+    with ExitStack() as opened:
+        readers = [opened.enter_context(BundleReader.open(path_of(each))) for each in bundles]
+        for reader in readers:
+            check_lock(reader, find_public_key(None))
+        sources: list[MendingSource] = [BundleMending(reader) for reader in readers]
+        if access is not None:
+            sources.append(RegistryMending(connect(access).source))
+        yield sources
+
+
+def _markdown(root: str, checked: StoreCheck, health: StoreHealth) -> str:
+    lines = [f"- `{' '.join(str(problem).split())}`" for problem in checked.problems[:_SHOWN]]
+    more = [f"- and {len(checked.problems) - _SHOWN:,} more"] if len(checked.problems) > _SHOWN else []
+    strays = [f"Files that are none of the store's: {len(checked.strays)}."] if checked.strays else []
+    return "\n\n".join([f"# {root}", f"{health}.", *(["\n".join(lines + more)] if lines else []), *strays])

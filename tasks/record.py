@@ -1,0 +1,130 @@
+"""What the tasks of a run measure on the way, kept in this process until the run is reported; see `sum_up`.
+
+It is cheap: a few numbers an image. Each attempt at a run has a record of its own; what an earlier attempt has measured
+comes with the results that are taken over from it.
+"""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from prefect.runtime import flow_run, task_run
+
+from edgelift.bundle.lock import BundleLock
+from edgelift.delivery.receipt import DeliveryReceipt
+from edgelift.oci.transfer import Transfer
+from edgelift.progress import Pace
+from edgelift.report.model import Stage, Step, Timing, Verb
+from edgelift.report.plan_page import Present
+
+MOST_WARNINGS = 500
+_KEPT = 64  # attempts; those that are reported go by themselves
+
+
+class RunRecord:
+    """What is known of one attempt so far; its threads write into it.
+
+    `folder` and `name` say where the report goes; without a folder nobody wants one. `steps` are found by their verb
+    and the reference of the image.
+    """
+
+    def __init__(self) -> None:
+        self.started = time.time()
+        self.name = ""
+        self.folder: str | None = None
+        self.place = ""
+        self.archived: str | None = None
+        self.expected: tuple[Verb, ...] = ()
+        self.lock: BundleLock | None = None
+        self.receipt: DeliveryReceipt | None = None
+        self.present = Present()
+        self.stages: list[Stage] = []
+        self.steps: dict[tuple[Verb, str], Step] = {}
+        self._warnings: dict[str, None] = {}
+        self._paces: dict[tuple[Verb, str], Pace] = {}
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What was warned of, each once."""
+        return tuple(self._warnings)
+
+    def warn(self, message: str) -> None:
+        """Keep a warning, unless there are too many already."""
+        if len(self._warnings) < MOST_WARNINGS:
+            self._warnings[message] = None
+
+    def pace(self, verb: Verb, reference: str) -> Pace:
+        """What counts the bytes of an image; another attempt at it begins anew."""
+        self._paces[verb, reference] = pace = Pace()
+        return pace
+
+    def arrived(self, verb: Verb, reference: str) -> int:
+        """Bytes of one image that were done so far."""
+        pace = self._paces.get((verb, reference))
+        return pace.done if pace is not None else 0
+
+    def done(self, verb: Verb) -> int:
+        """Bytes of all images that were done so far, those that were there already included."""
+        return sum(pace.done for (each, _), pace in list(self._paces.items()) if each == verb)
+
+
+def record() -> RunRecord:
+    """The record of the attempt that is running; it begins with the first question for it."""
+    key = _attempt()
+    with _guard:
+        if key not in _records:
+            while len(_records) >= _KEPT:
+                del _records[next(iter(_records))]
+            _records[key] = RunRecord()
+        return _records[key]
+
+
+def forget_record() -> None:
+    """Let go of the record of the attempt that is running."""
+    with _guard:
+        _records.pop(_attempt(), None)
+
+
+@contextmanager
+def stage(name: str) -> Iterator[None]:
+    """Measure a stage of the run; also as a decorator, below that of the task."""
+    stages, started, is_failed = record().stages, time.time(), True
+    try:
+        yield
+        is_failed = False
+    finally:
+        stages.append(Stage(name, started, time.time(), is_failed))
+
+
+class Measured:
+    """A step that is being measured."""
+
+    def __init__(self) -> None:
+        self._started = time.time()
+        self._attempts = max(task_run.run_count, 1)
+
+    def timing(self) -> Timing:
+        """From its beginning to this moment."""
+        return Timing(started=self._started, ended=time.time(), attempts=self._attempts)
+
+
+@contextmanager
+def measured(verb: Verb, reference: str) -> Iterator[Measured]:
+    """Measure the pull or push of one image; where it fails, the record says when, and how far it got."""
+    found, step = record(), Measured()
+    try:
+        yield step
+    except BaseException:
+        found.steps[verb, reference] = Step(
+            "failed", step.timing(), Transfer(moved_bytes=found.arrived(verb, reference))
+        )
+        raise
+
+
+def _attempt() -> str:
+    return f"{flow_run.id}/{flow_run.run_count}"
+
+
+_records: dict[str, RunRecord] = {}
+_guard = threading.Lock()

@@ -1,0 +1,123 @@
+"""Share: what a fleet asks for → the locks it takes, each planned once, and each built once for all its sites."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeVar
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from edgelift.bundle.attached import NOTHING
+from edgelift.bundle.lock import BundleLock
+from edgelift.bundle.standing import standing_place
+from edgelift.delivery.preflight import check_disk
+from edgelift.errors import EdgeliftError, PlanError
+from edgelift.fleet.sharing import FleetBuild, PlannedTogether, group_by_lock, group_by_source
+from edgelift.fleet.sites import choose_canaries, read_sites
+from edgelift.site import EdgeSite
+from tasks.archive import archive_bundle, check_archive, prune_archived
+from tasks.as_is import as_is
+from tasks.assemble import assemble_content, begin_assembly, keep_lock
+from tasks.attach import attach_to
+from tasks.connect import bundle_path, open_store, path_of
+from tasks.log_in import log_in
+from tasks.narrate import narrate
+from tasks.plan import plan_lock
+from tasks.pull import pull_images
+from tasks.resolve import resolve_source
+from tasks.sign import check_signing
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class FleetContent:
+    """The `builds` of all `sites`; why there is none for some of them, by name; and where each of the others has its.
+
+    `contents` are places as `open_content` takes them, by name.
+    """
+
+    sites: tuple[EdgeSite, ...]
+    builds: tuple[FleetBuild, ...]
+    failures: Mapping[str, EdgeliftError]
+    contents: Mapping[str, str] = field(default_factory=dict)
+
+
+@task(name="gather sites", task_run_name="gather the sites", cache_policy=NO_CACHE, persist_result=False)
+def gather_sites(sites: Sequence[EdgeSite], folder: str | None, canaries: Sequence[str]) -> tuple[EdgeSite, ...]:
+    """`sites`, and those whose files are in the `folder` of this worker; those called `canaries` are to go first."""
+    found = choose_canaries((*sites, *(read_sites([path_of(folder)]) if folder else ())), canaries)
+    first = [site.name for site in found if site.canary]
+    narrate(f"{len(found)} sites; canaries: {', '.join(first) or 'none'}")
+    return found
+
+
+def plan_fleet(sites: tuple[EdgeSite, ...], store: str | None) -> FleetContent:
+    """Plan what the sites ask for, each thing once. What cannot be planned fails its own sites only."""
+    failures = dict[str, EdgeliftError]()
+    able = [site for site in sites if _attempt(partial(_check, site), [site], failures) is not None]
+    planned = list[tuple[EdgeSite, BundleLock]]()
+    for group in group_by_source(able):
+        lock = _attempt(partial(_plan, group, store), group.sites, failures)
+        planned += [(site, lock) for site in group.sites] if lock is not None else []
+    builds = group_by_lock(planned)
+    narrate(f"{len(planned)} sites share {len(builds)} builds")
+    return FleetContent(sites, builds, failures)
+
+
+def build_fleet(content: FleetContent, store: str | None, output: str) -> FleetContent:
+    """Pull and assemble each build once, into `output`. One that fails, fails its own sites only."""
+    failures, contents = dict(content.failures), dict[str, str]()
+    for build in content.builds:
+        place = _attempt(partial(_build, build, store, output), build.sites, failures)
+        contents |= {site.name: place for site in build.sites} if place is not None else {}
+    return FleetContent(content.sites, content.builds, failures, contents)
+
+
+def _attempt(act: Callable[[], T], sites: Sequence[EdgeSite], failures: dict[str, EdgeliftError]) -> T | None:
+    """What `act` gives; None where it fails, which is then the failure of all `sites`."""
+    try:
+        return act()
+    except EdgeliftError as error:
+        names = ", ".join(site.name for site in sites)
+        narrate(f"nothing can be delivered to {names}: {error}", warn=True)
+        failures.update(dict.fromkeys((site.name for site in sites), error))
+        return None
+
+
+def _check(site: EdgeSite) -> EdgeSite:
+    """The site, whose key is fit to sign, and whose archive is there."""
+    check_signing(site.signing, public_key=site.public_key, is_pushed=not site.direct)
+    if site.archive is not None:
+        check_archive(site.archive, site.access)
+    return site
+
+
+def _plan(group: PlannedTogether, store: str | None) -> BundleLock:
+    name, (first, *_) = group
+    source, access = first.source, first.access
+    definition = resolve_source(name, source, access)
+    attached = attach_to(name, source, access, store) if source.has_attachments else NOTHING
+    log_in(as_is(definition), access)
+    return plan_lock(as_is(definition), access, store, None, attached=as_is(attached), is_one_of_many=True)
+
+
+def _build(build: FleetBuild, store: str | None, output: str) -> str:
+    """Where the content is: the bundle, or the store that a direct copy takes the manifests from."""
+    lock, name, first = build.lock, build.name, build.first
+    if first.direct:
+        return keep_lock(as_is(lock), name, store, output, first.signing)
+    shortage = check_disk(lock, open_store(store), standing_place(bundle_path(name, output), first.part_size))
+    if shortage is not None:
+        raise PlanError("the disk is too small; nothing was moved", [shortage])
+    archive = build.archives[0][0] if build.archives else None
+    with begin_assembly(
+        lock, name, store, output, first.signing, archive=archive, part_size=first.part_size
+    ) as assembly:
+        pull_images(lock, first.access, store)
+        bundle = assemble_content(assembly, as_is(lock), name, output, first.signing)
+    for place, access in build.archives:
+        bundle = archive_bundle(bundle, as_is(lock), place, access)
+        prune_archived(as_is(bundle), place, first.public_key)
+    return bundle.path
