@@ -17,9 +17,6 @@ from edgelift.errors import (
     RegistryError,
     UnreachableError,
 )
-from tasks.archive import archive_bundle
-from tasks.pull import pull_image
-from tasks.push import push_image
 from tasks.settle import is_retryable, settle
 from tests.images import rename_image
 from tests.integration.prefect_server import ROOT, PrefectServer
@@ -146,17 +143,12 @@ def test_only_what_may_pass_is_retried(prefect: PrefectServer, error: Exception,
 
 
 def test_moving_tasks_are_retried_on_that_condition() -> None:
-    """Pull, push and archive are the tasks that talk to servers at length: each has the condition, and two retries."""
-    tasks = (pull_image, push_image, archive_bundle)
-
-    retries = [(task.retries, task.retry_jitter_factor, task.retry_condition_fn) for task in tasks]
-    assert retries == [(2, 0.5, is_retryable)] * 3
-
-
-def test_no_other_task_is_retried_by_prefect() -> None:
-    """What talks to servers shortly leaves it to their clients, which know what they wait for: a run fails soon."""
+    """What talks to servers at length has the condition, two retries and jitter; all else leaves retrying to clients."""
     modules = [importlib.import_module(f"tasks.{path.stem}") for path in (ROOT / "tasks").glob("[a-z]*.py")]
-    found = {each.name: each for module in modules for each in vars(module).values() if isinstance(each, Task)}
+    tasks = {each.name: each for module in modules for each in vars(module).values() if isinstance(each, Task)}
+    retried = {name: each for name, each in tasks.items() if each.retries}
 
-    assert {"plan", "log in", "validate"} < set(found)
-    assert {name for name, each in found.items() if each.retries} == {"pull", "push", "archive"}
+    assert {"plan", "credentials", "validate", "pull", "push", "archive"} <= set(tasks)
+    assert {"pull", "push", "archive"} <= set(retried) <= {"pull", "push", "archive", "deliver"}
+    policies = {(each.retries, each.retry_jitter_factor, each.retry_condition_fn) for each in retried.values()}
+    assert policies == {(2, 0.5, is_retryable)}
