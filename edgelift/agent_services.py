@@ -13,13 +13,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edgelift.errors import ConfigurationError
 from edgelift.explain import explain, load_yaml
+from edgelift.forms import in_order
 
 AgentImages = Literal["none", "core", "all"]
 ServiceName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=in_order)
 
 
 class ServiceGroup(_Part):

@@ -5,10 +5,12 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from edgelift.bundle.definition import BundleName
+from edgelift.forms import in_order
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)  # most commands name it, few make one
+    # Most commands name it, few make one.
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True, json_schema_extra=in_order)
 
 
 class ClusterDefinitionSource(_Part):

@@ -1,17 +1,20 @@
 """Define: from what is asked for (profiles, files, single images) to the definition of a bundle."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Self
 
 from pydantic import ValidationError
 
-from edgelift.agent_images import read_agent_images
+from edgelift.agent_images import AgentContent, read_agent_images
 from edgelift.bundle.definition import BundleDefinition, Origin, Release, RequestedChart, RequestedImage
+from edgelift.carried import CarriedContent
 from edgelift.charts.repository import ChartName
-from edgelift.define_packs import ask_for_packs, find_used, resolve_with_packs
+from edgelift.define_packs import ask_for_packs, resolve_with_packs
+from edgelift.define_undeclared import Carried, find_used
 from edgelift.definition_file import read_definition
 from edgelift.derive import derive_source
 from edgelift.documents import read_text
@@ -19,14 +22,18 @@ from edgelift.errors import ConfigurationError, MalformedReferenceError
 from edgelift.image_list import parse_image_list
 from edgelift.keys import read_cosign_key
 from edgelift.oci.reference import ImageReference
-from edgelift.packs.local import read_packs
+from edgelift.packs.local import LocalPack, read_packs
+from edgelift.packs.names import is_local
 from edgelift.palette.client import PaletteClient
 from edgelift.palette.export import parse_exported_profile
 from edgelift.palette.models import ClusterProfile
 from edgelift.palette.resolve import Resolution, resolve_profiles
 from edgelift.palette.undeclared.choice import choose, tell
-from edgelift.palette.undeclared.profiles import find_undeclared
+from edgelift.palette.undeclared.findings import PackReport
 from edgelift.site import ContentSource
+
+OpenPalette = Callable[[], PaletteClient]
+OpenCarried = Callable[[], CarriedContent]
 
 BY_NAME = Origin(profile="", pack="", path="name")  # of what is no profile's: it is asked for by name
 
@@ -40,10 +47,13 @@ class Defined:
     notes: tuple[str, ...] = ()
 
 
-def define_bundle(name: str, source: ContentSource, open_palette: Callable[[], PaletteClient]) -> Defined:
+def define_bundle(
+    name: str, source: ContentSource, open_palette: OpenPalette, open_carried: OpenCarried | None = None
+) -> Defined:
     """Read the profiles of `source` and list what they declare; `open_palette` is called only where it is needed.
 
-    Or read its definition file, which says all of it but the `name`.
+    Or read its definition file, which says all of it but the `name`. Where undeclared images are to be carried, they
+    are looked for in the charts and packs, too, that `open_carried` reads.
 
     The order in which things are asked for does not matter: the same content gives the same definition. Raises
     `ProfileError` with every problem that makes a reference unusable, `ConfigurationError`, `PaletteError`.
@@ -51,29 +61,17 @@ def define_bundle(name: str, source: ContentSource, open_palette: Callable[[], P
     check_name(name)
     if source.definition_file is not None:
         return Defined(_renamed(read_definition(Path(source.definition_file)), name, source.release), ())
-    images = _parse_images((*source.images, *read_image_lists(source.image_files)))
-    charts = [ChartName.parse(text) for text in source.charts]
-    local = read_packs(source.packs.paths)
-    with ExitStack() as stack:
-        palette = cache(lambda: stack.enter_context(open_palette()))  # one client, and only where something needs it
-        notes = list[str]()
-        if source.edge_hosts is not None:
-            source, notes = derive_source(source, palette().find_edge_hosts(source.edge_hosts))
-        profiles, excluded = read_profiles(source, palette)
-        agent = read_agent_images(source, palette)
-        packs = ask_for_packs(source.packs, profiles, excluded, local, palette)
-    resolution = resolve_with_packs(profiles, local, source.settings)
-    resolution.raise_for_errors()
-    held = [resolve_profiles([profile], source.settings) for profile in excluded]
-    for each in held:
-        each.raise_for_errors()
-    undeclared = find_used(profiles, local, source.settings, declared=_references(*held, also=images))
+    asked = _Asked.of(source, open_palette)
+    source, images, packs = asked.source, asked.images, asked.packs
+    resolution, held = asked.resolve()
+    reader = open_carried() if source.include_undeclared != "none" and open_carried is not None else None
+    undeclared = asked.find_undeclared(resolution, held, reader)
     chosen = choose(undeclared, source.include_undeclared)
     if source.include_undeclared != "none":
         resolution = _with_undeclared(resolution, chosen)
         held = [
-            _with_undeclared(each, choose(find_undeclared([profile], source.settings), source.include_undeclared))
-            for each, profile in zip(held, excluded, strict=True)
+            _with_undeclared(each, _undeclared_in(profile, each, source, reader))
+            for each, profile in zip(held, asked.excluded, strict=True)
         ]
     remaining = _subtract(resolution, held)
     definition = BundleDefinition(
@@ -88,9 +86,9 @@ def define_bundle(name: str, source: ContentSource, open_palette: Callable[[], P
         profiles=resolution.profiles,
         excluded_profiles=tuple(version for each in held for version in each.profiles) or None,
         images=tuple(
-            each for each in _merge((*remaining.images, *agent.images), images) if each.reference not in packs
+            each for each in _merge((*remaining.images, *asked.agent.images), images) if each.reference not in packs
         ),
-        charts=_merge_charts(remaining, charts),
+        charts=_merge_charts(remaining, asked.charts),
         packs=tuple(packs[reference] for reference in sorted(packs)) or None,
     )
     is_empty = not (definition.requested or definition.charts)
@@ -103,9 +101,71 @@ def define_bundle(name: str, source: ContentSource, open_palette: Callable[[], P
             "nothing to carry: no pack of the profiles declares an image",
             hint="images stand under pack.content.images in a pack's values; add others with --image",
         )
-    warnings = (*(str(problem) for problem in remaining.problems), *agent.warnings)
+    warnings = (*(str(problem) for problem in remaining.problems), *asked.agent.warnings)
     told = tell(undeclared, chosen, source.include_undeclared)
-    return Defined(definition, (*warnings, *told), tuple(notes))
+    return Defined(definition, (*warnings, *told), asked.notes)
+
+
+def look_for_undeclared(
+    source: ContentSource, open_palette: OpenPalette, open_carried: OpenCarried
+) -> tuple[PackReport, ...]:
+    """What the packs of `source` use and do not declare; reads and raises what `define_bundle` does."""
+    if source.definition_file is not None:
+        raise ConfigurationError(f"{source.definition_file} says all that is carried: leave out --include-undeclared")
+    asked = _Asked.of(source, open_palette)
+    return asked.find_undeclared(*asked.resolve(), open_carried())
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What a `source` leads to, with what its edge hosts give: all that is read, and nothing resolved."""
+
+    source: ContentSource
+    images: tuple[str, ...]
+    charts: Sequence[ChartName]
+    local: Sequence[LocalPack]
+    profiles: Sequence[ClusterProfile]
+    excluded: Sequence[ClusterProfile]
+    agent: AgentContent
+    packs: Mapping[str, RequestedImage]
+    notes: tuple[str, ...]
+
+    @classmethod
+    def of(cls, source: ContentSource, open_palette: OpenPalette) -> Self:
+        """All of it, from files and from Palette."""
+        images = _parse_images((*source.images, *read_image_lists(source.image_files)))
+        charts = [ChartName.parse(text) for text in source.charts]
+        local = read_packs(source.packs.paths)
+        with ExitStack() as stack:
+            palette = cache(lambda: stack.enter_context(open_palette()))  # one client, where something needs it
+            notes = list[str]()
+            if source.edge_hosts is not None:
+                source, notes = derive_source(source, palette().find_edge_hosts(source.edge_hosts))
+            profiles, excluded = read_profiles(source, palette)
+            agent = read_agent_images(source, palette)
+            packs = ask_for_packs(source.packs, profiles, excluded, local, palette)
+        return cls(source, images, charts, local, profiles, excluded, agent, packs, tuple(notes))
+
+    def resolve(self) -> tuple[Resolution, list[Resolution]]:
+        """What is declared by what is asked for, and by each profile that is excluded."""
+        resolution = resolve_with_packs(self.profiles, self.local, self.source.settings)
+        held = [resolve_profiles([profile], self.source.settings) for profile in self.excluded]
+        for each in (resolution, *held):
+            each.raise_for_errors()
+        return resolution, held
+
+    def find_undeclared(
+        self, resolution: Resolution, held: Sequence[Resolution], reader: CarriedContent | None
+    ) -> tuple[PackReport, ...]:
+        """What the packs use, and neither they nor the site's older content declare."""
+        fetched = [pack for reference, pack in self.packs.items() if not is_local(reference)]
+        return find_used(
+            self.profiles,
+            self.local,
+            self.source.settings,
+            declared=_references(*held, also=self.images),
+            carried=Carried(_merge_charts(resolution, self.charts), fetched, reader),
+        )
 
 
 def check_name(name: str) -> None:
@@ -164,6 +224,14 @@ def _subtract(resolution: Resolution, held: Sequence[Resolution]) -> Resolution:
             ),
         }
     )
+
+
+def _undeclared_in(
+    profile: ClusterProfile, resolution: Resolution, source: ContentSource, reader: CarriedContent | None
+) -> tuple[RequestedImage, ...]:
+    """The undeclared images of an excluded profile, which are at the site already."""
+    found = find_used([profile], (), source.settings, declared=(), carried=Carried(resolution.charts, (), reader))
+    return choose(found, source.include_undeclared)
 
 
 def _references(*resolutions: Resolution, also: Sequence[str]) -> frozenset[str]:

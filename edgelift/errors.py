@@ -15,6 +15,7 @@ Roots say who can fix it; each error says what was attempted, on what, what came
     │   ├── RateLimitError            it has given all that it gives us for now
     │   └── RefusedError              it will never take this (media type, immutable tag, quota, size)
     ├── StoreError                    local disk or object store
+    ├── WindowClosedError             the hours in which a site takes something are over; what is done stays done
     ├── BundleError                   a bundle that cannot be read, or is not one
     │   └── UnseekableError           one without its seek table, which can be read from front to back only
     ├── RejectedError                 somebody was asked whether a delivery may go on, and said no
@@ -22,6 +23,7 @@ Roots say who can fix it; each error says what was attempted, on what, what came
     │   └── SignatureError            a bundle or a lock that is not signed, or not by whom it has to be
     └── ManyError                     work on many things; every failure is named
         ├── PlanError                 what was asked for cannot be delivered; nothing has moved
+        ├── SitesError                site files that are wrong
         ├── PartsError                parts of a bundle that are missing or damaged
         └── IncompleteError           some are done and stay done, these are not
 
@@ -149,6 +151,12 @@ class StoreError(EdgeliftError):
     """The local disk or the object store failed."""
 
 
+class WindowClosedError(EdgeliftError):
+    """The hours in which a site takes something are over. A run inside them continues."""
+
+    exit_code = 3
+
+
 class BundleError(EdgeliftError):
     """A file that is no bundle, or one that cannot be read."""
 
@@ -186,6 +194,12 @@ class ManyError(EdgeliftError):
 
 class PlanError(ManyError):
     """What was asked for cannot be delivered as it stands; nothing has been moved."""
+
+
+class SitesError(ManyError):
+    """Site files that are wrong; `failures` names every mistake with its file and line."""
+
+    exit_code = 2
 
 
 class PartsError(ManyError):

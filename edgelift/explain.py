@@ -1,6 +1,7 @@
 """What is wrong with a document, for the person who wrote it: every place, no value (values may be secret). No I/O."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import yaml
 from pydantic import ValidationError
@@ -23,8 +24,15 @@ class _Loader(yaml.SafeLoader):
 
 def load_yaml(text: str, where: str) -> object:
     """What the YAML `text` says; raises `ConfigurationError` that names `where`, line and column, and no content."""
+    return read_yaml(text, where)[0]
+
+
+def read_yaml(text: str, where: str) -> tuple[object, yaml.Node | None]:
+    """What the YAML `text` says, and its nodes, which have their places; raises `ConfigurationError` as `load_yaml`."""
     try:
-        return yaml.load(text, _Loader)  # noqa: S506 - the safe loader, with less
+        loader = _Loader(text)
+        node = loader.get_single_node()
+        return (loader.construct_document(node) if node is not None else None), node
     except yaml.MarkedYAMLError as error:  # its own text would show the line, and with it what may be a secret
         mark = error.problem_mark
         place = f" at line {mark.line + 1}, column {mark.column + 1}" if mark is not None else ""
@@ -36,17 +44,56 @@ def load_yaml(text: str, where: str) -> object:
         ) from None
 
 
+@dataclass(frozen=True)
+class Problem:
+    """Something wrong in a document: the `place` as a path of keys, its line where that is known, and what is wrong."""
+
+    place: str
+    line: int | None
+    message: str
+
+    def __str__(self) -> str:
+        line = f" (line {self.line})" if self.line is not None else ""
+        return f"{self.place}{line}: {self.message}"
+
+
 def explain(error: ValidationError, text: str | None = None) -> str:
     """All problems of a validation error in one line, each with its place, and its line in the YAML `text`."""
-    problems = error.errors(include_url=False, include_input=False, include_context=False)
     root = yaml.compose(text, _Loader) if text is not None else None
-    return "; ".join(f"{_place(each['loc'], root)}: {_plain(each['msg'])}" for each in problems)
+    return "; ".join(map(str, find_problems(error, root)))
 
 
-def _place(steps: Sequence[int | str], root: yaml.Node | None) -> str:
-    name = ".".join(map(str, steps)) or "document"
+def find_problems(error: ValidationError, root: yaml.Node | None = None) -> list[Problem]:
+    """All problems of a validation error, with their lines in the document `root`."""
+    found = error.errors(include_url=False, include_input=False, include_context=False)
+    return [problem_at(each["loc"], _plain(each["msg"]), root) for each in found]
+
+
+def problem_at(steps: Sequence[int | str], message: str, root: yaml.Node | None) -> Problem:
+    """What is wrong at `steps` below `root`."""
     line = _line(steps, root) if root is not None else None
-    return name if line is None else f"{name} (line {line})"
+    return Problem(".".join(map(str, steps)) or "document", line, message)
+
+
+def find_repeated_keys(root: yaml.Node | None) -> Iterator[Problem]:
+    """Keys that stand twice in a table: YAML would take the last one, and nobody would miss the first."""
+    waiting: list[tuple[tuple[str, ...], yaml.Node]] = [((), root)] if root is not None else []
+    seen = set[int]()
+    while waiting:
+        steps, node = waiting.pop()
+        if id(node) in seen:  # an alias; it may be that of a node around it
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.MappingNode):
+            lines = dict[str, int]()
+            for key, below in node.value:
+                place, line = (*steps, str(key.value)), key.start_mark.line + 1
+                if place[-1] in lines:
+                    yield Problem(".".join(place), line, f"the key stands in line {lines[place[-1]]} already")
+                lines.setdefault(place[-1], line)
+                waiting.append((place, below))
+        elif isinstance(node, yaml.SequenceNode):
+            waiting += [((*steps, str(index)), below) for index, below in enumerate(node.value)]
 
 
 def _line(steps: Sequence[int | str], node: yaml.Node) -> int | None:
@@ -69,4 +116,4 @@ def _line(steps: Sequence[int | str], node: yaml.Node) -> int | None:
 def _plain(message: str) -> str:
     if message == "Extra inputs are not permitted":
         return "unknown key"
-    return " ".join(_WORDS.get(word, word) for word in message.split())
+    return " ".join(_WORDS.get(word, word) for word in message.removeprefix("Value error, ").split())

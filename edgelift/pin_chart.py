@@ -1,12 +1,11 @@
-"""Pin a chart: from repository, name and version to an entry of the lock. Its few bytes stay in the store.
+"""Pin a chart: from where it was found to an entry of the lock. Its few bytes stay in the store.
 
 They have to be read to be pinned where no registry has them, so that nothing is asked for twice.
 """
 
-from edgelift.bundle.definition import RequestedChart
 from edgelift.bundle.lock import LockedImage
 from edgelift.charts.artifact import CHART_CONFIG, CHART_PROVENANCE
-from edgelift.charts.finder import ChartFinder
+from edgelift.charts.finder import FoundChart
 from edgelift.charts.source import ChartArchive
 from edgelift.errors import RefusedError
 from edgelift.oci.channel import Channel
@@ -16,9 +15,8 @@ from edgelift.oci.reference import ImageReference
 from edgelift.pin import pin_image
 
 
-def pin_chart(chart: RequestedChart, finder: ChartFinder, store: ContentStore) -> LockedImage:
-    """The entry of `chart`; raises `RegistryError`, `IntegrityError` and `ConfigurationError`."""
-    found = finder.find(chart.repository, chart.name, chart.version)
+def pin_chart(found: FoundChart, store: ContentStore) -> LockedImage:
+    """The entry of the chart that was `found`; raises `RegistryError` and `IntegrityError`."""
     locked = pin_image(found.reference, None, found.source, store)
     if not any(blob.media_type == CHART_CONFIG for blob in locked.blobs):
         raise RefusedError(f"{locked.reference} is no Helm chart", hint="an image is named under images, or by --image")

@@ -88,9 +88,9 @@ def plan_bundle(
     ):
         # Asked once: else each of its images would wait for a registry that is not there.
         absences = dict(zip(sources, pool.map(_absence, sources), strict=True))
-        pin = partial(_pin_or_explain, _Planning(definition, store, key, subjects), absences)
-        outcomes = list(pool.map(pin, asked))
-        charts = list(pool.map(partial(_pin_chart_or_explain, ChartFinder(registries), store), definition.charts))
+        planning = _Planning(definition, store, key, subjects)
+        outcomes = list(pool.map(partial(_pin_or_explain, planning, absences), asked))
+        charts = list(pool.map(partial(_pin_chart_or_explain, planning, ChartFinder(registries)), definition.charts))
     pinned, rivals = _join((*outcomes, *attached.packs), charts)
     hosts = [*(each.reference.registry for each in asked), *map(_host_of, definition.charts)]
     return Plan(
@@ -138,12 +138,21 @@ class _Planning(NamedTuple):
         image = pin_image(
             reference, architecture, source, self.store, allow_external_layers=wanted.allow_external_layers
         ).model_copy(update={"kind": kind})
-        if wanted.signatures is False:
-            return image
-        image = image.model_copy(update={"referrers": pin_referrers(image, source, self.store, self.subjects)})
+        image = self._with_referrers(image, source)
         if wanted.require_signatures and kind is None:
             check_signed(image, source, self.store, self.key)
         return image
+
+    def pin_chart(self, chart: RequestedChart, finder: ChartFinder) -> LockedImage:
+        """The chart by its digests; where it is from a registry, with what refers to it there."""
+        found = finder.find(chart.repository, chart.name, chart.version)
+        image = pin_chart(found, self.store)
+        return self._with_referrers(image, found.source) if found.archive is None else image
+
+    def _with_referrers(self, image: LockedImage, source: Source) -> LockedImage:
+        if self.definition.signatures is False:
+            return image
+        return image.model_copy(update={"referrers": pin_referrers(image, source, self.store, self.subjects)})
 
 
 def _absence(source: Source) -> UnreachableError | None:
@@ -183,10 +192,10 @@ def _unattached(definition: BundleDefinition, attached: Attached) -> Iterator[st
 
 
 def _pin_chart_or_explain(
-    finder: ChartFinder, store: ContentStore, chart: RequestedChart
+    planning: _Planning, finder: ChartFinder, chart: RequestedChart
 ) -> LockedImage | RateLimitError | str:
     try:
-        return pin_chart(chart, finder, store)
+        return planning.pin_chart(chart, finder)
     except RateLimitError as error:
         return error
     except EdgeliftError as error:
@@ -214,7 +223,7 @@ def _join(images: Sequence[object], charts: Sequence[object]) -> tuple[tuple[Loc
         if known.descriptor.digest != chart.descriptor.digest:
             rivals[f"{chart.reference} would be two charts that differ; leave one of their repositories out"] = None
         elif known.kind is None:  # somebody asks for the artifact as if it were an image
-            by_reference[chart.reference] = chart.model_copy(update={"referrers": known.referrers})
+            by_reference[chart.reference] = chart.model_copy(update={"referrers": chart.referrers or known.referrers})
     if all(each.kind is None for each in by_reference.values()):
         return tuple(by_reference.values()), tuple(rivals)
     return tuple(by_reference[reference] for reference in sorted(by_reference)), tuple(rivals)

@@ -1,15 +1,20 @@
-"""The S3 client that the archive and the store use, and what an S3 server answers, as errors of ours."""
+"""The S3 client that the archive and the store use, and what an S3 server answers, as errors of ours.
 
+The client is botocore's own; boto3 would put transfers on it that nobody here uses, and that take long to load.
+"""
+
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
-import boto3.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.loaders import Loader
+from botocore.session import Session
 from pydantic import SecretStr
 
 from edgelift.errors import ConfigurationError, EdgeliftError, StoreError
@@ -95,7 +100,7 @@ def make_client(
         s3={"addressing_style": "path"} if endpoint else {},  # only AWS has a name in DNS for each bucket
     )
     try:
-        return boto3.session.Session().client(
+        client = _open_session().create_client(
             "s3",
             endpoint_url=endpoint,
             region_name=region or ("us-east-1" if endpoint else None),  # signatures need one
@@ -104,12 +109,31 @@ def make_client(
             verify=False if insecure else str(ca_cert) if ca_cert else None,
             config=settings,
         )
+        return cast("S3Client", client)
     except BotoCoreError as error:
         raise ConfigurationError(f"these S3 settings cannot be used: {error}") from None
     except ValueError:  # repeats the endpoint, which may have been given with keys in it
         raise ConfigurationError(
             "these S3 settings cannot be used: the endpoint is not a plain URL", hint="write it as https://host:port"
         ) from None
+
+
+class _Models(Loader):
+    """What botocore knows of services: of S3, and of those that hand out keys for it."""
+
+    def list_available_services(self, type_name: str) -> list[str]:  # noqa: ARG002 - who asks then looks for that
+        """The names of all; botocore itself would look into the 400 folders of that name, too, for one answer."""
+        folders = (Path(place) for place in self.search_paths)
+        return [each.name for folder in folders if folder.is_dir() for each in folder.iterdir()]
+
+
+def _open_session() -> Session:
+    """A session that finds keys and settings where boto3 does."""
+    session = Session()
+    places = session.get_config_variable("data_path")  # AWS_DATA_PATH: what somebody has to say of further regions
+    folders = [str(Path(place).expanduser()) for place in places.split(os.pathsep)] if places else None
+    session.register_component("data_loader", _Models(folders))
+    return session
 
 
 def host_of(endpoint: str | None) -> str:

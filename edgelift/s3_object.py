@@ -6,16 +6,14 @@ beyond its end, and holds no more in memory than what is asked for at once.
 
 import logging
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
-from functools import partial
 from typing import TYPE_CHECKING, Self
 
-from edgelift.bundle.parts import INDEX_LIMIT, INDEX_SUFFIX, BundlePart, PartsIndex, whole_name
+from edgelift.bundle.parts import whole_name
+from edgelift.bundle.parts_afar import open_parts_afar
 from edgelift.bundle.seek_table import ReadAt
 from edgelift.bundle.source import ByteSource
-from edgelift.bundle.spanned import SpannedFile
-from edgelift.errors import BundleError, ConfigurationError, StoreError
+from edgelift.errors import ConfigurationError, StoreError
 from edgelift.oci.content import CHUNK
 from edgelift.s3 import get_if_there, host_of, make_client, s3_errors
 
@@ -28,7 +26,6 @@ _TAIL = 64 * 2**10  # bytes; most bundles have their seek table in it
 _PIECE = 128 * 2**10  # bytes that are waited for at once
 _NEAR = 64 * 2**10  # bytes that are sooner received and dropped than left out by another request
 _RIGHTS = "allow s3:GetObject on this bucket for these keys"
-_OPENING = 8  # parts at once
 _ATTEMPTS = 6  # in a row without one new piece
 _log = logging.getLogger(__name__)
 
@@ -60,29 +57,12 @@ def open_key(client: "S3Client", server: str, bucket: str, key: str) -> ByteSour
     whole = whole_name(key)
     if whole is None:
         return S3Object.find(client, server, bucket, key)
-    folder, _, name = whole.rpartition("/")
-    index_object = S3Object.find(client, server, bucket, f"{whole}{INDEX_SUFFIX}")
-    content = index_object.read_at(0, min(index_object.size, INDEX_LIMIT + 1))
-    index = PartsIndex.from_json(content, index_object.name)
-    if index.name != name:
-        raise BundleError(
-            f"{index_object.name} is the index of a bundle with another name, {index.name}",
-            hint="keep index and parts under the names that they were made with",
-        )
 
-    def open_part(part: BundlePart) -> S3Object:
-        place = f"{folder}/{part.name}" if folder else part.name
-        found = S3Object.find(client, server, bucket, place, tail=_TAIL if part is index.parts[-1] else 1)
-        if found.size != part.size:
-            raise BundleError(
-                f"{found.name} is damaged: it has {found.size:,} bytes; it has to have {part.size:,} and {part.digest}",
-                hint="archive that part again",
-            )
-        return found
+    def open_file(name: str, *, is_read_next: bool) -> S3Object:
+        return S3Object.find(client, server, bucket, name, tail=_TAIL if is_read_next else 1)
 
-    with ThreadPoolExecutor(_OPENING, thread_name_prefix="s3-open") as pool:
-        parts = list(pool.map(open_part, index.parts))
-    return SpannedFile(f"s3://{bucket}/{whole}", index, parts, partial(index_object.read_other, whole))
+    beside = S3Object(client, server, bucket, whole, size=0, etag="").read_beside  # there need not be such an object
+    return open_parts_afar(whole, f"s3://{bucket}/{whole}", open_file, beside)
 
 
 class S3Object:
@@ -159,13 +139,12 @@ class S3Object:
         """Nobody can tell whether what comes over a network is what came before."""
 
     def read_beside(self, suffix: str, limit: int) -> bytes | None:
-        """The beginning of the object of this one's name and `suffix`; raises `StoreError` where the server fails."""
-        return self.read_other(self._key, suffix, limit)
+        """The beginning of the object of this one's name and `suffix`; None where there is none.
 
-    def read_other(self, key: str, suffix: str, limit: int) -> bytes | None:
-        """The beginning of the object at `key` and `suffix` in the same bucket; None where there is none."""
+        Raises `StoreError` where the server fails.
+        """
         with self.errors():
-            place = {"Bucket": self._bucket, "Key": f"{key}{suffix}"}
+            place = {"Bucket": self._bucket, "Key": f"{self._key}{suffix}"}
             answer = get_if_there(self._client, **place, Range=f"bytes=0-{limit - 1}")
             if answer is None:
                 return None

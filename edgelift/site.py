@@ -6,7 +6,7 @@ the form of a run in Prefect's UI.
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from edgelift.agent_services import AgentImages, AgentServices
 from edgelift.attachments import NO_PACKS, ClusterDefinitionSource, PackSource
@@ -14,8 +14,10 @@ from edgelift.bundle.definition import COMPRESSION_LEVEL, Architecture, BundleNa
 from edgelift.bundle.parts import PartSize
 from edgelift.errors import ConfigurationError
 from edgelift.explain import explain, load_yaml
+from edgelift.forms import in_order
 from edgelift.oci.ecr import parse_ecr_host
 from edgelift.oci.reference import canonical_registry
+from edgelift.timetable import Schedule, Schedules, Window, check_schedules
 
 OnConflict = Literal["fail", "keep", "replace"]
 UndeclaredPolicy = Literal["none", "confident", "all"] | tuple[str, ...]
@@ -27,7 +29,8 @@ APPROVAL_TIMEOUT = 259_200  # three days, so that a weekend may lie between
 class _Settings(BaseModel):
     """A part of a request: frozen, and unknown keys are errors, so that a typo is never silent."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)  # most commands name it, few make one
+    # Most commands name it, few make one.
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True, json_schema_extra=in_order)
 
 
 class ContentSource(_Settings):
@@ -225,14 +228,6 @@ class SigningSettings(_Settings):
         return self
 
 
-class Schedule(_Settings):
-    """When a site is synchronised."""
-
-    cron: str = Field(description="Cron expression, for example 15 2 * * *.")
-    timezone: str = Field("UTC", description="IANA time zone, for example Europe/Berlin.")
-    active: bool = Field(True, description="Whether the schedule runs.")
-
-
 class EdgeSite(_Settings):
     """One edge site: all that `sync_site` needs to know, as one YAML file."""
 
@@ -258,7 +253,9 @@ class EdgeSite(_Settings):
     approval_timeout: ApprovalTimeout = Field(
         APPROVAL_TIMEOUT, description="Seconds that this may take; then the run fails, and a retry asks again."
     )
+    window: Window | None = Field(None, description="The hours in which runs may be at work; empty for all of them.")
     schedule: Schedule | None = Field(None, description="When to synchronise; empty for by hand only.")
+    schedules: tuple[Schedule, ...] = Field((), description="Several schedules instead of one, each with its name.")
     description: Annotated[str, Field(max_length=500)] = Field("", description="A line for the operators.")
 
     @model_validator(mode="after")
@@ -277,6 +274,16 @@ class EdgeSite(_Settings):
             raise ValueError("with a public_key, a bundle that nobody signs would be refused: say how with signing")
         return self
 
+    @field_validator("schedule", "schedules")
+    @classmethod
+    def _starts_when_it_may(cls, said: Schedules, info: ValidationInfo) -> Schedules:
+        return check_schedules(said, info.data.get("window"), info.data.get("schedule"))
+
+    @property
+    def all_schedules(self) -> tuple[Schedule, ...]:
+        """Its schedules, however they are written."""
+        return self.schedules if self.schedule is None else (self.schedule,)
+
     @classmethod
     def from_yaml(cls, text: str, where: str) -> Self:
         """Read a site file; raises `ConfigurationError` that names `where` and every wrong key."""
@@ -285,6 +292,6 @@ class EdgeSite(_Settings):
             return cls.model_validate(document)
         except ValidationError as error:
             raise ConfigurationError(
-                f"{where} is not a site file: {explain(error)}",
+                f"{where} is not a site file: {explain(error, text)}",
                 hint="deployments/sites holds examples; unknown keys are refused so that no typo is overlooked",
             ) from None

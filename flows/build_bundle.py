@@ -54,7 +54,7 @@ def build_bundle(
         part_size: Bytes of a part, where the bundle is written in parts; empty for one file.
     """
     check_signing(signing)
-    definition = resolve_source(name, source, access)
+    definition = resolve_source(name, source, access, store)
     attached = attach_to(name, source, access, store) if source.has_attachments else NOTHING
     log_in(as_is(definition), access)
     if archive:

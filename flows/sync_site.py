@@ -19,6 +19,7 @@ from tasks.report import DeliveryReport, report_delivery
 from tasks.resolve import resolve_source
 from tasks.sign import check_signing
 from tasks.validate import validate_target
+from tasks.window import enter_window
 
 
 @flow(
@@ -29,18 +30,27 @@ from tasks.validate import validate_target
     on_failure=[announce_failure],
     on_crashed=[announce_failure],
 )
-def sync_site(site: EdgeSite, output: str = "~/edgelift/sites", store: str | None = None) -> DeliveryReport:
+def sync_site(
+    site: EdgeSite,
+    output: str = "~/edgelift/sites",
+    store: str | None = None,
+    deep: bool = False,
+    ignore_window: bool = False,
+) -> DeliveryReport:
     """Bring one edge site what its profiles need, and prove that it arrived.
 
     Args:
         site: The site: what it needs, its registry, and how to get in.
         output: Folder of the worker that the bundle, its lock, the receipt and the site-side settings are written to.
         store: Folder of the working store; empty for the one in the user's cache.
+        deep: Validate by reading every blob back in this run, whatever the site says.
+        ignore_window: Run now, also where the window of the site is closed.
     """
     if site.approval:
         check_approval()
+    window = enter_window(site.window, ignored=ignore_window)
     check_signing(site.signing, public_key=site.public_key, is_pushed=not site.direct)
-    definition = resolve_source(site.name, site.source, site.access)
+    definition = resolve_source(site.name, site.source, site.access, store)
     attached = attach_to(site.name, site.source, site.access, store) if site.source.has_attachments else NOTHING
     log_in(as_is(definition), site.access, site.target)
     if site.archive:
@@ -55,7 +65,7 @@ def sync_site(site: EdgeSite, output: str = "~/edgelift/sites", store: str | Non
         with begin_assembly(
             lock, site.name, store, output, site.signing, archive=site.archive, part_size=site.part_size
         ) as assembly:
-            pull_images(lock, site.access, store)
+            pull_images(lock, site.access, store, window=window)
             bundle = assemble_content(assembly, as_is(lock), site.name, output, site.signing)
         if site.archive:
             bundle = archive_bundle(bundle, as_is(lock), site.archive, site.access)
@@ -63,8 +73,8 @@ def sync_site(site: EdgeSite, output: str = "~/edgelift/sites", store: str | Non
         content = bundle.path
     if site.approval:
         ask_approval(lock, site.target, output, timeout=site.approval_timeout)
-    push_images(lock, content, site.access, site.target, public_key=site.public_key, direct=site.direct)
-    receipt = validate_target(as_is(lock), site.access, site.target, deep=site.deep)
+    push_images(lock, content, site.access, site.target, public_key=site.public_key, direct=site.direct, window=window)
+    receipt = validate_target(as_is(lock), site.access, site.target, deep=site.deep or deep)
     receipt = mend_target(
         receipt, lock, content, site.access, site.target, public_key=site.public_key, direct=site.direct
     )

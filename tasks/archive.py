@@ -11,7 +11,7 @@ from blocks.archive import BundleArchive
 from blocks.load import load_block
 from edgelift.archive.artifact import ArtifactArchive
 from edgelift.archive.directory import DirectoryArchive
-from edgelift.archive.place import CLUSTER_DEFINITION, Archive
+from edgelift.archive.place import CLUSTER_DEFINITION, Archive, own_name
 from edgelift.archive.retention import plan_pruning, prune_archive
 from edgelift.archive.survey import survey_archive
 from edgelift.bundle.file_digest import FileDigest
@@ -31,8 +31,6 @@ from tasks.connect import connect, optional_path, path_of
 from tasks.events import announce
 from tasks.narrate import narrate, narrate_progress
 from tasks.settle import is_retryable
-
-_MARK = 12  # hexadecimal digits of the lock's digest
 
 
 @task(name="check archive", cache_policy=NO_CACHE, persist_result=False)
@@ -117,7 +115,7 @@ def prune_archived(bundle: BuiltBundle, archive: ArchiveSettings, public_key: st
 def _stem(bundle: BuiltBundle, lock: BundleLock, archive: ArchiveSettings) -> str:
     """What the names of the archived files begin with: where several bundles are kept, each lock has its own."""
     block = load_block(BundleArchive, archive.block) if archive.block is not None else None
-    return bundle.name if block is None or block.retention() is None else f"{bundle.name}-{lock.digest.hex[:_MARK]}"
+    return bundle.name if block is None or block.retention() is None else own_name(bundle.name, lock.digest)
 
 
 def _folder(bundle: BuiltBundle, lock: BundleLock, archive: ArchiveSettings) -> str:
@@ -125,7 +123,7 @@ def _folder(bundle: BuiltBundle, lock: BundleLock, archive: ArchiveSettings) -> 
 
     A registry has no folders; there the parts of another lock take the tags of those before.
     """
-    return "" if archive.artifact is not None else f"{bundle.name}-{lock.digest.hex[:_MARK]}/"
+    return "" if archive.artifact is not None else f"{own_name(bundle.name, lock.digest)}/"
 
 
 def _open_archive(archive: ArchiveSettings, access: RegistryAccess) -> Archive:

@@ -18,12 +18,14 @@ from edgelift.oci.transfer import Transfer
 from edgelift.packs.names import is_local
 from edgelift.site import RegistryAccess
 from edgelift.store.local import LocalStore
+from edgelift.timetable import Window
 from tasks.as_is import as_is
 from tasks.connect import connect, open_existing, open_store
 from tasks.events import announce
 from tasks.limit import registry_slot
 from tasks.narrate import describe, narrate, narrate_progress
 from tasks.settle import Settled, is_retryable, settle
+from tasks.window import require_open
 
 
 class PulledImage(BaseModel):
@@ -44,7 +46,7 @@ class PulledImage(BaseModel):
     retry_jitter_factor=0.5,
     retry_condition_fn=is_retryable,
     persist_result=True,
-    cache_policy=INPUTS + RUN_ID,
+    cache_policy=(INPUTS - "window") + RUN_ID,
 )
 def pull_image(
     image: LockedImage,
@@ -53,11 +55,14 @@ def pull_image(
     *,
     left_out: tuple[Digest, ...] = (),
     existing: tuple[str, ...] = (),
+    window: Window | None = None,
 ) -> PulledImage:
     """Bring one image into the store, but for blobs that are `left_out`; from `existing` bundles where these have it.
 
-    What refers to it comes with it. They get their names there only where all of it is there.
+    What refers to it comes with it. They get their names there only where all of it is there. Nothing is begun once
+    the `window` is closed.
     """
+    require_open(window)
     reference = ImageReference.parse(image.reference)
     content, source = open_store(store), connect(access).source_for(image)
     with registry_slot(reference.registry, access):
@@ -79,16 +84,23 @@ def pull_image(
 
 
 def pull_images(
-    lock: BundleLock, access: RegistryAccess, store: str | None, existing: tuple[str, ...] = ()
+    lock: BundleLock,
+    access: RegistryAccess,
+    store: str | None,
+    existing: tuple[str, ...] = (),
+    *,
+    window: Window | None = None,
 ) -> Transfer:
     """Pull every image of the lock, each as a task of its own; raises `IncompleteError` naming all that failed.
 
     Blobs that the lock leaves out are not pulled, and those in `existing` bundles, or folders of them, are taken there.
+    Raises `WindowClosedError` where the `window` is closed, or closes before the last one begins.
     """
+    require_open(window)
     images = tuple(image for image in lock.largest_first() if not is_local(image.reference))  # these are in the store
     left_out = lock.left_out
     open_existing(existing)  # before the tasks, which share them
-    pull = partial(_pull, left_out=left_out, access=access, store=store, existing=existing)
+    pull = partial(_pull, left_out=left_out, access=access, store=store, existing=existing, window=window)
     settled = pull(images)
     # A result that Prefect took over from an earlier attempt says nothing about the disk of this worker.
     content = open_store(store)
@@ -109,6 +121,7 @@ def _pull(
     access: RegistryAccess,
     store: str | None,
     existing: tuple[str, ...],
+    window: Window | None,
     refresh: bool = False,
 ) -> list[Settled[PulledImage]]:
     pull = pull_image.with_options(refresh_cache=True) if refresh else pull_image
@@ -118,6 +131,7 @@ def _pull(
         store=store,
         left_out=as_is([tuple(blob.digest for blob in image.all_blobs if blob.digest in left_out) for image in images]),
         existing=unmapped(existing),
+        window=unmapped(window),
     )
     return settle("pulled", [image.reference for image in images], futures)
 

@@ -20,12 +20,14 @@ from edgelift.oci.transfer import Transfer
 from edgelift.packs.names import is_local
 from edgelift.site import RegistryAccess, TargetSettings
 from edgelift.sizes import format_size
+from edgelift.timetable import Window
 from tasks.as_is import as_is
 from tasks.connect import connect, known_blobs, open_bundle, open_content, target_of
 from tasks.events import announce
 from tasks.narrate import describe, narrate, narrate_progress
 from tasks.settle import Settled, is_retryable, settle
 from tasks.validate import validate_target
+from tasks.window import require_open
 
 
 class PushedImage(BaseModel):
@@ -57,7 +59,7 @@ def open_lock(bundle: str, public_key: str | None = None, archive_block: str | N
     retry_jitter_factor=0.5,
     retry_condition_fn=is_retryable,
     persist_result=True,
-    cache_policy=(INPUTS - "content" - "archive_block") + RUN_ID,  # the same image, wherever it is read from
+    cache_policy=(INPUTS - "content" - "archive_block" - "window") + RUN_ID,  # the same image, wherever it is read from
 )
 def push_image(
     image: LockedImage,
@@ -69,14 +71,16 @@ def push_image(
     archive_block: str | None = None,
     direct: bool = False,
     force: bool = False,
+    window: Window | None = None,
 ) -> PushedImage:
     """Send one image, and what refers to it, to each of its names.
 
     It comes from `content`: the path of a store, or a bundle as `open_bundle` takes it.
 
     With `direct` only manifests come from there, blobs from the image's own registry, if it has one. `force` sends all
-    of it, whatever the target says it has.
+    of it, whatever the target says it has. Nothing is begun once the `window` is closed.
     """
+    require_open(window)
     registry, names = _destination(image, access, target)
     source = open_content(content, public_key, archive_block)
     source = complete_content(source, registry, known_blobs(target))
@@ -109,11 +113,16 @@ def push_images(
     public_key: str | None = None,
     archive_block: str | None = None,
     direct: bool = False,
+    window: Window | None = None,
 ) -> list[PushedImage]:
-    """Push every image of the lock, each as a task of its own; raises `IncompleteError` naming all that failed."""
+    """Push every image of the lock, each as a task of its own; raises `IncompleteError` naming all that failed.
+
+    Raises `WindowClosedError` where the `window` is closed, or closes before the last one begins.
+    """
+    require_open(window)
     open_content(content, public_key, archive_block)  # before the tasks, which share it
     known_blobs(target)  # likewise
-    inputs = _Inputs(content, access, target, public_key, archive_block, direct)
+    inputs = _Inputs(content, access, target, public_key, archive_block, direct, window)
     images = lock.largest_first()
     settled = _push(images, inputs)
     # A result taken over from an earlier attempt proves nothing about the registry as it is now.
@@ -156,6 +165,7 @@ class _Inputs(NamedTuple):
     public_key: str | None
     archive_block: str | None
     direct: bool
+    window: Window | None = None
 
 
 def _push(images: Sequence[LockedImage], inputs: _Inputs, *, force: bool = False) -> list[Settled[PushedImage]]:

@@ -7,16 +7,28 @@ from blocks.load import load_block
 from blocks.palette import PaletteCredentials
 from edgelift.access import palette_from_environment
 from edgelift.bundle.definition import BundleDefinition
+from edgelift.carried import CarriedContent
 from edgelift.define import define_bundle
 from edgelift.palette.client import PaletteClient
 from edgelift.site import ContentSource, RegistryAccess
+from tasks.connect import connect, open_store
 from tasks.narrate import narrate
 
 
 @task(name="resolve", task_run_name="resolve the content of {name}", cache_policy=NO_CACHE, persist_result=False)
-def resolve_source(name: str, source: ContentSource, access: RegistryAccess) -> BundleDefinition:
-    """Read the profiles, from Palette and from files, and list what they declare."""
-    defined = define_bundle(name, source, lambda: open_palette(source, access))
+def resolve_source(
+    name: str, source: ContentSource, access: RegistryAccess, store: str | None = None
+) -> BundleDefinition:
+    """Read the profiles, from Palette and from files, and list what they declare.
+
+    Where undeclared images are looked for, the charts and packs that are carried come into the store for that.
+    """
+    defined = define_bundle(
+        name,
+        source,
+        lambda: open_palette(source, access),
+        lambda: CarriedContent(connect(access).registries, open_store(store)),
+    )
     for note in defined.notes:
         narrate(note)
     for warning in defined.warnings:

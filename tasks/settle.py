@@ -7,6 +7,7 @@ from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFutureList, wait
 
 from edgelift.errors import EdgeliftError, IncompleteError
+from tasks.window import stop_at_closed_window
 
 T = TypeVar("T")
 
@@ -21,11 +22,14 @@ class Settled(NamedTuple, Generic[T]):
 def settle(verb: str, names: Sequence[str], futures: PrefectFutureList[T]) -> list[Settled[T]]:
     """The outcomes in order; raises `IncompleteError` with every failure where one of them failed.
 
+    Raises `WindowClosedError` where the others have not begun since the window of the site is closed.
+
     Asking for results one by one would give up at the first failure and leave the rest of the queue undone; handing
     futures to another task would let a failed pull end in a completed run.
     """
     wait(list(futures))
     states = [future.state for future in futures]
+    stop_at_closed_window(verb, states)
     failures = [
         f"{name}: {_explain(state)}" for name, state in zip(names, states, strict=True) if not state.is_completed()
     ]

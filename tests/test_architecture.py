@@ -50,6 +50,7 @@ DOORS = {
     ),
     # Two doors, so that a key of images can never count for a bundle: bundles are signed by RSA alone, and by others.
     "cryptography": ("edgelift.bundle.signature", "edgelift.cosign_key"),
+    "cronsim": ("edgelift.cron",),
     "h11": ("edgelift.serve.connection",),
     "oras": ("edgelift.oci.artifact",),
     "requests": (),
@@ -78,9 +79,12 @@ PURE = (
     "edgelift.bundle.kinds",
     "edgelift.charts.artifact",
     "edgelift.charts.index",
+    "edgelift.charts.index_sections",
     "edgelift.charts.metadata",
     "edgelift.charts.repository",
     "edgelift.charts.versions",
+    "edgelift.cron",
+    "edgelift.forms",
     "edgelift.bundle.referrer",
     "edgelift.bundle.selection",
     "edgelift.errors",
@@ -97,9 +101,13 @@ PURE = (
     "edgelift.palette.pack_registries",
     *(
         f"edgelift.palette.undeclared.{name}"
-        for name in ("choice", "compose", "manifests", "references", "rendering", "report", "scan", "template", "tree")
+        for name in ("choice", "compose", "manifests", "references", "rendering", "report", "scan", "tags")
     ),
+    "edgelift.palette.undeclared.template",
+    "edgelift.palette.undeclared.tree",
     "edgelift.site",
+    "edgelift.site_mistakes",
+    "edgelift.timetable",
 )
 OUTSIDE_WORLD = {
     *("asyncio", "http", "httpx", "os", "pathlib", "random", "shutil", "socket", "ssl", "subprocess", "tempfile"),

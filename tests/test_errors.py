@@ -84,7 +84,10 @@ def test_failures_cannot_be_changed() -> None:
     assert error.failures == ("a",)
 
 
-EXIT_CODES = {"ConfigurationError": 2, "MalformedReferenceError": 2, "ProfileError": 2, "IncompleteError": 3}
+EXIT_CODES = {
+    **dict.fromkeys(("ConfigurationError", "MalformedReferenceError", "ProfileError", "SitesError"), 2),
+    **dict.fromkeys(("IncompleteError", "WindowClosedError"), 3),
+}
 
 
 def test_exit_codes() -> None:

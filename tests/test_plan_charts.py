@@ -11,16 +11,23 @@ from edgelift.bundle.diff import compare_locks
 from edgelift.bundle.kinds import origins_of
 from edgelift.bundle.lock import BundleLock
 from edgelift.bundle.summary import summarise
+from edgelift.delivery.send import send_image
 from edgelift.delivery.target import Target
+from edgelift.delivery.validate import validate_lock
 from edgelift.demo.charts import DemoChart, build_registry_charts, make_chart
 from edgelift.demo.content import make_image
 from edgelift.errors import ConfigurationError, IntegrityError, PlanError
 from edgelift.oci.digest import Digest
+from edgelift.oci.push import KnownBlobs
+from edgelift.plan import plan_bundle
 from edgelift.store.local import LocalStore
 from tests.charts.delivery import deliver, plan, pull
-from tests.images import load_image
+from tests.cosign import attach_sbom, make_key, sign, untag
+from tests.delivery.ways import registries_without_waiting
+from tests.images import load_image, make_artifact
 from tests.real_parts import RunningRegistry
 from tests.simulators.charts import ChartRepositorySimulator
+from tests.simulators.profiles.distribution import Distribution28
 from tests.simulators.registry import RegistrySimulator
 
 WEB = make_chart("web", "1.2.3")
@@ -175,6 +182,102 @@ def test_a_lock_takes_archives_of_charts_only(charts: ChartRepositorySimulator, 
     for before, after in (('"kind": "chart"', '"kind": "pack"'), (f'"archive": "{charts.url}', '"archive": "file://')):
         with pytest.raises(ConfigurationError):
             BundleLock.from_json(text.replace(before, after))
+
+
+# What refers to charts and packs
+
+
+(CHART,) = build_registry_charts([DemoChart("app", "2.0.0+edge.1", "team")])
+PACK = make_artifact("team/spectro-packs/archive/web", "1.0.0", payload=b"the archive of a pack")
+
+
+def attach_all(registry: RegistrySimulator) -> None:
+    """Sign a chart and a pack, and attach an SBOM to each."""
+    for artifact in (CHART, PACK):
+        sbom = untag(attach_sbom(artifact.root, artifact.repository))
+        registry.put_image(artifact, sbom, sign(artifact.root, make_key(), artifact.repository))
+
+
+def asked_of(registry: RegistrySimulator, **fields: object) -> BundleDefinition:
+    """The chart and the pack of the registry."""
+    packs = [{"reference": f"{registry.host}/{PACK.repository}:{PACK.tag}"}]
+    return BundleDefinition.model_validate({"charts": [app(registry)], "packs": packs, **fields})
+
+
+def lock_with_referrers(registry: RegistrySimulator, store: LocalStore, **fields: object) -> BundleLock:
+    """The lock of both, in which nothing is wrong."""
+    with registries_without_waiting() as registries:
+        planned = plan_bundle(asked_of(registry, **fields), registries, store)
+    planned.raise_for_errors()
+    return planned.lock
+
+
+def test_signatures_of_charts_and_packs_are_found(registry: RegistrySimulator, store: LocalStore) -> None:
+    """As those of images are: by cosign's tags, and by what names them as its subject."""
+    attach_all(registry)
+    images = lock_with_referrers(registry, store).images
+
+    assert [(image.kind, image.is_signed, len(image.referrers)) for image in images] == [
+        ("chart", True, 2),
+        ("pack", True, 2),
+    ]
+
+
+def test_signatures_of_charts_are_left_behind_where_nobody_wants_any(
+    registry: RegistrySimulator, store: LocalStore
+) -> None:
+    """And a chart without one is none that has to have one: only images have to be signed."""
+    attach_all(registry)
+    without = lock_with_referrers(registry, store, signatures=False)
+    registry.put_image(*build_registry_charts([DemoChart("plain", "1.0.0", "team")]))
+    plain = RequestedChart(repository=f"oci://{registry.host}/team", name="plain", version="1.0.0")
+    required = lock_with_referrers(registry, store, charts=[plain], packs=None, require_signatures=True)
+
+    assert [image.referrers for image in (*without.images, *required.images)] == [()] * 3
+
+
+def test_a_chart_whose_signatures_cannot_be_told_fails_the_plan(registry: RegistrySimulator, store: LocalStore) -> None:
+    """No answer is not "there is none"; the chart is named."""
+    registry.deny(f"/v2/{CHART.repository}/referrers/")
+    with registries_without_waiting() as registries:
+        planned = plan_bundle(BundleDefinition(charts=(app(registry),)), registries, store)
+
+    (error,) = planned.errors
+    assert error.startswith("chart app 2.0.0+edge.1 ")
+    assert "cannot be told" in error
+
+
+def test_a_chart_of_a_repository_over_http_has_its_provenance_alone(
+    charts: ChartRepositorySimulator, store: LocalStore
+) -> None:
+    """It is made of an archive, to which nothing can refer; nobody is asked."""
+    lock = plan(store, web(charts)).lock
+
+    assert [image.referrers for image in lock.images] == [()]
+    assert not any("sha256" in path for path in charts.asked)
+
+
+@pytest.mark.parametrize("with_lists", [True, False])
+def test_what_refers_to_charts_and_packs_arrives(
+    with_lists: bool, registry: RegistrySimulator, store: LocalStore, tmp_path: Path
+) -> None:
+    """It is found at a target with the referrers API, and at one without; the receipt counts it."""
+    attach_all(registry)
+    lock = lock_with_referrers(registry, store)
+    profile = None if with_lists else Distribution28()
+    with (
+        RegistrySimulator(tmp_path / "target", profile=profile) as sim,
+        registries_without_waiting() as registries,
+    ):
+        target, client = Target.parse(f"{sim.host}/edge"), registries.registry(sim.host)
+        for image in lock.images:
+            source = registries.source(registry.host, image.reference.partition("/")[2].rpartition(":")[0])
+            for name in target.names_of(image):
+                send_image(image, store, client, name, copied_from=source, known=KnownBlobs())
+        receipt = validate_lock(lock, target, client)
+
+    told = [(proof.kind, proof.verdict, proof.signed, proof.carried, proof.arrived) for proof in receipt.proofs]
+    assert told == [("chart", "ok", True, 2, 2), ("pack", "ok", True, 2, 2)]
 
 
 def test_charts_arrive_at_a_real_registry_byte_for_byte(

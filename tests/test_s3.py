@@ -1,9 +1,12 @@
 """What S3 servers and boto3 say, in our words."""
 
+from pathlib import Path
+
 import pytest
+from botocore.exceptions import UnknownServiceError
 
 from edgelift.errors import ConfigurationError, StoreError
-from edgelift.s3 import host_of, no_answer, refusal
+from edgelift.s3 import _open_session, host_of, no_answer, refusal
 
 REFUSALS = {
     "a clock that is wrong": (("RequestTimeTooSkewed", 403), "set this machine's clock", False),
@@ -76,3 +79,14 @@ def test_an_endpoint_is_a_plain_url(endpoint: str) -> None:
     """Anything else is refused before a key goes there."""
     with pytest.raises(ConfigurationError, match="not a plain URL"):
         host_of(endpoint)
+
+
+def test_roles_find_the_services_that_give_them(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Not only S3 is known: keys come from others, too. What AWS_DATA_PATH says of services comes before all else."""
+    monkeypatch.setenv("AWS_DATA_PATH", str(tmp_path))
+    models = _open_session().get_component("data_loader")
+
+    assert "AssumeRole" in models.load_service_model("sts", "service-2")["operations"]
+    assert models.search_paths[0] == str(tmp_path)
+    with pytest.raises(UnknownServiceError):
+        models.load_service_model("no-such-service", "service-2")

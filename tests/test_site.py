@@ -59,7 +59,10 @@ archive: {directory: /srv/bundles}
 signing: {file: /etc/edgelift/site.key, passphrase_file: /run/secrets/passphrase}
 public_key: /etc/edgelift/site.pub
 deep: true
-schedule: {cron: 15 2 * * *, timezone: Europe/Berlin, active: false}
+window: {start: "22:00", end: "04:30", timezone: Europe/Berlin}
+schedules:
+  - {name: nightly, cron: 15 2 * * *, timezone: Europe/Berlin, active: false}
+  - {name: weekly, cron: 0 12 * * 0, timezone: Europe/Berlin, deep: true, ignore_window: true}
 """
 
 
@@ -143,6 +146,25 @@ REFUSED = {
     "a list where one is wanted": (changed(name=["hunter2"]), ["name"]),
     "one where a list is wanted": (changed(source={"images": "hunter2"}), ["source.images"]),
     "a number for a text": (changed(source={"images": ["a"], "settings": {"v": 1.32}}), ["source.settings.v"]),
+    "a schedule that cannot be": (changed(schedule={"cron": "61 2 * * *"}), ["schedule.cron (line", "its minute"]),
+    "a place that is no time zone": (
+        changed(schedule={"cron": "15 2 * * *", "timezone": "Europe/hunter2"}),
+        ["schedule.timezone (line", "there is no such time zone"],
+    ),
+    "one schedule, and several": (
+        changed(schedule={"cron": "@daily"}, schedules=[{"cron": "@weekly"}]),
+        ["schedules (line", "leave out schedule"],
+    ),
+    "two schedules of one name": (
+        changed(schedules=[{"cron": "@daily"}, {"cron": "@weekly"}]),
+        ["schedules (line", "two schedules are called site"],
+    ),
+    "a schedule that never starts in the window": (
+        changed(window={"start": "22:00", "end": "04:30"}, schedule={"cron": "0 12 * * *"}),
+        ["schedule (line", "never starts inside the window 22:00-04:30 UTC"],
+    ),
+    "a window that is no time": (changed(window={"start": "25:00", "end": "04:30"}), ["window.start (line"]),
+    "a window without an end": (changed(window={"start": "22:00"}), ["window.end (line", "Field required"]),
     "an endless description": (changed(description="hunter2" * 100), ["description"]),
     "a path as name": (changed(name="../hunter2"), ["name"]),
     "nothing": ("", ["document"]),
@@ -209,9 +231,27 @@ def test_the_form_shows_every_part() -> None:
 
     assert set(schema["$defs"]) == {
         *("ContentSource", "TargetSettings", "RegistryAccess", "ArchiveSettings", "SigningSettings", "Schedule"),
-        *("AgentServices", "ServiceGroup", "Release", "PackSource", "ClusterDefinitionSource"),
+        *("AgentServices", "ServiceGroup", "Release", "PackSource", "ClusterDefinitionSource", "Window"),
     }
     assert {"name", "source", "target"} == set(schema["required"])
+
+
+def test_the_form_keeps_its_order() -> None:
+    """Fields are drawn as they are written in the model: databases do not keep the order of keys."""
+    schema = EdgeSite.model_json_schema()
+    forms = [schema, *schema["$defs"].values()]
+
+    for form in forms:
+        assert [field["position"] for field in form["properties"].values()] == list(range(len(form["properties"])))
+
+
+def test_schedules_are_one_or_several() -> None:
+    """However they are written, the site has a list of them."""
+    alone, several = EdgeSite.from_yaml(SMALLEST + "schedule: {cron: '@daily'}\n", ""), EdgeSite.from_yaml(FULL, "")
+
+    assert [each.name for each in EdgeSite.from_yaml(SMALLEST, "").all_schedules] == []
+    assert [each.name for each in alone.all_schedules] == ["site"]
+    assert [each.name for each in several.all_schedules] == ["nightly", "weekly"]
 
 
 def test_a_site_does_not_change() -> None:

@@ -7,6 +7,9 @@ from pathlib import Path
 from edgelift.archive.artifact_file import ArtifactFile
 from edgelift.archive.landing import write_continued
 from edgelift.archive.place import UNDATED, ArchivedBundle, KeptFile, Leftover, Progress, is_ours
+from edgelift.bundle.parts import whole_name
+from edgelift.bundle.parts_afar import open_parts_afar
+from edgelift.bundle.source import ByteSource
 from edgelift.errors import BundleError, ConfigurationError, NotFoundError
 from edgelift.oci.artifact import find_artifact, push_artifact
 from edgelift.oci.digest import Digest
@@ -77,14 +80,15 @@ class ArtifactArchive:
         """None: a registry keeps to itself what was begun and not ended."""
         return iter(())
 
-    def open(self, name: str) -> ArtifactFile:
+    def open(self, name: str) -> ByteSource:
         """Open what is kept under `name` for reading in place; raises `RegistryError`, and `BundleError` for others'.
 
-        Its bytes come from one manifest, also where another gets its name meanwhile.
+        The bytes of a file come from one manifest, also where another gets its name meanwhile.
         """
-        tag = _tag(name)
-        artifact = find_artifact(self._registry, self._repository, tag)
-        return ArtifactFile(self._registry, self._repository, artifact, self.url(tag), self._reader_beside(tag))
+        whole = whole_name(name)
+        if whole is None:
+            return self._open(name)
+        return open_parts_afar(whole, self.url(whole), self._open, self._reader_beside(whole))
 
     def digest_of(self, name: str) -> Digest:
         """The digest of the file that is kept under `name`, as its manifest has it."""
@@ -96,6 +100,11 @@ class ArtifactArchive:
             return self.digest_of(name)
         except NotFoundError:
             return None
+
+    def _open(self, name: str, *, is_read_next: bool = True) -> ArtifactFile:  # noqa: ARG002 - its end is read when it is
+        tag = _tag(name)
+        artifact = find_artifact(self._registry, self._repository, tag)
+        return ArtifactFile(self._registry, self._repository, artifact, self.url(tag), self._reader_beside(tag))
 
     def _kept(self, tag: str) -> KeptFile:
         if is_ours(tag):
@@ -109,7 +118,7 @@ class ArtifactArchive:
     def _reader_beside(self, tag: str) -> Callable[[str, int], bytes | None]:
         def read_beside(suffix: str, limit: int) -> bytes | None:
             try:
-                file = self.open(f"{tag}{suffix}")
+                file = self._open(f"{tag}{suffix}")
             except NotFoundError:
                 return None
             return file.read_at(0, min(limit, file.size))

@@ -1,6 +1,5 @@
 """Bundles kept in a directory: a mounted share, a courier's disk. `sha256sum -c NAME.sha256` checks one there."""
 
-import hashlib
 import os
 import re
 import stat
@@ -15,10 +14,13 @@ from edgelift.archive.place import (
     Leftover,
     Progress,
     check_name,
+    holds,
     is_ours,
     write_verified,
 )
-from edgelift.bundle.source import LocalFile
+from edgelift.bundle.part_files import open_parts
+from edgelift.bundle.parts import index_path, whole_name
+from edgelift.bundle.source import ByteSource, LocalFile
 from edgelift.documents import write_document
 from edgelift.errors import MalformedReferenceError, StoreError
 from edgelift.oci.content import CHUNK
@@ -44,7 +46,7 @@ class DirectoryArchive:
         target = self._path(name or path.name)
         with disk_errors(f"read {path}"):
             size = path.stat().st_size
-        if _holds(target, size, digest):
+        if holds(target, size, digest):
             if progress is not None:
                 progress(size)
         else:
@@ -77,9 +79,10 @@ class DirectoryArchive:
             if begun and is_ours(begun[1]):
                 yield Leftover(f"{folder}/{begun[1]}".lstrip("/"), file.modified, file.name)
 
-    def open(self, name: str) -> LocalFile:
-        """See `BrowsableArchive.open`."""
-        return LocalFile(self._path(name))
+    def open(self, name: str) -> ByteSource:
+        """See `ListableArchive.open`."""
+        path, whole = self._path(name), whole_name(name.rpartition("/")[2])
+        return LocalFile(path) if whole is None else open_parts(index_path(path.with_name(whole)))
 
     def remove(self, file: KeptFile) -> bool:
         """See `BrowsableArchive.remove`."""
@@ -119,15 +122,6 @@ class DirectoryArchive:
 
 def _version(found: os.stat_result) -> str:
     return f"{found.st_ino} {found.st_mtime_ns} {found.st_size}"
-
-
-def _holds(target: Path, size: int, digest: Digest) -> bool:
-    """Whether `target` has that content; read in full, since a disk that travels may have lost bits."""
-    with disk_errors(f"read {target}"):
-        if not target.is_file() or target.stat().st_size != size:
-            return False
-        with target.open("rb") as file:
-            return hashlib.file_digest(file, digest.hasher).hexdigest() == digest.hex
 
 
 def _chunks(path: Path) -> Iterator[bytes]:

@@ -3,6 +3,7 @@
 Whatever is kept has a name only when all of it is there and is what its digest says; the same holds on the way back.
 """
 
+import hashlib
 import os
 import re
 import tempfile
@@ -28,6 +29,7 @@ UNDATED = datetime.min.replace(tzinfo=UTC)  # of a file of which its place does 
 _OURS = re.compile(
     r"\.(?:tar\.zst(?:\.part-\d{4}|\.parts\.json)?|lock\.json|cluster-definition\.tgz)(?:\.sig)?(?:\.sha(?:256|512))?$"
 )
+_MARK = 12  # hexadecimal digits of a lock's digest
 _NAME_LIMIT = 900  # bytes of UTF-8; S3 keys end at 1024, and a prefix goes before
 
 
@@ -146,6 +148,18 @@ def names_beside(bundle: str) -> Iterator[str]:
     yield from (f"{file}.{algorithm}" for file in files for algorithm in CHECKSUMS)
 
 
+def own_name(name: str, lock: Digest) -> str:
+    """What the bundle `name` with this `lock` is called where it is kept beside others of its name."""
+    return f"{name}-{lock.hex[:_MARK]}"
+
+
+def folder_for_parts(whole: str) -> str | None:
+    """The folder that was made for the parts of `whole` alone, under its `own_name`; None where they lie in another."""
+    folder, _, name = whole.rpartition("/")
+    made = re.fullmatch(rf"{re.escape(name.removesuffix(BUNDLE))}-[0-9a-f]{{{_MARK}}}", folder.rpartition("/")[2])
+    return folder if made else None
+
+
 def check_name(name: str) -> str:
     """`name`, where it is one or more plain parts with `/` between them; raises `ConfigurationError` otherwise."""
     parts = name.split("/")
@@ -178,6 +192,15 @@ def write_verified(
                 progress(len(chunk))
         check_digest(hasher.hexdigest(), digest, source)
     return size
+
+
+def holds(path: Path, size: int, digest: Digest) -> bool:
+    """Whether that content is at `path`; read in full, since a disk that travels may have lost bits."""
+    with disk_errors(f"read {path}"):
+        if not path.is_file() or path.stat().st_size != size:
+            return False
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, digest.hasher).hexdigest() == digest.hex
 
 
 def check_digest(hexdigest: str, digest: Digest, source: str) -> None:

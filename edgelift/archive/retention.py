@@ -3,16 +3,21 @@
 Bundles are counted by the name that their definition gives, folder by folder: those of two sites never push each other
 out. The newest of each always stays, and so does everything that is not a bundle, that cannot be read, or whose
 signature is refused: that one is not counted, either, else a stranger's bundles could push out ours.
+
+A bundle in parts goes in the order in which it came, turned around: its index first, as there is no bundle without one,
+then what goes with it, its parts last. Wherever that is broken off, what is left is no bundle that lacks something, but
+parts without an index, as an upload leaves them, too; once the youngest of them is old enough, they go.
 """
 
-from collections.abc import Callable, Iterable, Set
+from collections.abc import Callable, Iterable, Iterator, Set
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import groupby
 
-from edgelift.archive.place import BrowsableArchive, Leftover
-from edgelift.archive.survey import FoundBundle, Survey
+from edgelift.archive.place import BrowsableArchive, KeptFile, Leftover
+from edgelift.archive.survey import FoundBundle, StrayParts, Survey
+from edgelift.bundle.parts import INDEX_SUFFIX
 from edgelift.errors import EdgeliftError
 
 LEFTOVERS_AFTER = timedelta(days=1)  # what began before is nobody's any more
@@ -22,7 +27,8 @@ LEFTOVERS_AFTER = timedelta(days=1)  # what began before is nobody's any more
 class Retention:
     """What has to stay: the `keep` newest of each name, and what is younger than `older_than`; None asks for nothing.
 
-    Where both are None all bundles stay. Uploads that began before `leftovers_after` may go.
+    Where both are None all bundles stay. Uploads that began before `leftovers_after` may go, and parts without an index
+    that all came before.
     """
 
     keep: int | None = None
@@ -44,11 +50,12 @@ class Pruning:
     bundles: tuple[FoundBundle, ...]
     leftovers: tuple[Leftover, ...]
     kept: tuple[FoundBundle, ...]
+    strays: tuple[StrayParts, ...] = ()
 
     @property
     def size(self) -> int:
-        """Bytes of the bundles that may go, and of what goes with them."""
-        return sum(each.size for each in self.bundles)
+        """Bytes of the bundles that may go, and of what goes with them; and of stray parts."""
+        return sum(bundle.size for bundle in self.bundles) + sum(stray.size for stray in self.strays)
 
 
 @dataclass(frozen=True)
@@ -74,31 +81,61 @@ def plan_pruning(survey: Survey, rules: Retention, now: datetime, *, spare: Set[
         bundles=tuple(going),
         leftovers=tuple(each for each in survey.leftovers if now - each.began >= rules.leftovers_after),
         kept=tuple(each for each in survey.bundles if each.file.name not in names),
+        strays=tuple(each for each in survey.strays if now - each.modified >= rules.leftovers_after),
     )
 
 
 def prune_archive(archive: BrowsableArchive, pruning: Pruning) -> Pruned:
     """Delete what `pruning` names, each bundle before what goes with it; what cannot be deleted does not end it."""
-    deleted, failures, versions = list[str](), list[str](), 0
-
-    def attempt(name: str, delete: Callable[[], object]) -> bool:
-        nonlocal versions
-        try:
-            versions += delete() is True
-        except EdgeliftError as error:
-            failures.append(str(error))
-            return False
-        deleted.append(archive.url(name))
-        return True
-
+    deletion = _Deletion(archive)
     for bundle in pruning.bundles:
-        # The bundle goes first: where it has to stay, its signature and its lock stay with it.
-        if attempt(bundle.file.name, partial(archive.remove, bundle.file)):
-            for beside in bundle.beside:
-                attempt(beside.name, partial(archive.remove, beside))
+        # The bundle goes first: where it has to stay, all that goes with it stays with it.
+        if deletion.remove(bundle.file):
+            for file in (*bundle.beside, *bundle.parts):
+                deletion.remove(file)
+    for stray in deletion.still_strays(pruning.strays):
+        # What was replaced meanwhile belongs to an upload that goes on: then nothing more of it goes.
+        all(map(deletion.remove, stray.files))
     for leftover in pruning.leftovers:
-        attempt(leftover.name, partial(archive.abort, leftover))
-    return Pruned(tuple(deleted), tuple(failures), versions)
+        deletion.abort(leftover)
+    return Pruned(tuple(deletion.deleted), tuple(deletion.failures), deletion.versions)
+
+
+class _Deletion:
+    """What has been deleted from `archive`, and what could not be."""
+
+    def __init__(self, archive: BrowsableArchive) -> None:
+        self.deleted: list[str] = []
+        self.failures: list[str] = []
+        self.versions = 0
+        self._archive = archive
+
+    def remove(self, file: KeptFile) -> bool:
+        """Delete `file`; whether that was done."""
+        return self._attempt(file.name, partial(self._archive.remove, file))
+
+    def abort(self, leftover: Leftover) -> bool:
+        """Delete what has arrived of `leftover`; whether that was done."""
+        return self._attempt(leftover.name, partial(self._archive.abort, leftover))
+
+    def still_strays(self, strays: Iterable[StrayParts]) -> Iterator[StrayParts]:
+        """Those whose index has not come since: an upload may have ended that was taken for a killed one."""
+        strays = tuple(strays)
+        try:
+            names = {file.name for file in self._archive.files()} if strays else set()
+        except EdgeliftError as error:
+            self.failures.append(str(error))
+            return
+        yield from (each for each in strays if f"{each.name}{INDEX_SUFFIX}" not in names)
+
+    def _attempt(self, name: str, delete: Callable[[], object]) -> bool:
+        try:
+            self.versions += delete() is True
+        except EdgeliftError as error:
+            self.failures.append(str(error))
+            return False
+        self.deleted.append(self._archive.url(name))
+        return True
 
 
 def _beyond(bundles: Iterable[FoundBundle], rules: Retention, now: datetime) -> Iterable[FoundBundle]:

@@ -1,6 +1,7 @@
 """Who needs which bytes of a lock: profiles, packs and images, and what several of them share. Pure.
 
-Only what is carried counts, each digest once: what a delta leaves out costs nothing. A cluster definition is nobody's.
+Only what is carried counts, each digest once: what a delta leaves out costs nothing. A cluster definition is nobody's,
+and told by itself.
 """
 
 from collections import Counter, defaultdict
@@ -8,6 +9,7 @@ from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from edgelift.bundle.cluster_definition import LockedClusterDefinition
 from edgelift.bundle.kinds import origins_of
 from edgelift.bundle.lock import ArtifactKind, BundleLock
 from edgelift.oci.descriptor import Descriptor
@@ -91,11 +93,12 @@ class SizeAttribution:
     """What of a lock costs how much: `carried` and `left_out` are bytes, each digest once.
 
     Profiles, packs and images come with the most unique bytes first; `shared` is what more than one image needs, the
-    largest first.
+    largest first. The `cluster_definition`, where there is one, is a part of what is carried.
     """
 
     carried: int
     left_out: int
+    cluster_definition: LockedClusterDefinition | None
     profiles: tuple[ProfileCost, ...]
     packs: tuple[PackCost, ...]
     images: tuple[ImageCost, ...]
@@ -108,10 +111,12 @@ class SizeAttribution:
 
     def document(self) -> dict[str, Any]:
         """All of it for scripts; sizes are in bytes."""
+        definition = self.cluster_definition
         return {
             "carried_bytes": self.carried,
             "left_out_bytes": self.left_out,
             "saved_bytes": self.saved,
+            "cluster_definition": {"name": definition.name, "bytes": definition.size} if definition else None,
             "profiles": [
                 {"profile": each.profile, "packs": each.packs, "images": each.images, **each.cost.document()}
                 for each in self.profiles
@@ -158,8 +163,9 @@ def attribute_sizes(lock: BundleLock) -> SizeAttribution:
     )
     shared = [piece for piece in pieces if len(piece.images) > 1]
     return SizeAttribution(
-        carried=sum(piece.descriptor.size for piece in pieces),
+        carried=sum(each.size for each in (*(piece.descriptor for piece in pieces), *lock.attached)),
         left_out=lock.left_out_size,
+        cluster_definition=lock.cluster_definition,
         profiles=tuple(sorted(profiles, key=lambda each: (*_costliest(each.cost), each.profile))),
         packs=tuple(sorted(packs, key=lambda each: (*_costliest(each.cost), each.asker))),
         images=tuple(sorted(images, key=lambda each: (*_costliest(each.cost), each.reference))),
@@ -168,7 +174,7 @@ def attribute_sizes(lock: BundleLock) -> SizeAttribution:
 
 
 def pieces_of(lock: BundleLock) -> list[Piece]:
-    """All that `lock` carries, each digest once, in the order in which its images name it."""
+    """All that `lock` carries of images, each digest once, in the order in which they name it."""
     askers, left_out = _askers(lock), lock.left_out
     found, needing = dict[str, Descriptor](), defaultdict[str, dict[str, None]](dict)
     for image in lock.images:

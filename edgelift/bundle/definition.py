@@ -18,6 +18,7 @@ from pydantic import (
 from edgelift.bundle.annotations import Annotations
 from edgelift.errors import ConfigurationError
 from edgelift.explain import explain, load_yaml
+from edgelift.forms import in_order
 from edgelift.oci.reference import ImageReference
 
 FORMAT: Literal["edgelift.definition/v1"] = "edgelift.definition/v1"
@@ -101,7 +102,7 @@ class ProfileVersion(BaseModel):
 class Release(BaseModel):
     """The release of an application that a bundle carries, in the words of whoever builds it."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=in_order)
 
     name: str | None = Field(None, max_length=200, description="What is released.")
     version: str | None = Field(None, max_length=200, description="Which version of it.")

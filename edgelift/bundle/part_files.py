@@ -89,7 +89,11 @@ def read_index(index_file: Path) -> PartsIndex:
 
 def open_parts(index_file: Path) -> SpannedFile:
     """The bundle in parts, all of which are opened; raises `PartsError` that names those without the right size."""
-    index = read_index(index_file)
+    return open_parts_of(index_file, read_index(index_file))
+
+
+def open_parts_of(index_file: Path, index: PartsIndex) -> SpannedFile:
+    """As `open_parts`, for the `index` that is to stand there."""
     with ExitStack() as opened:
         looked_at = [_open(index_file, number, part) for number, part in enumerate(index.parts, start=1)]
         files = [opened.enter_context(closing(each)) for each in looked_at if isinstance(each, LocalFile)]

@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeVar
 
 import httpx
 
-from edgelift.charts.index import INDEX_LIMIT, ChartIndex, parse_index, shown
+from edgelift.charts.index import INDEX_LIMIT, ChartIndex, open_index, shown
 from edgelift.charts.repository import ChartRepository, from_tag, to_tag
 from edgelift.charts.source import ChartArchive
 from edgelift.charts.versions import Version, choose_version, is_range
@@ -140,7 +140,7 @@ class ChartFinder:
         reply = channel.exchange(call, INDEX_LIMIT)
         if reply.status != httpx.codes.OK:
             raise channel.refusal(call, reply)
-        return parse_index(reply.body, f"{place.host}{path}")
+        return open_index(reply.body, f"{place.host}{path}")
 
 
 def _first(attempts: Sequence[Callable[[], Answer]]) -> Answer:

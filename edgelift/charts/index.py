@@ -10,6 +10,7 @@ from itertools import islice
 
 import yaml
 
+from edgelift.charts.index_sections import find_sections
 from edgelift.charts.yaml_reading import YamlReader
 from edgelift.errors import MalformedReferenceError, RegistryError
 from edgelift.oci.digest import Digest
@@ -32,6 +33,38 @@ class IndexEntry:
 ChartIndex = Mapping[str, tuple[IndexEntry, ...]]
 
 
+def open_index(content: bytes, where: str) -> ChartIndex:
+    """The versions of every chart in an index, as `parse_index` gives them; each is parsed when it is asked for.
+
+    That is for large ones: of 20 MiB nobody needs more than a few charts. Where their layout does not tell where each
+    chart stands, all of it is parsed at once.
+    """
+    sections = find_sections(content)
+    return _SectionedIndex(content, where, sections) if sections is not None else parse_index(content, where)
+
+
+class _SectionedIndex(Mapping[str, tuple[IndexEntry, ...]]):
+    """An index of which is known where each chart stands."""
+
+    def __init__(self, content: bytes, where: str, sections: Mapping[str, tuple[int, int]]) -> None:
+        self._content = content
+        self._where = where
+        self._sections = sections
+
+    def __getitem__(self, name: str) -> tuple[IndexEntry, ...]:
+        """The versions of the chart `name`; raises `RegistryError` where its section makes no sense."""
+        start, end = self._sections[name]
+        reader = YamlReader(self._content[start:end], self._where)
+        charts = reader.mapping(reader.root)
+        return {key: _read_versions(reader, value, _ENTRIES, self._where) for key, value in charts}.get(name, ())
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._sections)
+
+    def __len__(self) -> int:
+        return len(self._sections)
+
+
 def parse_index(content: bytes, where: str) -> ChartIndex:
     """The versions of every chart in an index, in its order; versions without an address are left out.
 
@@ -43,10 +76,8 @@ def parse_index(content: bytes, where: str) -> ChartIndex:
         if key == "entries":
             charts, left = {}, _ENTRIES
             for name, versions in reader.mapping(value):
-                charts[name] = tuple(islice(_entries(reader, versions), left + 1))
+                charts[name] = _read_versions(reader, versions, left, where)
                 left -= len(charts[name])
-                if left < 0:
-                    raise RegistryError(f"{where} has more than {_ENTRIES:,} versions of charts")
         else:
             reader.skip(value)
     if charts is None:
@@ -61,6 +92,13 @@ def shown(names: Iterator[str]) -> str:
     """The first of `names` for a message; they are a stranger's."""
     listed = ["".join(each for each in name[:64] if each.isprintable()) for name in islice(names, _SHOWN + 1)]
     return ", ".join(listed[:_SHOWN]) + (", …" if len(listed) > _SHOWN else "") if listed else "none"
+
+
+def _read_versions(reader: YamlReader, versions: yaml.Event, limit: int, where: str) -> tuple[IndexEntry, ...]:
+    found = tuple(islice(_entries(reader, versions), limit + 1))
+    if len(found) > limit:
+        raise RegistryError(f"{where} has more than {_ENTRIES:,} versions of charts")
+    return found
 
 
 def _entries(reader: YamlReader, versions: yaml.Event) -> Iterator[IndexEntry]:

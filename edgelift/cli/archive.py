@@ -85,7 +85,7 @@ def prune(
     _tell_warnings(survey)
     if keep is None and older_than is None:
         tell("no bundle goes without --keep or --older-than")
-    elif pruned is None and (pruning.bundles or pruning.leftovers):
+    elif pruned is None and (pruning.bundles or pruning.leftovers or pruning.strays):
         tell("nothing was deleted: --delete does it")
     if pruned is not None:
         _judge(archive, pruned)
@@ -106,7 +106,7 @@ def _judge(archive: BrowsableArchive, pruned: Pruned) -> None:
 
 def _print_survey(survey: Survey) -> None:
     if survey.bundles:
-        headings = ("DATE", "SIZE", "NAME", "IMAGES", "CONTENT", "ARCH", "SIGNATURE", "FILE")
+        headings = ("DATE", "SIZE", "PARTS", "NAME", "IMAGES", "CONTENT", "ARCH", "SIGNATURE", "FILE")
         say_table(headings, map(_row, survey.bundles))
     size = format_size(sum(each.size for each in survey.bundles))
     say(f"{len(survey.bundles)} bundles, {size}; {len(survey.others)} other files")
@@ -115,7 +115,8 @@ def _print_survey(survey: Survey) -> None:
 def _row(found: FoundBundle) -> tuple[str, ...]:
     return (
         _moment(found.file.modified),
-        format_size(found.file.size),
+        format_size(found.file_size),
+        str(len(found.parts) or "-"),
         found.bundle if found.base is None else f"{found.bundle} (delta)",
         str(found.images),
         format_size(found.content_size),
@@ -130,15 +131,19 @@ def _tell_warnings(survey: Survey) -> None:
         tell(f"warning: {each.url} is none that can be read: {each.problem}")
     for leftover in survey.leftovers:
         tell(f"warning: an upload of {leftover.name} has not ended since {_moment(leftover.began)}")
+    for stray in survey.strays:
+        tell(f"warning: parts of {stray.name} lie there without an index since {_moment(stray.modified)}")
     for warning in survey.warnings:
         tell(f"warning: {warning}")
 
 
 def _print_pruning(pruning: Pruning, *, deleted: bool) -> None:
     if pruning.bundles:
-        say_table(("DATE", "SIZE", "NAME", "FILE"), [(*_row(each)[:3], each.file.name) for each in pruning.bundles])
+        rows = [(*_row(each)[:4], each.file.name) for each in pruning.bundles]
+        say_table(("DATE", "SIZE", "PARTS", "NAME", "FILE"), rows)
     verb = "delete" if deleted else "would delete"
-    counts = f"{len(pruning.bundles)} bundles, {format_size(pruning.size)}, and {len(pruning.leftovers)} uploads"
+    uploads = len(pruning.leftovers) + len(pruning.strays)
+    counts = f"{len(pruning.bundles)} bundles, {format_size(pruning.size)}, and {uploads} uploads that have not ended"
     say(f"{verb} {counts}; {len(pruning.kept)} bundles stay")
 
 
@@ -153,6 +158,10 @@ def _survey_document(archive: ListableArchive, survey: Survey) -> dict[str, Any]
         "unfinished_uploads": [
             {"name": each.name, "began": each.began.isoformat(timespec="seconds")} for each in survey.leftovers
         ],
+        "stray_parts": [
+            {"name": each.name, "size": each.size, "since": each.modified.isoformat(timespec="seconds")}
+            for each in survey.strays
+        ],
     }
 
 
@@ -162,7 +171,8 @@ def _bundle_document(found: FoundBundle) -> dict[str, Any]:
         "file": found.file.name,
         "name": found.bundle,
         "date": found.file.modified.isoformat(timespec="seconds") if found.file.modified != UNDATED else None,
-        "size": found.file.size,
+        "size": found.file_size,
+        "parts": len(found.parts),
         "images": found.images,
         "carried_bytes": found.content_size,
         "lock": found.lock,
@@ -182,6 +192,7 @@ def _pruning_document(
         "deleted": pruned is not None,
         "bundles": [_bundle_document(each) for each in pruning.bundles],
         "uploads": [each.name for each in pruning.leftovers],
+        "stray_parts": [each.name for each in pruning.strays],
         "bytes": pruning.size,
         "kept": [each.url for each in pruning.kept],
         "unreadable": [each.url for each in survey.unreadable],

@@ -190,9 +190,9 @@ def build(
     if base is not None and lock is not None:
         raise ConfigurationError("--lock is built as it is, with the base that it names: leave out --base")
     check_locally(source, public_key)
-    source = undeclared.with_undeclared(source, include_undeclared, access)
+    source = undeclared.with_undeclared(source, include_undeclared, access, store)
     if metadata_only:
-        metadata.write(name, source, access, output, as_json=as_json, quiet=quiet)
+        metadata.write(name, source, access, output, store, as_json=as_json, quiet=quiet)
         return
     base, existing = reuse.base_of(base, store), reuse.existing_of(existing_bundles)
     signs = signing.signing_of(

@@ -14,6 +14,7 @@ COMMANDS = {
     "build": "build.build",
     "push": "run.push",
     "sync": "run.sync",
+    "sites": "sites.app",
     "validate": "delivery.validate",
     "inspect": "bundles.inspect",
     "verify": "bundles.verify",

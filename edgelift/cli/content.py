@@ -2,24 +2,24 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from edgelift.bundle.definition import COMPRESSION_LEVEL
 from edgelift.cli import attaching, metadata, options, palette_content, reuse, signatures, undeclared
+from edgelift.cli.access import takes_access
 from edgelift.cli.charts import Charts
 from edgelift.cli.console import say, say_json, say_table, set_verbosity, tell
 from edgelift.cli.lock import show_lock
 from edgelift.cli.planning import plan_delivery
 from edgelift.define import read_exported
-from edgelift.errors import ProfileError
+from edgelift.errors import ConfigurationError, ProfileError
 from edgelift.palette.resolve import resolve_profiles
-
-if TYPE_CHECKING:
-    pass
+from edgelift.site import DEFAULT_ACCESS, RegistryAccess
 
 
+@takes_access
 def images(
     files: Annotated[
         list[Path],
@@ -29,6 +29,9 @@ def images(
     ],
     settings: palette_content.Settings = [],  # noqa: B006 - typer copies it
     find_undeclared: undeclared.FindUndeclared = False,
+    fetch_charts: undeclared.FetchCharts = False,
+    store: options.Store = None,
+    access: RegistryAccess = DEFAULT_ACCESS,
     as_json: options.Json = False,
 ) -> None:
     """List the images and charts that exported profiles declare, and where they say so. Needs no network.
@@ -36,9 +39,14 @@ def images(
     Example: edgelift images infra.json addon.yaml --json
 
     Those that packs use and do not declare: edgelift images --undeclared infra.json packs/harbor-1.8.0
+
+    With --fetch-charts, which needs the registries of the charts, also those that only their templates name.
     """
+    if fetch_charts and not find_undeclared:
+        raise ConfigurationError("--fetch-charts looks for undeclared images: give --undeclared, too")
     if find_undeclared:
-        undeclared.show_undeclared(files, options.settings_of(settings), as_json=as_json)
+        given = options.settings_of(settings)
+        undeclared.show_undeclared(files, given, access, store, fetch=fetch_charts, as_json=as_json)
         return
     resolution = resolve_profiles(read_exported([str(path) for path in files]), options.settings_of(settings))
     document = resolution.model_dump(mode="json", include={"images", "charts", "problems"})
@@ -166,7 +174,7 @@ def plan(
     source = signatures.with_rules(source, rules)
     outcome = plan_delivery(
         metadata.name_of(name, metadata_file) or "bundle",
-        undeclared.with_undeclared(source, include_undeclared, access),
+        undeclared.with_undeclared(source, include_undeclared, access, store),
         access,
         options.target_settings(registry, maps=maps, aliases=hub_aliases, conflict=on_conflict) if registry else None,
         store,

@@ -8,6 +8,7 @@ import typer
 
 from edgelift.access import Connections, default_store, open_registries
 from edgelift.archive.place import names_beside
+from edgelift.bundle.cluster_definition import LockedClusterDefinition
 from edgelift.bundle.lock import BundleLock
 from edgelift.bundle.parts import whole_name
 from edgelift.bundle.reader import BundleReader
@@ -133,6 +134,8 @@ def _copy_lock(
     preflight = check_delivery(chosen, target, registry, on_conflict)
     for warning in preflight.warnings:
         tell(f"warning: {warning}")
+    if lock.cluster_definition is not None:
+        tell(f"warning: {_left_behind(lock.cluster_definition)}")
     if preflight.errors:
         raise PlanError(f"{target.registry} cannot take this as it stands; nothing was moved", preflight.errors)
     transfer = copy_entries(chosen, target, registry, connections, store, on_conflict=on_conflict)
@@ -145,6 +148,13 @@ def _copy_lock(
         show_receipt(proved)
         tell(_describe(transfer))
     proved.raise_unless_whole()
+
+
+def _left_behind(definition: LockedClusterDefinition) -> str:
+    return (
+        f"the cluster definition {definition.name} is in no registry, so that it is not copied: it is in the bundle, "
+        "and goes where that is copied to (copy oci://…)"
+    )
 
 
 def _pairs(

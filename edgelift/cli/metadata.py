@@ -8,8 +8,9 @@ from typing import Annotated, ParamSpec
 import typer
 from pydantic import ValidationError
 
-from edgelift.access import palette_from_environment
+from edgelift.access import default_store, open_registries, palette_from_environment
 from edgelift.bundle.definition import COMPRESSION_LEVEL, Release
+from edgelift.carried import CarriedContent
 from edgelift.cli.console import say, say_json, tell
 from edgelift.cli.options import OUTPUT, SOURCE
 from edgelift.define import define_bundle
@@ -19,6 +20,7 @@ from edgelift.errors import ConfigurationError
 from edgelift.explain import explain
 from edgelift.image_list import parse_image_list
 from edgelift.site import ContentSource, RegistryAccess
+from edgelift.store.local import LocalStore
 
 MetadataFile = Annotated[
     Path | None,
@@ -106,7 +108,14 @@ def images_in(lists: list[Path]) -> list[str]:
 
 
 def write(
-    name: str, source: ContentSource | Path, access: RegistryAccess, folder: Path, *, as_json: bool, quiet: bool
+    name: str,
+    source: ContentSource | Path,
+    access: RegistryAccess,
+    folder: Path,
+    store: Path | None,
+    *,
+    as_json: bool,
+    quiet: bool,
 ) -> None:
     """Write the definition of what `source` asks for, and say where; raises what `define_bundle` does.
 
@@ -119,7 +128,13 @@ def write(
             "a definition says neither where local packs are nor what a cluster definition is made of",
             hint="leave out --packs and --cluster-definition-name, or --metadata-only",
         )
-    defined = define_bundle(name, source, lambda: palette_from_environment(source.project, access))
+    with open_registries(access) as connections:
+        defined = define_bundle(
+            name,
+            source,
+            lambda: palette_from_environment(source.project, access),
+            lambda: CarriedContent(connections.registries, LocalStore(store or default_store())),
+        )
     path, definition = write_definition(defined.definition, folder), defined.definition
     if not quiet:
         for warning in defined.warnings:

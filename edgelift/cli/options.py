@@ -2,14 +2,15 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from edgelift.delivery.target import Target
 from edgelift.errors import ConfigurationError
-from edgelift.oci.ecr import parse_ecr_host
-from edgelift.site import ContentSource, OnConflict, RegistryAccess, TargetSettings
+
+# What the options come to is loaded where they are read: most commands take few of them, and none of that.
+if TYPE_CHECKING:
+    from edgelift.site import ContentSource, OnConflict, RegistryAccess, TargetSettings
 
 SOURCE = "What to carry"
 TARGET = "Where to"
@@ -86,7 +87,7 @@ HubAliases = Annotated[
     typer.Option("--docker-hub-aliases", help="Push docker.io/library/x as docker.io/x, too.", rich_help_panel=TARGET),
 ]
 Conflict = Annotated[
-    OnConflict,
+    Literal["fail", "keep", "replace"],
     typer.Option("--on-conflict", help="A tag that stands with another digest.", rich_help_panel=TARGET),
 ]
 Store = Annotated[
@@ -187,8 +188,10 @@ def source_of(
     exclude_profile_files: Sequence[Path] = (),
     charts: Sequence[str] = (),
     **further: Any,
-) -> ContentSource:
+) -> "ContentSource":
     """What the source options ask for, those of other modules in `further`; raises `ConfigurationError` for nothing."""
+    from edgelift.site import ContentSource  # noqa: PLC0415 - see above
+
     named = _names(profiles)
     local, beside = getattr(further.get("packs"), "paths", ()), further.keys() - {"packs", "cluster_definition"}
     if not (named or profile_files or images or charts or local or beside):
@@ -233,7 +236,7 @@ def access_of(
     cert_dir: Path | None = None,
     mirrors: Sequence[str] = (),
     rewrites: Sequence[str] = (),
-) -> RegistryAccess:
+) -> "RegistryAccess":
     """How to get into registries, as the access options say; raises `ConfigurationError` where they make no sense."""
     for option, path in (("--cred-file-path", cred_file), ("--ca-cert", ca_cert)):
         if path is not None and not path.is_file():
@@ -241,6 +244,7 @@ def access_of(
     if cert_dir is not None and not cert_dir.is_dir():
         raise ConfigurationError(f"--cert-dir: there is no folder {cert_dir}")
     from edgelift.oci.mirrors import Mirrors  # noqa: PLC0415 - loads the HTTP client, which not all commands need
+    from edgelift.site import RegistryAccess  # noqa: PLC0415 - see above
 
     Mirrors.parse(mirrors, rewrites)
     return RegistryAccess(
@@ -259,9 +263,13 @@ def access_of(
 
 
 def target_settings(
-    registry: str, *, maps: list[str], aliases: bool, conflict: OnConflict, create: bool = False
-) -> TargetSettings:
+    registry: str, *, maps: list[str], aliases: bool, conflict: "OnConflict", create: bool = False
+) -> "TargetSettings":
     """The target, as the target options say; raises `ConfigurationError` where they name none, or make no sense."""
+    from edgelift.delivery.target import Target  # noqa: PLC0415 - see above
+    from edgelift.oci.ecr import parse_ecr_host  # noqa: PLC0415
+    from edgelift.site import TargetSettings  # noqa: PLC0415
+
     target = Target.parse(registry, tuple(maps))
     if create and parse_ecr_host(target.registry) is None:
         raise ConfigurationError(

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from edgelift.access import open_registries
 from edgelift.archive.directory import DirectoryArchive
 from edgelift.archive.place import BrowsableArchive, ListableArchive, RestorableArchive
-from edgelift.bundle.parts import whole_name
 from edgelift.bundle.source import is_object
 from edgelift.errors import ConfigurationError
 from edgelift.oci.reference import ImageReference, names_registry
@@ -46,7 +45,7 @@ def restorable(bundle: str, access: RegistryAccess) -> Iterator[tuple[Restorable
     if bundle.startswith(OCI):
         reference = parse_kept(bundle)
         with _artifacts(reference, access) as archive:
-            yield archive, _whole(bundle, reference.selector)
+            yield archive, reference.selector
         return
     url, _, name = bundle.rpartition("/")
     if not is_object(bundle) or not name:
@@ -54,7 +53,7 @@ def restorable(bundle: str, access: RegistryAccess) -> Iterator[tuple[Restorable
             f"{bundle[:200]!r} does not name an object",
             hint="write it as s3://bucket/key, or as oci://HOST/REPOSITORY:TAG",
         )
-    yield _bucket(url), _whole(bundle, name)
+    yield _bucket(url), name
 
 
 def parse_kept(bundle: str) -> ImageReference:
@@ -83,16 +82,6 @@ def _artifacts(reference: ImageReference, access: RegistryAccess) -> "Iterator[A
 
     with open_registries(access) as connections:
         yield ArtifactArchive(connections.registry(reference.registry), reference.repository)
-
-
-def _whole(bundle: str, name: str) -> str:
-    """`name`, but for that of a bundle in parts, for which it raises `ConfigurationError`."""
-    if whole_name(name) is not None:
-        raise ConfigurationError(
-            f"{bundle} is a bundle in parts, and restore brings back one file",
-            hint="copy its folder with a tool for S3, or read it where it lies: edgelift push --file takes its index",
-        )
-    return name
 
 
 def _bucket(url: str) -> "S3Archive":

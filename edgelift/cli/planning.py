@@ -11,6 +11,7 @@ from edgelift.bundle.reader import BundleReader
 from edgelift.bundle.selection import select_entries
 from edgelift.bundle.signed import check_bundle, read_signed
 from edgelift.bundle.summary import summarise
+from edgelift.carried import CarriedContent
 from edgelift.charts.repository import ChartName
 from edgelift.define import define_bundle, read_exported, read_image_lists
 from edgelift.definition_file import read_definition
@@ -107,10 +108,10 @@ def plan_delivery(
     def open_palette() -> PaletteClient:
         return palette_from_environment(source.project, access)
 
-    defined = define_bundle(name, source, open_palette)
     content = LocalStore(store or default_store())
-    attached = attach_content(source, content, open_palette)
     with open_registries(access) as connections:
+        defined = define_bundle(name, source, open_palette, lambda: CarriedContent(connections.registries, content))
+        attached = attach_content(source, content, open_palette)
         plan = plan_bundle(defined.definition, connections.registries, content, attached)
         KnownBudgets(content.root / "budgets").keep(connections.registries.budgets())
         lock = leave_out(plan.lock, standing) if standing is not None else plan.lock

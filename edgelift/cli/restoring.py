@@ -22,7 +22,8 @@ def restore(
     bundle: Annotated[
         str,
         typer.Argument(
-            metavar="BUNDLE", help="The bundle where it is kept: s3://BUCKET/KEY or oci://HOST/REPOSITORY:TAG."
+            metavar="BUNDLE",
+            help="The bundle where it is kept: s3://BUCKET/KEY or oci://HOST/REPOSITORY:TAG; in parts, their index.",
         ),
     ],
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where it is written to.")] = Path(),
@@ -62,11 +63,13 @@ def restore(
                 "images": len(restored.lock.images),
                 "signature": signature,
                 "restored": restored.is_new,
+                "parts": list(map(str, restored.parts)),
             }
         )
         return
     verb = "ok" if restored.is_new else "stands there already, and is right"
-    say(f"{restored.path}: {verb}, {format_size(restored.size)}, {restored.digest}")
+    parts = f" in {len(restored.parts)} parts" if restored.parts else ""
+    say(f"{restored.path}: {verb}, {format_size(restored.size)}{parts}, {restored.digest}")
     say(f"signature: {signature}")
 
 

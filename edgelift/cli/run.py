@@ -121,6 +121,9 @@ def sync(
         Path, typer.Option("--output", "-o", metavar="DIR", help="Folder of bundle, lock and receipt.")
     ] = Path("output/sites"),
     create_repositories: CreateRepositories = False,
+    ignore_window: Annotated[
+        bool, typer.Option("--ignore-window", help="Run outside the window of the site file, too.")
+    ] = False,
     store: options.Store = None,
     as_json: options.Json = False,
     verbose: options.Verbose = False,
@@ -144,7 +147,7 @@ def sync(
     with running_api(quiet=quiet):
         from flows.sync_site import sync_site  # noqa: PLC0415 - loads Prefect
 
-        report = sync_site(site, str(output), options.text_of(store))
+        report = sync_site(site, str(output), options.text_of(store), ignore_window=ignore_window)
     if as_json:
         say_json(report.model_dump(mode="json"))
     else:

@@ -15,7 +15,6 @@ from edgelift.cli import options, signing
 from edgelift.cli.console import set_verbosity
 from edgelift.errors import ConfigurationError, SignatureError
 from edgelift.keys import find_public_key
-from edgelift.store.local import LocalStore
 
 if TYPE_CHECKING:
     from edgelift.serve.content import RegistryContent
@@ -74,16 +73,19 @@ def serve(
 
 @contextmanager
 def _served(content: str | None, writable: Path | None, public_key: Path | None) -> Iterator["RegistryContent"]:
-    from edgelift.serve.directory import DirectoryContent  # noqa: PLC0415 - loads a web server
-    from edgelift.serve.pinned import BundleContent, StoreContent  # noqa: PLC0415
+    from edgelift.serve.pinned import BundleContent, StoreContent  # noqa: PLC0415 - loads what serves
 
     if writable is not None:
+        from edgelift.serve.directory import DirectoryContent  # noqa: PLC0415
+
         yield DirectoryContent(writable)
         return
     key = find_public_key(public_key)
     if content is not None and not is_object(content) and Path(content).is_dir() and not find_index(Path(content)):
         if key is not None:
             raise SignatureError(f"{content} is a store, which nobody signs", hint="serve a bundle that is signed")
+        from edgelift.store.local import LocalStore  # noqa: PLC0415 - which no bundle needs
+
         yield StoreContent(LocalStore(Path(content)))
     elif content is not None:
         with BundleReader.open(content) as reader:

@@ -2,13 +2,15 @@
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from edgelift.errors import ConfigurationError
 from edgelift.keys import read_private_key
-from edgelift.site import SigningSettings
+
+if TYPE_CHECKING:
+    from edgelift.site import SigningSettings
 
 SIGNATURES = "Signatures"
 
@@ -55,8 +57,10 @@ PassphraseFd = Annotated[
 
 def signing_of(
     *, key: Path | None, key_fd: int | None, block: str | None, passphrase_fd: int | None
-) -> SigningSettings | None:
+) -> "SigningSettings | None":
     """The key that signs, as the options say; raises `ConfigurationError` where one that is not in a block cannot."""
+    from edgelift.site import SigningSettings  # noqa: PLC0415 - what only checks signatures does without
+
     if passphrase_fd is not None and key is None and key_fd is None:
         raise ConfigurationError("--passphrase-fd is for the key of --signing-key or --signing-key-fd")
     if sum(each is not None for each in (key, key_fd, block)) > 1:

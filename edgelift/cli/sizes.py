@@ -76,6 +76,8 @@ def _print(found: SizeAttribution) -> None:
         say_table(("SHARED LAYER", "SIZE", "IMAGES", "NEEDED BY"), _shared_rows(found))
     left_out = f", {format_size(found.left_out)} left out" if found.left_out else ""
     say("")
+    if found.cluster_definition is not None:
+        say(f"cluster definition {found.cluster_definition.name}: {format_size(found.cluster_definition.size)}")
     say(f"{format_size(found.carried)} carried{left_out}; sharing saves {format_size(found.saved)}")
 
 

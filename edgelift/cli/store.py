@@ -23,7 +23,8 @@ from edgelift.site import RegistryAccess
 from edgelift.sizes import format_size
 from edgelift.store.check import MendingSource, StoreCheck, check_store
 from edgelift.store.local import LocalStore
-from edgelift.store.mending import BundleMending, RegistryMending
+from edgelift.store.mending import BundleMending, ChartMending, RegistryMending
+from edgelift.store.runs import RunLocks
 from edgelift.store.survey import survey_store
 from edgelift.store.sweep import Rules, Sweep, plan_sweep, sweep_store
 
@@ -56,11 +57,20 @@ def stat(store: options.Store = None, as_json: options.Json = False) -> None:
 @app.command("fsck")
 def fsck(
     repair: Annotated[
-        bool, typer.Option("--repair", help="Fetch what is damaged or missing from the registry of its image.")
+        bool,
+        typer.Option("--repair", help="Fetch what is damaged or missing from where its image or chart is."),
     ] = False,
     repair_from: Annotated[
         list[Path], typer.Option("--repair-from", metavar="BUNDLE", help="Take it from this bundle. Repeatable.")
     ] = [],  # noqa: B006 - typer copies it
+    repair_lock: Annotated[
+        list[Path],
+        typer.Option(
+            "--repair-lock",
+            metavar="L.json",
+            help="With --repair: a lock that says which archives charts are made of, beside those of runs. Repeatable.",
+        ),
+    ] = [],  # noqa: B006
     store: options.Store = None,
     mirror: options.MirrorRules = [],  # noqa: B006
     rewrite: options.Rewrites = [],  # noqa: B006
@@ -98,7 +108,9 @@ def fsck(
         parallel=parallel,
     )
     content = open_store(store)
-    with _sources(repair_from, access if repair else None) as sources:
+    locks = [BundleLock.from_json(read_signed(path, find_public_key(None)), str(path)) for path in repair_lock]
+    locks += [lock for each in RunLocks(content.root).kept() if repair and (lock := each.read()) is not None]
+    with _sources(repair_from, access if repair else None, locks) as sources:
         outcome = check_store(content, sources=sources, progress=_tell_progress(quiet))
     if as_json:
         say_json(_check_document(content, outcome))
@@ -164,15 +176,18 @@ def open_store(store: Path | None) -> LocalStore:
 
 
 @contextmanager
-def _sources(bundles: Sequence[Path], access: RegistryAccess | None) -> Iterator[list[MendingSource]]:
-    """Bundles, then registries where there is `access` to them."""
+def _sources(
+    bundles: Sequence[Path], access: RegistryAccess | None, locks: Sequence[BundleLock]
+) -> Iterator[list[MendingSource]]:
+    """Bundles, then registries and the archives of the charts of `locks`, where there is `access` to them."""
     with ExitStack() as opened:
         readers = [opened.enter_context(BundleReader.open(path)) for path in bundles]
         for reader in readers:
             check_lock(reader, find_public_key(None))
         sources: list[MendingSource] = [BundleMending(reader) for reader in readers]
         if access is not None:
-            sources.append(RegistryMending(opened.enter_context(open_registries(access)).source))
+            connections = opened.enter_context(open_registries(access))
+            sources.append(RegistryMending(connections.source, ChartMending(locks, connections.source_for)))
         yield sources
 
 

@@ -2,28 +2,30 @@
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
-from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
 import typer
 
-from edgelift.access import palette_from_environment
+from edgelift.access import default_store, open_registries, palette_from_environment
+from edgelift.carried import CarriedContent
 from edgelift.cli.console import say, say_json, say_table, tell
 from edgelift.cli.options import OUTPUT, SOURCE
-from edgelift.define import read_exported, read_profiles
-from edgelift.define_packs import find_used
+from edgelift.define import look_for_undeclared, read_exported
+from edgelift.define_undeclared import fetch_charts
 from edgelift.errors import ConfigurationError
-from edgelift.packs.local import read_packs
+from edgelift.oci.reference import ImageReference
 from edgelift.palette.models import ClusterProfile, Pack
+from edgelift.palette.resolve import resolve_profiles
+from edgelift.palette.undeclared.choice import describe_tags
 from edgelift.palette.undeclared.content import PackContent
 from edgelift.palette.undeclared.findings import PackReport, UsedImage
 from edgelift.palette.undeclared.folder import is_pack, read_local_pack
 from edgelift.palette.undeclared.helm import find_helm
 from edgelift.palette.undeclared.pack import profile_of
-from edgelift.palette.undeclared.profiles import find_undeclared
+from edgelift.palette.undeclared.profiles import Charts, find_undeclared
 from edgelift.site import ContentSource, RegistryAccess
+from edgelift.store.local import LocalStore
 
 IncludeUndeclared = Annotated[
     Literal["ask", "none", "confident", "all"] | None,
@@ -39,11 +41,22 @@ FindUndeclared = Annotated[
         "--undeclared", help="List the images that packs use and do not declare instead.", rich_help_panel=OUTPUT
     ),
 ]
+FetchCharts = Annotated[
+    bool,
+    typer.Option(
+        "--fetch-charts",
+        help="With --undeclared: fetch the Helm charts that they declare, and look into these, too.",
+        rich_help_panel=OUTPUT,
+    ),
+]
 _Asked = TypeVar("_Asked", ContentSource, "ContentSource | Path")
 
 
-def with_undeclared(source: _Asked, wanted: str | None, access: RegistryAccess) -> _Asked:
-    """`source` with the policy of `--include-undeclared`; raises `ConfigurationError` where it cannot be followed."""
+def with_undeclared(source: _Asked, wanted: str | None, access: RegistryAccess, store: Path | None) -> _Asked:
+    """`source` with the policy of `--include-undeclared`; raises `ConfigurationError` where it cannot be followed.
+
+    Who wants to be asked is asked of all that a build would look into, which comes into `store` for that.
+    """
     if wanted is None:
         return source
     if isinstance(source, Path):
@@ -54,15 +67,28 @@ def with_undeclared(source: _Asked, wanted: str | None, access: RegistryAccess) 
         raise ConfigurationError(
             "--include-undeclared ask needs a terminal to ask at", hint="take none, confident or all instead"
         )
-    with ExitStack() as stack:
-        palette = cache(lambda: stack.enter_context(palette_from_environment(source.project, access)))
-        profiles, _ = read_profiles(source, palette)
-    reports = find_used(profiles, read_packs(source.packs.paths), source.settings, declared=source.images)
+    with open_registries(access) as connections:
+        reports = look_for_undeclared(
+            source,
+            lambda: palette_from_environment(source.project, access),
+            lambda: CarriedContent(connections.registries, LocalStore(store or default_store())),
+        )
     return source.model_copy(update={"include_undeclared": tuple(_ask(reports))})
 
 
-def show_undeclared(paths: Sequence[Path], settings: Mapping[str, str], *, as_json: bool) -> None:
-    """Print what is found in exported profiles and packs of this machine, whose charts are looked at, too."""
+def show_undeclared(
+    paths: Sequence[Path],
+    settings: Mapping[str, str],
+    access: RegistryAccess,
+    store: Path | None,
+    *,
+    fetch: bool,
+    as_json: bool,
+) -> None:
+    """Print what is found in exported profiles and packs of this machine, whose charts are looked at, too.
+
+    Where it may `fetch`, so are the charts that they name.
+    """
     profiles: list[ClusterProfile] = []
     contents: dict[Pack, PackContent] = {}
     for path in paths:
@@ -72,11 +98,22 @@ def show_undeclared(paths: Sequence[Path], settings: Mapping[str, str], *, as_js
             contents[profiles[-1].packs[0]] = content
         else:
             profiles += read_exported([str(path)])
-    reports = find_undeclared(profiles, settings, contents=contents, helm=find_helm() if contents else None)
+    charts = _fetch(profiles, settings, access, store) if fetch else {}
+    helm = find_helm() if contents or charts else None
+    reports = find_undeclared(profiles, settings, contents=contents, charts=charts, helm=helm)
     if as_json:
         say_json({"packs": [report.model_dump(mode="json") for report in reports]})
         return
     _print(reports)
+
+
+def _fetch(
+    profiles: Sequence[ClusterProfile], settings: Mapping[str, str], access: RegistryAccess, store: Path | None
+) -> Charts:
+    """The charts that `profiles` declare."""
+    with open_registries(access) as connections:
+        carried = CarriedContent(connections.registries, LocalStore(store or default_store()))
+        return fetch_charts(resolve_profiles(profiles, settings).charts, carried)
 
 
 def _ask(reports: Sequence[PackReport]) -> Iterator[str]:
@@ -84,12 +121,24 @@ def _ask(reports: Sequence[PackReport]) -> Iterator[str]:
     asked: set[str] = set()
     for report in reports:
         for image in report.undeclared:
-            if image.is_complete and image.image not in asked:
+            is_askable = image.is_complete or image.untagged is not None
+            if is_askable and image.image not in asked:
                 asked.add(image.image)
                 place = image.evidence[0] if image.evidence else ""
                 tell(f"{report.pack}: {image.image} ({image.confidence}: {image.reason}; {place})")
-                if typer.confirm("  carry it?", default=image.is_confident, err=True):
-                    yield image.image
+                yield from _ask_for_tag(image) if image.untagged is not None else _ask_whether(image)
+
+
+def _ask_whether(image: UsedImage) -> Iterator[str]:
+    if typer.confirm("  carry it?", default=image.is_confident, err=True):
+        yield image.image
+
+
+def _ask_for_tag(image: UsedImage) -> Iterator[str]:
+    question = f"  carry it with which tag{describe_tags(image)}? none leaves it out"
+    tag = typer.prompt(question, default="", show_default=False, err=True).strip()
+    if tag:
+        yield str(ImageReference.parse(f"{image.untagged}:{tag}"))
 
 
 def _print(reports: Sequence[PackReport]) -> None:
@@ -114,8 +163,9 @@ def _rows(report: PackReport) -> Iterator[tuple[str, str, str, str]]:
 
 def _why(image: UsedImage) -> str:
     floats = "; it changes with time" if image.is_floating else ""
+    tags = f"; its tag may be {' or '.join(image.tags)}" if image.tags else ""
     declared = f"; declared is {', '.join(image.declared_as)}" if image.declared_as else ""
-    return f"{image.reason}{floats}{declared}"
+    return f"{image.reason}{floats}{tags}{declared}"
 
 
 def _label(report: PackReport) -> str:

@@ -64,7 +64,7 @@ def make_index(archives: Mapping[str, bytes]) -> bytes:
 
 def build_registry_charts(charts: Sequence[DemoChart] = (REGISTRY_CHART,)) -> list[SampleImage]:
     """The charts as a registry has them after `helm push`."""
-    return [_as_artifact(chart, make_chart(chart.name, chart.version)) for chart in charts]
+    return [chart_image(chart, make_chart(chart.name, chart.version)) for chart in charts]
 
 
 def create_chart_repository(charts: Sequence[DemoChart] = (REPOSITORY_CHART,)) -> Starlette:
@@ -79,7 +79,8 @@ def create_chart_repository(charts: Sequence[DemoChart] = (REPOSITORY_CHART,)) -
     return Starlette(routes=[Route(f"/{CHART_REPOSITORY_PATH}/{{file}}", show)])
 
 
-def _as_artifact(chart: DemoChart, archive: bytes) -> SampleImage:
+def chart_image(chart: DemoChart, archive: bytes) -> SampleImage:
+    """The `chart` with this `archive` as a registry has it after `helm push`."""
     made = make_artifact(read_metadata(archive, chart.file), archive, None)
     root = made.manifest.descriptor
     types = {blob.digest: blob.media_type for blob in made.manifest.blobs}

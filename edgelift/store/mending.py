@@ -1,7 +1,8 @@
-"""Where a store gets back what it has lost: a bundle that holds it, or the registry it came from."""
+"""Where a store gets back what it has lost: a bundle that holds it, the registry it came from, a chart's archive."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
+from edgelift.bundle.lock import BundleLock, LockedImage
 from edgelift.bundle.reader import BundleReader
 from edgelift.errors import ConfigurationError, EdgeliftError
 from edgelift.oci.descriptor import Descriptor
@@ -36,21 +37,58 @@ class BundleMending:
         return self._bundle.name
 
 
-class RegistryMending:
-    """Content from the registries that the names of images tell; `open_source` gives the one of a repository."""
+class ChartMending:
+    """Charts that no registry has, made anew of the archives that `locks` name; `open_source` gives that of a chart.
 
-    def __init__(self, open_source: Callable[[str, str], Source]) -> None:
+    Each archive is fetched once. One that has changed gives other digests, and so nothing.
+    """
+
+    def __init__(self, locks: Iterable[BundleLock], open_source: Callable[[LockedImage], Source]) -> None:
         self._open_source = open_source
+        self._sources: dict[str, Source] = {}
+        charts = (image for lock in locks for image in lock.images if image.archive is not None)
+        self._held = {
+            each.digest: (each, image) for image in charts for each in (*image.all_blobs, *image.all_manifests)
+        }
+
+    def knows(self, problem: Problem) -> bool:
+        """Whether a lock says of the content that it is a chart's."""
+        return problem.digest in self._held
+
+    def bring(self, problem: Problem, store: LocalStore) -> str | None:
+        """Bring the content into `store`; raises `EdgeliftError` where the archive is not to be had, or another."""
+        if not self.knows(problem):
+            return None
+        descriptor, chart = self._held[problem.digest]
+        archive = chart.archive or ""
+        if archive not in self._sources:
+            self._sources[archive] = self._open_source(chart)
+        _fetch(descriptor, self._sources[archive], ImageReference.parse(chart.reference).repository, store)
+        return archive
+
+
+class RegistryMending:
+    """Content from the registries that the names of images tell; `open_source` gives the one of a repository.
+
+    What `charts` know of is asked of them, as no registry has it.
+    """
+
+    def __init__(self, open_source: Callable[[str, str], Source], charts: ChartMending | None = None) -> None:
+        self._open_source = open_source
+        self._charts = charts
 
     def bring(self, problem: Problem, store: LocalStore) -> str | None:
         """Bring the content into `store`; raises the last `EdgeliftError` where every image was asked for in vain."""
+        if self._charts is not None and self._charts.knows(problem):
+            return self._charts.bring(problem, store)
         if problem.descriptor is None:
             return None
         references = filter(None, map(_parse, problem.images))
         failure: EdgeliftError | None = None
         for reference in references:
             try:
-                self._fetch(problem.descriptor, reference, store)
+                source = self._open_source(reference.registry, reference.repository)
+                _fetch(problem.descriptor, source, reference.repository, store)
             except EdgeliftError as error:
                 failure = error
             else:
@@ -59,12 +97,12 @@ class RegistryMending:
             raise failure
         return None
 
-    def _fetch(self, descriptor: Descriptor, reference: ImageReference, store: LocalStore) -> None:
-        source = self._open_source(reference.registry, reference.repository)
-        if descriptor.media_type in MANIFEST_TYPES | INDEX_TYPES:
-            store.write(descriptor, source.read_manifest(reference.repository, descriptor.digest).raw)
-        else:
-            pull_blob(source, reference.repository, descriptor, store)
+
+def _fetch(descriptor: Descriptor, source: Source, repository: str, store: LocalStore) -> None:
+    if descriptor.media_type in MANIFEST_TYPES | INDEX_TYPES:
+        store.write(descriptor, source.read_manifest(repository, descriptor.digest).raw)
+    else:
+        pull_blob(source, repository, descriptor, store)
 
 
 def _parse(text: str) -> ImageReference | None:

@@ -48,6 +48,7 @@ def draw_treemap(lock: BundleLock) -> bytes:
     boxes = content_tree(lock)
     total, name = format_size(sum(box.size for box in boxes)), lock.definition.name
     count = f"{len(lock.images)} images" if len(lock.images) != 1 else "1 image"
+    count += " and a cluster definition" if lock.cluster_definition is not None else ""
     page = Rectangle(0, 0, _WIDTH, _HEIGHT)
     lines = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" width="{_WIDTH}" height="{_HEIGHT}"'

@@ -1,4 +1,7 @@
-"""From a lock to what its treemap shows: packs, in them images, in them layers; every byte in one place. Pure."""
+"""From a lock to what its treemap shows: packs, in them images, in them layers; every byte in one place. Pure.
+
+A cluster definition has a box beside the packs.
+"""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -6,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from edgelift.bundle.attribution import Asker, Piece, pieces_of
+from edgelift.bundle.cluster_definition import LockedClusterDefinition
 from edgelift.bundle.lock import BundleLock
 from edgelift.oci.manifest import INDEX_TYPES, MANIFEST_TYPES
 from edgelift.sizes import format_size
@@ -29,7 +33,7 @@ class Node:
 
 
 def content_tree(lock: BundleLock) -> tuple[Node, ...]:
-    """The boxes of `lock`, largest first: one for each pack, and one for all that several packs need.
+    """The boxes of `lock`, largest first: one a pack, one for what several packs need, one for the cluster definition.
 
     What several images of one pack need is in that pack's box, beside its images. Together the boxes have the bytes
     that are carried.
@@ -41,7 +45,14 @@ def content_tree(lock: BundleLock) -> tuple[Node, ...]:
     boxes = [_group("pack", str(asker), "only this pack needs", pieces) for asker, pieces in by_pack.items()]
     if common:
         boxes.append(_group("shared", "several packs", "several packs need", common))
+    if lock.cluster_definition is not None:
+        boxes.append(_cluster_definition(lock.cluster_definition))
     return _largest_first(boxes)
+
+
+def _cluster_definition(definition: LockedClusterDefinition) -> Node:
+    label = f"cluster definition {definition.name}"
+    return Node("pack", label, (f"{label}: {format_size(definition.size)}", definition.digest), definition.size)
 
 
 def _group(kind: NodeKind, label: str, need: str, pieces: Sequence[Piece]) -> Node:

@@ -50,7 +50,17 @@ def test_the_packs_of_a_folder_are_measured(tmp_path: Path) -> None:
     write_pack(tmp_path / "web-1", "image: team/app:1\n")
     rows = list(to_table(measure(tmp_path, labels)))
 
-    assert rows[2:] == ["| web-1 | 1 | 1 | 0 (0) | 0 | 1.00 | 1.00 |", "| together | 1 | 1 | 0 (0) | 0 | 1.00 | 1.00 |"]
+    counts = "1 | 1 | 0 (0) | 0 (0) | 1.00 | 1.00"
+    assert rows[2:] == [f"| web-1 | {counts} |", f"| together | {counts} |"]
+
+
+def test_an_image_without_its_tag_is_missed_and_named() -> None:
+    """It is no right answer, since nothing could be carried by it; that it was seen is told beside."""
+    found = (UsedImage(image=f"{name}:…", confidence="likely", reason="", is_complete=False) for name in ("a", "d"))
+    score = score_pack("web", LABEL, frozenset({"values.yaml"}), PackReport(pack="web", undeclared=tuple(found)))
+
+    assert (score.right, score.missed, score.named) == (frozenset(), {"a:1"}, {"a:1"})
+    assert (score.misnamed, score.precision, score.recall) == ({"docker.io/library/d"}, 1.0, 0.0)
 
 
 def test_labels_are_canonical_references() -> None:

@@ -1,6 +1,7 @@
 """Locks whose images are asked for by packs: two images of one pack, one of another, one that nobody asks for."""
 
 from edgelift.bundle.attribution import Asker
+from edgelift.bundle.cluster_definition import LockedClusterDefinition
 from edgelift.bundle.definition import BundleDefinition, Origin, RequestedImage
 from edgelift.bundle.lock import BundleLock, LockedImage
 from tests.bundle.content import GZIP, LAYER, MemoryContent, noise
@@ -41,4 +42,5 @@ def own_size(image: LockedImage) -> int:
     return image.size - sum(layer.size for layer in (BASE, PAIR) if layer in image.blobs)
 
 
+CLUSTER = LockedClusterDefinition.of("harbour", noise(3_000, 20), ())
 LOCK = lock_of((WEB, (NGINX,)), (SIDE, (NGINX,)), (AGENT, (CALICO,)), (TOOL, ()))

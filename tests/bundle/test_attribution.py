@@ -9,6 +9,7 @@ from tests.bundle.asked import (
     AGENT,
     BASE,
     CALICO,
+    CLUSTER,
     LOCK,
     NGINX,
     NOBODY,
@@ -55,6 +56,17 @@ def test_unique_bytes_are_what_leaving_it_out_saves(asker: Asker) -> None:
     (cost,) = [each.cost for each in found.packs if each.asker == asker]
 
     assert found.carried - attribute_sizes(lock_of(*left)).carried == cost.unique
+
+
+def test_a_cluster_definition_is_carried_and_nobodys() -> None:
+    """It is told by itself, and adds nothing to what images, packs and profiles cost."""
+    lock = LOCK.model_copy(update={"cluster_definition": CLUSTER})
+    found, without = attribute_sizes(lock), attribute_sizes(LOCK)
+
+    assert (found.carried, found.cluster_definition) == (lock.carried_size, CLUSTER)
+    assert (found.images, found.packs, found.profiles) == (without.images, without.packs, without.profiles)
+    assert found.document()["cluster_definition"] == {"name": "harbour", "bytes": CLUSTER.size}
+    assert without.document()["cluster_definition"] is None
 
 
 def test_packs_and_charts_have_those_that_ask_for_them() -> None:

@@ -3,6 +3,7 @@
 import io
 import struct
 from collections.abc import Callable
+from functools import cache
 
 import pytest
 import zstandard
@@ -182,10 +183,17 @@ def test_file_without_a_table_has_none(file: bytes) -> None:
     assert SeekTable.read(_reading(file), len(file)) is None
 
 
-def _bomb(declared: int | None) -> bytes:
-    """A gigabyte of zeros in a few kilobytes, declared as `declared` bytes or not at all."""
+@cache
+def _gigabyte() -> bytes:
+    """A gigabyte of zeros in a few kilobytes, not declared."""
     compressor = zstandard.ZstdCompressor(write_content_size=False).compressobj()
-    stored = b"".join(compressor.compress(bytes(2**20)) for _ in range(1024)) + compressor.flush()
+    zeros = bytes(2**20)
+    return b"".join(compressor.compress(zeros) for _ in range(1024)) + compressor.flush()
+
+
+def _bomb(declared: int | None) -> bytes:
+    """`_gigabyte`, declared as `declared` bytes or not at all."""
+    stored = _gigabyte()
     if declared is None:
         return stored
     # Flags that say: four bytes of size after the window descriptor.

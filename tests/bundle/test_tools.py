@@ -3,8 +3,10 @@
 Each reads a signed bundle and ones that are not, with frames of raw blocks and compressed ones by turns.
 """
 
+import hashlib
 import io
 import json
+import struct
 import subprocess
 from itertools import pairwise
 from pathlib import Path
@@ -63,6 +65,22 @@ def test_its_description_is_enough(bundle: Assembled) -> None:
     members = read_members(bundle.path.read_bytes())
 
     assert [(part.name, part.content) for part in bundle.parts] == list(members.items())
+
+
+def test_its_frames_and_its_seal_are_as_described(bundle: Assembled) -> None:
+    """§3 and §4 to the byte: raw frames hold their content where it is said, and the seal is that of the others."""
+    file = bundle.path.read_bytes()
+    table = len(file) - 17 - 12 * int.from_bytes(file[-9:-5], "little")
+    position, seal = 0, hashlib.sha256()
+    for stored, size, _ in struct.iter_unpack("<III", file[table + 8 : -9 - 12]):
+        frame, position = file[position : position + stored], position + stored
+        if not frame.startswith(bytes.fromhex("28B52FFD8438")):
+            seal.update(frame)
+            continue
+        blocks = (frame[10 + 3 * (x // 131_072 + 1) + x :][:131_072] for x in range(0, size, 131_072))
+        assert zstandard.ZstdDecompressor().decompress(frame) == b"".join(blocks)[:size]
+
+    assert file[position:table] == bytes.fromhex("5D2A4D1820000000") + seal.digest()
 
 
 def test_there_are_frames_of_both_kinds(bundle: Assembled) -> None:

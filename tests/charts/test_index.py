@@ -4,7 +4,8 @@ import tracemalloc
 
 import pytest
 
-from edgelift.charts.index import IndexEntry, parse_index
+from edgelift.charts.index import IndexEntry, open_index, parse_index
+from edgelift.charts.index_sections import find_sections
 from edgelift.errors import RegistryError
 from edgelift.oci.digest import Digest
 
@@ -113,3 +114,78 @@ def test_a_large_index_costs_little_memory() -> None:
     finally:
         tracemalloc.stop()
     assert (len(index["web"]), peak < 2 * len(content)) == (5000, True)
+
+
+# Charts that are parsed when they are asked for
+
+DEEP = f"""\
+# made by hand
+apiVersion: v1
+entries:
+
+    # the first
+    "web":
+        - version: 1.0.0
+          description: >
+            a text
+            with: colons
+
+            # and lines
+          urls:
+            - web-1.0.0.tgz
+    'db': # the second
+        - {{version: '2', urls: [db-2.tgz], digest: {DIGEST}}}
+        - version: "1"
+          urls: [db-1.tgz]
+          notes: "a text
+            that goes on"
+    none:
+"""
+CUT = {
+    "as Helm writes it": TYPICAL,
+    "deeper, with comments": DEEP,
+    "with carriage returns": TYPICAL.replace("\n", "\r\n"),
+    "with the entries last": "generated: now\nentries:\n  web:\n  - {version: 1.0.0, urls: [w.tgz]}\n",
+    "a name that is there twice": "entries:\n  web: []\n  db: []\n  web:\n  - {version: 1.0.0, urls: [w.tgz]}",
+    "with a second document": "entries:\n  web:\n  - {version: 1.0.0, urls: [w.tgz]}\n---\nmore: {}\n",
+}
+
+
+@pytest.mark.parametrize("text", CUT.values(), ids=CUT)
+def test_each_chart_is_parsed_by_itself(text: str) -> None:
+    """What is found so is what is found when all of it is parsed."""
+    assert find_sections(text.encode()) is not None
+    assert dict(open_index(text.encode(), "it")) == dict(parse_index(text.encode(), "it"))
+
+
+WHOLE = {
+    "JSON": '{"entries":{"web":[{"version":"1.0.0","urls":["w.tgz"]}]}}',
+    "a flow": "entries: {web: [{version: 1.0.0, urls: [w.tgz]}]}",
+    "a flow on a line of its own": "entries:\n  {web: [{version: 1.0.0, urls: [w.tgz]}]}",
+    "an odd name": "entries:\n  web:\n  - {version: 1.0.0, urls: [w.tgz]}\n  ? a b\n  : []\n",
+    "two texts that look the same": 'a: "\nentries:\n"\nentries:\n  web:\n  - {version: 1.0.0, urls: [w.tgz]}\n',
+}
+
+
+@pytest.mark.parametrize("text", WHOLE.values(), ids=WHOLE)
+def test_any_other_layout_is_parsed_as_a_whole(text: str) -> None:
+    """Whatever YAML allows, an index may have."""
+    assert open_index(text.encode(), "it")["web"] == (IndexEntry("1.0.0", "w.tgz"),)
+
+
+def test_what_nobody_asks_for_costs_nothing() -> None:
+    """A section that is broken harms its own chart alone; the error names the address."""
+    index = open_index(b"entries:\n  web:\n  - {version: 1.0.0, urls: [w.tgz]}\n  db:\n  - {version: [\n", "it")
+
+    assert list(index) == ["web", "db"]
+    assert index["web"] == (IndexEntry("1.0.0", "w.tgz"),)
+    with pytest.raises(RegistryError, match=r"^it is not YAML"):
+        index["db"]
+
+
+@pytest.mark.parametrize(("content", "message"), HOSTILE.values(), ids=HOSTILE)
+def test_what_is_no_index_is_refused_at_once(content: bytes, message: str) -> None:
+    """Not only when a chart is asked for."""
+    with pytest.raises(RegistryError, match=r"^it ") as caught:
+        open_index(content, "it")
+    assert message in caught.value.message

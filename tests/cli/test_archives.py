@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from edgelift.archive.s3 import S3Archive
-from tests.archive.buckets import Bucket, digest_of
-from tests.archive.bundles import files_of, make_bundle
+from tests.archive.buckets import MIB, Bucket, digest_of
+from tests.archive.bundles import files_of, keep_parts, make_bundle
 from tests.cli.commands import CommandLine, files_below
 from tests.keys import KeyFiles, signing_key
 from tests.real_parts import RunningS3
@@ -64,6 +64,26 @@ def test_bundles_are_listed_restored_and_pruned(with_keys: CommandLine, bucket: 
     assert {key for key in before if not key.startswith("sites/0.")} == set(bucket.state()[0])
 
 
+def test_a_bundle_in_parts_is_one_bundle(with_keys: CommandLine, bucket: Bucket, tmp_path: Path) -> None:
+    """One line and one size, brought back in its parts by its index, and gone to the last of them."""
+    archive, place = bucket.archive(prefix="sites"), f"s3://{bucket.name}/sites"
+    older, newer = keep_parts(archive, tmp_path / "made", signing_key(), count=2)
+    index = "site-7.tar.zst.parts.json"
+
+    listed = with_keys.run("list", place, "--json")
+    restored = with_keys.run("restore", f"{place}/{older}/{index}", "back", "--json")
+    pruned = with_keys.run("prune", place, "--keep", "1", "--delete")
+
+    assert (listed.code, restored.code, pruned.code) == (0, 0, 0), listed.err + restored.err + pruned.err
+    assert [(each["parts"], each["signed_file"]) for each in listed.document["bundles"]] == [(3, True)] * 2
+    assert listed.document["bundles"][0]["size"] > 2 * MIB
+    parts = [f"site-7.tar.zst.part-000{number}" for number in (1, 2, 3)]
+    assert restored.document["parts"] == [f"back/{part}" for part in parts]
+    signatures = ["site-7.lock.json.sig", "site-7.tar.zst.sig"]
+    assert files_below(with_keys.folder / "back") == sorted([*parts, index, "site-7.lock.json", *signatures])
+    assert {key.split("/")[1] for key in bucket.state()[0]} == {newer}
+
+
 def test_a_directory_is_listed_alike(command_line: CommandLine, tmp_path: Path) -> None:
     """The same document; needs no keys."""
     lock = make_bundle(tmp_path / "shelf" / "a.tar.zst", name="harbour")
@@ -80,7 +100,6 @@ BAD = {
     "list of no directory": (["list", "nowhere"], 1, "nowhere is not a directory"),
     "list of no bucket": (["list", "s3://"], 2, "does not name a bucket"),
     "restore of a path": (["restore", "site.tar.zst"], 2, "write it as s3://bucket/key"),
-    "restore of parts": (["restore", "s3://bucket/a/site.tar.zst.parts.json"], 2, "copy its folder with a tool for S3"),
     "restore of a bucket": (["restore", "s3://bucket/"], 2, "write it as s3://bucket/key"),
     "prune by no age": (["prune", "s3://bucket", "--older-than", "soon"], 2, "--older-than: 'soon' cannot be read"),
 }

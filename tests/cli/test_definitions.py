@@ -1,5 +1,6 @@
 """Definitions on the command line: written, edited, built from; and which entries of a bundle are meant."""
 
+import gzip
 import json
 from collections.abc import Iterator
 from dataclasses import replace
@@ -8,11 +9,14 @@ from pathlib import Path
 import pytest
 import yaml
 
+from edgelift.bundle.placing import signature_path
+from edgelift.bundle.signed import write_signed
 from edgelift.demo.content import SampleImage, make_image
 from edgelift.demo.palette_api import DEMO_PROJECT
 from edgelift.demo.profiles import demo_profiles
 from tests.archive.bundles import files_of
 from tests.archive.bundles import make_bundle as make_archived
+from tests.bundle.asked import CLUSTER
 from tests.cli.commands import CommandLine, files_below, make_bundle, read_lock, references
 from tests.keys import KeyFiles, signing_key
 from tests.simulators.palette import PaletteSimulator
@@ -222,6 +226,53 @@ def test_a_kept_bundle_that_is_not_signed_is_not_copied(
     assert sorted(tags) == ["signed.lock.json", "signed.lock.json.sig", "signed.tar.zst", "signed.tar.zst.sig"]
 
 
+def test_a_kept_bundle_is_copied_with_its_cluster_definition(
+    sim: RegistrySimulator, command_line: CommandLine, tmp_path: Path
+) -> None:
+    """And with the signature of that, so that all of it comes back from there under a public key."""
+    key, content = signing_key(), gzip.compress(b"a made-up cluster definition", mtime=0)
+    path, definition = tmp_path / "site.tar.zst", tmp_path / "site.cluster-definition.tgz"
+    write_signed(definition, content, key)
+    files = files_of(path, make_archived(path, key=key, definition_content=content), key)
+    keep(sim, *files, definition, signature_path(definition))
+    options = ("--public-key", KeyFiles.write(tmp_path, "site").public)
+    with RegistrySimulator(tmp_path / "target") as target:
+        copied = command_line.run("copy", f"oci://{sim.host}/site/bundles:site.tar.zst", f"{target.host}/a/b", *options)
+        back = command_line.run("restore", f"oci://{target.host}/a/b:site.tar.zst", "back", *options)
+    brought = command_line.folder / "back"
+
+    assert (copied.code, back.code) == (0, 0), copied.err + back.err
+    assert (brought / "harbour.tgz").read_bytes() == content
+    assert (brought / "harbour.tgz.sig").read_bytes() == signature_path(definition).read_bytes()
+
+
+def test_only_what_is_selected_is_copied(sim: RegistrySimulator, command_line: CommandLine, tmp_path: Path) -> None:
+    """The entry with the annotation goes, the others stay; what chooses nothing is refused."""
+    lock = read_lock(make_bundle(command_line.folder / "given", sim.host, APP, PLAIN))
+    first, *others = lock.definition.images
+    marked = (first.model_copy(update={"annotations": {"tier": "web"}}), *others)
+    definition = lock.definition.model_copy(update={"images": marked})
+    lock = lock.model_copy(update={"definition": definition})
+    (command_line.folder / "site.lock.json").write_bytes(lock.to_json())
+    with RegistrySimulator(tmp_path / "target") as target:
+        command = ("copy", "site.lock.json", f"{target.host}/one", "--annotation-selector")
+        nothing, chosen = (command_line.run(*command, each) for each in ("tier=wbe", "tier=web"))
+        found = target.content.repositories()
+
+    assert (nothing.code, chosen.code) == (2, 0), chosen.err
+    assert [name.rpartition("/")[2] for name in found] == ["app"]
+
+
+def test_a_copy_of_content_says_what_it_leaves(sim: RegistrySimulator, command_line: CommandLine) -> None:
+    """No registry has the cluster definition of a lock; the rest is copied."""
+    bundle = make_bundle(command_line.folder / "given", sim.host, APP)
+    lock = read_lock(bundle).model_copy(update={"cluster_definition": CLUSTER})
+    (command_line.folder / "site.lock.json").write_bytes(lock.to_json())
+    outcome = command_line.run("copy", "site.lock.json", f"{sim.host}/elsewhere")
+
+    assert (outcome.code, "the cluster definition harbour is in no registry" in outcome.err) == (0, True), outcome.err
+
+
 def keep(sim: RegistrySimulator, *files: Path) -> None:
     """Archive `files` as artifacts in `site/bundles`."""
     from edgelift.archive.artifact import ArtifactArchive  # noqa: PLC0415 - loads oras, for this test alone
@@ -268,7 +319,6 @@ BAD: dict[str, tuple[list[str], int, str]] = {
     "an image with mapping rules": (["copy", "quay.io/app:1", "a.example/app", "--map", "a.example=b"], 2, "one image"),
     "a list of no repository": (["list", "oci://mirror.example"], 2, "names no repository of a registry"),
     "a restore of a repository": (["restore", "oci://a.example/b"], 2, "names no bundle"),
-    "a restore of parts": (["restore", "oci://a.example/b:x.tar.zst.parts.json"], 2, "is a bundle in parts"),
     "a pruned registry": (["prune", "oci://a.example/b", "--keep", "1"], 2, "not pruned from here"),
 }
 

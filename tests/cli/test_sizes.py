@@ -8,7 +8,7 @@ import pytest
 
 from edgelift.demo.content import SampleLayer, make_image
 from edgelift.treemap.svg import draw_treemap
-from tests.bundle.asked import BASE, LOCK, WEB
+from tests.bundle.asked import BASE, CLUSTER, LOCK, WEB
 from tests.cli.commands import CommandLine, make_bundle, read_lock
 from tests.keys import KeyFiles
 from tests.simulators.registry import RegistrySimulator
@@ -47,6 +47,21 @@ def test_the_tables(lock_file: Path, command_line: CommandLine) -> None:
     assert tables[3][1].split()[:4] == [BASE.digest[:19], "4.9", "KiB", "3"]
     assert tables[3][1].endswith(WEB.reference)
     assert tables[4] == ["13.4 KiB carried; sharing saves 11.7 KiB"]
+
+
+def test_the_cluster_definition(command_line: CommandLine) -> None:
+    """Its bytes are told beside the sums, and in the picture."""
+    lock = LOCK.model_copy(update={"cluster_definition": CLUSTER})
+    (command_line.folder / "site.lock.json").write_bytes(lock.to_json())
+    outcome = command_line.run("sizes", "site.lock.json", "--svg", "site.svg")
+
+    assert outcome.out.splitlines()[-2:] == [
+        "cluster definition harbour: 2.9 KiB",
+        "16.3 KiB carried; sharing saves 11.7 KiB",
+    ]
+    drawn = (command_line.folder / "site.svg").read_text()
+    assert "in 4 images and a cluster definition" in drawn
+    assert "cluster definition harbour: 2.9 KiB" in drawn
 
 
 def test_the_document(bundle: Path, command_line: CommandLine) -> None:

@@ -1,6 +1,7 @@
 """Starting: commands that run no flow do not wait for what only flows need."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from edgelift.cli.commands import COMMANDS as EVERY_COMMAND
 from edgelift.demo.content import make_image
 from edgelift.demo.palette_api import export_document
 from tests.cli.commands import CommandLine, make_bundle, references
@@ -15,6 +17,7 @@ from tests.palette.builders import image_values, make_pack, make_profile
 from tests.simulators.registry import RegistrySimulator
 
 APP = make_image("team/app")
+SITES = Path(__file__).parents[2] / "deployments" / "sites"
 HEAVY = ("prefect", "boto3", "botocore", "uvicorn", "starlette", "fastapi", "oras", "requests", "cryptography")
 # Runs the command line in this interpreter, then tells which modules that took.
 PROGRAM = """\
@@ -59,6 +62,8 @@ COMMANDS: dict[str, Callable[[RegistrySimulator, Path], tuple[object, ...]]] = {
     "inspect": lambda sim, bundle: ("inspect", bundle),
     "verify": lambda sim, bundle: ("verify", bundle),
     "push --dry-run": lambda sim, bundle: ("push", "--dry-run", "--file", bundle, "--registry", sim.host),
+    "sites check": lambda sim, bundle: ("sites", "check", SITES),
+    "sites list": lambda sim, bundle: ("sites", "list", SITES),
     "validate": lambda sim, bundle: ("validate", "--file", bundle, "--registry", sim.host),
 }
 
@@ -84,20 +89,7 @@ def test_every_command_has_an_example_or_an_obvious_use(command_line: CommandLin
     """The list of commands is complete, each with a sentence, and the exit codes are told."""
     text = command_line.run("--help").out
 
-    for command in (
-        "images",
-        "plan",
-        "build",
-        "push",
-        "sync",
-        "validate",
-        "inspect",
-        "verify",
-        "reassemble",
-        "serve",
-        "demo",
-        "up",
-    ):
+    for command in EVERY_COMMAND:
         assert f" {command} " in text
     assert "3 incomplete" in text
 
@@ -132,5 +124,19 @@ def test_httpx_brings_no_command_line_of_its_own() -> None:
     """The HTTP client is loaded without the program that comes with it, and what that draws its output with."""
     program = "import sys, edgelift.transport; print(sorted({'click', 'rich', 'pygments'} & sys.modules.keys()))"
     told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    assert told.stdout == "[]\n"
+
+
+def test_what_reads_a_bundle_names_no_site() -> None:
+    """`inspect` and `serve` begin without the settings of builds and pushes, and S3 without boto3's transfers."""
+    program = (
+        "import sys, edgelift.cli.bundles, edgelift.cli.serving; from edgelift.s3 import make_client; "
+        "make_client(endpoint='http://s3.example', region=None, access_key=None, secret_key=None, ca_cert=None, "
+        "insecure=False, connections=1); "
+        "print(sorted({'edgelift.site', 'edgelift.store.local', 'boto3', 's3transfer'} & sys.modules.keys()))"
+    )
+    environment = {**os.environ, "AWS_EC2_METADATA_DISABLED": "true"}
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environment)
 
     assert told.stdout == "[]\n"

@@ -10,13 +10,16 @@ import pytest
 
 from edgelift.cli.undeclared import with_undeclared
 from edgelift.demo.content import make_image
-from edgelift.demo.palette_api import export_document
+from edgelift.demo.palette_api import DEMO_PROJECT, export_document
+from edgelift.demo.palette_tenant import DemoHost, DemoTenant
 from edgelift.errors import ConfigurationError
 from edgelift.site import DEFAULT_ACCESS, ContentSource
 from tests.cli.commands import CommandLine
 from tests.palette.builders import image_values, make_pack, make_profile
-from tests.palette.charts import deployment, make_chart
+from tests.palette.charts import chart_files, deployment, make_chart, pack_chart
 from tests.palette.undeclared.test_folder import write_pack
+from tests.simulators.charts import ChartRepositorySimulator
+from tests.simulators.palette import PaletteSimulator
 from tests.simulators.registry import RegistrySimulator
 
 APP = make_image("team/app")
@@ -95,20 +98,63 @@ def test_nobody_is_asked_without_a_terminal(command_line: CommandLine) -> None:
 def test_a_lock_is_built_as_it_is() -> None:
     """What it carries has been decided."""
     with pytest.raises(ConfigurationError, match="leave out --include-undeclared"):
-        with_undeclared(Path("l.json"), "all", DEFAULT_ACCESS)
+        with_undeclared(Path("l.json"), "all", DEFAULT_ACCESS, None)
 
 
-def test_at_a_terminal_each_image_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Yes to the first and no to the second: the first is carried."""
-    values = "a: {image: 'team/one:1'}\nb: {image: 'team/two:1'}\n"
+def ask(source: ContentSource, folder: Path, typed: bytes) -> object:
+    """What is to be carried by what somebody types at a terminal."""
+    ours, theirs = pty.openpty()
+    with os.fdopen(theirs) as keyboard, os.fdopen(os.dup(theirs), "w") as screen, pytest.MonkeyPatch.context() as patch:
+        os.write(ours, typed)
+        patch.setattr("sys.stdin", keyboard)
+        patch.setattr("sys.stderr", screen)
+        answered = with_undeclared(source, "ask", DEFAULT_ACCESS, folder / "store").include_undeclared
+    os.close(ours)
+    return answered
+
+
+def test_at_a_terminal_each_image_is_asked_for(tmp_path: Path) -> None:
+    """Yes to the first and no to the second: the first is carried. Of a third only the tag is asked for."""
+    values = "a: {image: 'team/one:1'}\nb: {image: 'team/two:1'}\nc: {image: {repository: team/open, tag: ''}}\n"
     path = tmp_path / "profile.json"
     path.write_text(json.dumps(export_document(make_profile(make_pack(values)))))
-    ours, theirs = pty.openpty()
-    with os.fdopen(theirs) as keyboard, os.fdopen(os.dup(theirs), "w") as screen:
-        os.write(ours, b"y\nn\n")
-        monkeypatch.setattr("sys.stdin", keyboard)
-        monkeypatch.setattr("sys.stderr", screen)
-        source = with_undeclared(ContentSource(profile_files=(str(path),)), "ask", DEFAULT_ACCESS)
-    os.close(ours)
+    source = ContentSource(profile_files=(str(path),))
 
-    assert source.include_undeclared == ("docker.io/team/one:1",)
+    assert ask(source, tmp_path, b"y\nn\nv7\n") == ("docker.io/team/one:1", "docker.io/team/open:v7")
+    assert ask(source, tmp_path, b"n\nn\n\n") == ()
+
+
+def test_profiles_of_edge_hosts_are_asked_about(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that the hosts of the site run are found as a build finds them."""
+    profile = make_profile(make_pack("a: {image: 'team/one:1'}\n"), uid="65c90f2d0a1b2c3d4e5f6a70")
+    host = DemoHost("crane", tags=("site:harbour",), profiles=(profile,))
+    with PaletteSimulator([profile], "a key", tenant=DemoTenant(hosts=[host])) as palette:
+        monkeypatch.setenv("PALETTE_ENDPOINT", palette.url)
+        monkeypatch.setenv("PALETTE_API_KEY", "a key")
+        source = ContentSource(edge_hosts="site:harbour", project=DEMO_PROJECT.name)
+        assert ask(source, tmp_path, b"y\n") == ("docker.io/team/one:1",)
+
+
+def test_charts_are_fetched_on_request(command_line: CommandLine) -> None:
+    """Those that an exported profile declares are looked into; without asking, nothing goes over the network."""
+    archive = pack_chart(chart_files(dep=deployment("team/app:1")))
+    with ChartRepositorySimulator() as charts:
+        charts.add(archive)
+        values = f"pack: {{content: {{charts: [{{repo: '{charts.url}', name: web, version: 1.2.3}}]}}}}"
+        path = command_line.folder / "profile.json"
+        path.write_text(json.dumps(export_document(make_profile(make_pack(values)))))
+        before = command_line.run("images", "--undeclared", path, "--json").document
+        asked = list(charts.asked)
+        after = command_line.run("images", "--undeclared", "--fetch-charts", path, "--json").document
+
+    assert [report["undeclared"] for report in before["packs"]] == [[]]
+    assert asked == []
+    ((found,),) = [report["undeclared"] for report in after["packs"]]
+    assert (found["image"], found["confidence"]) == ("docker.io/team/app:1", "certain")
+
+
+def test_charts_are_fetched_to_be_looked_into_alone(command_line: CommandLine) -> None:
+    """The list of what is declared needs none."""
+    outcome = command_line.run("images", "--fetch-charts", write_profile(command_line.folder, "quay.io"))
+
+    assert (outcome.code, "give --undeclared, too" in outcome.error) == (2, True)

@@ -120,7 +120,7 @@ def test_a_block_that_does_not_fit_is_named_without_its_content(prefect: Prefect
             load_block(RegistryCredentials, "wrong")
 
     assert raised.value.message == (
-        "the block registry-credentials/wrong cannot be used: document: Value error, a user name needs a password"
+        "the block registry-credentials/wrong cannot be used: document: a user name needs a password"
     )
 
 

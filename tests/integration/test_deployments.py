@@ -1,7 +1,10 @@
 """Deployments on a real server: those of prefect.yaml, one for each site, and runs with nothing but defaults."""
 
 import importlib
+import io
 import json
+import re
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +12,16 @@ import jsonschema
 import pytest
 import yaml
 from prefect import Flow
+from prefect.client.orchestration import get_client
 from prefect.utilities.callables import parameter_schema
+from prefect.utilities.schema_tools import validate
 
-from deployments.deploy_sites import SITES, deployment_of, load_sites, main
+from deployments.deploy_sites import SITES, SiteDeployments, main
+from deployments.site_deployment import wanted_settings
 from edgelift.bundle.reader import BundleReader
+from edgelift.site import EdgeSite
+from edgelift.site_files import read_sites
 from flows.build_bundle import build_bundle
-from flows.keep_archive import keep_archive
-from flows.keep_store import keep_store
 from flows.push_bundle import push_bundle
 from flows.rebuild_bundle import rebuild_bundle
 from flows.sync_site import sync_site
@@ -35,6 +41,7 @@ source: {images: [quay.io/edge/app:1.0], architecture: arm64}
 target: {registry: windpark.example, on_conflict: keep}
 schedule: {cron: 0 4 * * 0, timezone: Europe/Copenhagen, active: false}
 """
+TAGS = ["edgelift", "site"]
 
 
 @pytest.fixture
@@ -72,49 +79,174 @@ def test_generic_deployments_are_made_from_the_root(pool: PrefectServer) -> None
 def test_every_site_gets_a_deployment_of_its_own(pool: PrefectServer, tmp_path: Path) -> None:
     """Parameters, cron and time zone are the site's; a second run changes nothing, a changed file changes its own."""
     files = [write(tmp_path / "a.yaml", SITE), write(tmp_path / "b.yaml", OTHER_SITE)]
-    command = ("-m", "deployments.deploy_sites", *files)
-
-    first = pool.python(*command)
+    first = pool.python("-m", "deployments.deploy_sites", *files)
     berth, windpark = (read_deployment(pool, name) for name in ("berth-12", "windpark-3"))
-    second = pool.python(*command)
 
-    said = ["deployed sync-site/berth-12", "deployed sync-site/windpark-3"]
-    assert (first.stdout.splitlines(), second.stdout.splitlines(), first.stderr) == (said, said, "")
-    assert schedules_of(berth) == [("15 2 * * *", "Europe/Berlin", True)]
-    assert schedules_of(windpark) == [("0 4 * * 0", "Europe/Copenhagen", False)]
+    assert (first.stdout.splitlines(), first.stderr) == (
+        ["[1/2] created sync-site/berth-12", "[2/2] created sync-site/windpark-3", "2 sites: 2 created"],
+        "",
+    )
+    assert schedules_of(berth) == [("15 2 * * *", "Europe/Berlin", True, {})]
+    assert schedules_of(windpark) == [("0 4 * * 0", "Europe/Copenhagen", False, {})]
     assert (limit_of(berth), limit_of(windpark)) == ((1, "ENQUEUE"), (1, "ENQUEUE"))
     assert (berth["description"], berth["parameters"]["site"]["name"]) == ("Berth 12.", "berth-12")
-    assert (berth["entrypoint"], berth["path"]) == ("flows.sync_site.sync_site", None)
+    assert (berth["entrypoint"], berth["path"], berth["pull_steps"] or []) == ("flows.sync_site.sync_site", None, [])
+
+    assert deploy(pool, *files) == ["unchanged", "unchanged"]
     assert lasting(read_deployment(pool, "berth-12")) == lasting(berth)
     assert lasting(read_deployment(pool, "windpark-3")) == lasting(windpark)
 
-    write(files[0], SITE.replace("15 2", "45 3"))
+    write(files[0], SITE.replace("15 2", "45 3").replace("app:1.0", "app:1.1"))
     write(files[1], OTHER_SITE[: OTHER_SITE.index("schedule")])
-    pool.python(*command)
 
-    assert schedules_of(read_deployment(pool, "berth-12")) == [("45 3 * * *", "Europe/Berlin", True)]
+    assert deploy(pool, *files) == [
+        "changed (site.source.images, schedules.site.cron)",
+        "changed (schedules.site)",
+    ]
+    assert schedules_of(read_deployment(pool, "berth-12")) == [("45 3 * * *", "Europe/Berlin", True, {})]
     assert schedules_of(read_deployment(pool, "windpark-3")) == []
+    assert deploy(pool, *files) == ["unchanged", "unchanged"]
+
+
+def test_schedules_may_differ_in_what_their_runs_do(pool: PrefectServer, tmp_path: Path) -> None:
+    """Each has its own time and parameters; one that is taken out of the file goes, and the others stay as they are."""
+    nightly = "  - {name: nightly, cron: 15 2 * * *}\n"
+    weekly = "  - {name: weekly, cron: 0 4 * * 0, timezone: Europe/Berlin, deep: true, ignore_window: true}\n"
+    text = f"{SITE[: SITE.index('schedule')].replace('berth-12', 'berth-13')}schedules:\n"
+    file = write(tmp_path / "a.yaml", f"{text}{nightly}{weekly}")
+
+    assert deploy(pool, file) == ["created"]
+    assert sorted(schedules_of(read_deployment(pool, "berth-13")), key=str) == [
+        ("0 4 * * 0", "Europe/Berlin", True, {"deep": True, "ignore_window": True}),
+        ("15 2 * * *", "UTC", True, {}),
+    ]
+
+    write(file, f"{text}{weekly.replace('deep: true, ', '')}")
+
+    assert deploy(pool, file) == ["changed (schedules.weekly.parameters.deep, schedules.nightly)"]
+    assert schedules_of(read_deployment(pool, "berth-13")) == [
+        ("0 4 * * 0", "Europe/Berlin", True, {"ignore_window": True})
+    ]
+    assert deploy(pool, file) == ["unchanged"]
+
+
+def test_what_is_right_is_not_written(pool: PrefectServer) -> None:
+    """Where nothing differs, the only requests are those that read deployments, a page at a time."""
+    sites = [EdgeSite.from_yaml(SITE.replace("berth-12", f"quay-{number}"), "") for number in range(3)]
+    asked: list[tuple[str, str]] = []
+    hooks = {"request": [lambda request: asked.append((request.method, request.url.path))]}
+    with pool.as_api(), get_client(sync_client=True, httpx_settings={"event_hooks": hooks}) as client:
+        first = [SiteDeployments(client, POOL).deploy(site).verb for site in sites]
+        asked.clear()
+        deployments = SiteDeployments(client, POOL)
+        second = [deployments.deploy(site).verb for site in sites]
+
+    assert (first, second) == (["created"] * 3, ["unchanged"] * 3)
+    assert set(asked) == {("POST", "/api/deployments/filter")}
+
+
+def test_the_file_counts_and_not_what_was_changed_by_hand(pool: PrefectServer, tmp_path: Path) -> None:
+    """Schedules and parameters are put back; that somebody has paused the deployment, or given it variables, stays."""
+    file = write(tmp_path / "a.yaml", SITE.replace("berth-12", "berth-14"))
+    deploy(pool, file)
+    deployment = read_deployment(pool, "berth-14")
+    path = f"/deployments/{deployment['id']}"
+    by_hand = {"paused": True, "job_variables": {"env": {"A": "b"}}, "tags": ["mine"]}
+    pool.ask("PATCH", path, by_hand)
+    pool.ask("PATCH", f"{path}/schedules/{deployment['schedules'][0]['id']}", {"active": False})
+    pool.ask("POST", f"{path}/schedules", [{"schedule": {"interval": 3600}, "active": True, "slug": "hourly"}])
+
+    rehearsed = deploy(pool, file, "--dry-run")
+    assert deploy(pool, file) == ["changed (tags, schedules.site.active, schedules.hourly)"]
+
+    assert rehearsed == ["would change (tags, schedules.site.active, schedules.hourly)"]
+    found = read_deployment(pool, "berth-14")
+    assert schedules_of(found) == [("15 2 * * *", "Europe/Berlin", True, {})]
+    assert (found["paused"], found["job_variables"], found["tags"]) == (True, by_hand["job_variables"], TAGS)
+
+
+def test_sites_without_a_file_are_removed_on_request(pool: PrefectServer, tmp_path: Path) -> None:
+    """They are told of where whole folders are deployed; those of other pools are somebody else's."""
+    pool.ask("POST", "/work_pools/", {"name": "inland", "type": "process"})
+    for name in ("lock-1", "lock-2"):
+        write(tmp_path / f"{name}.yaml", SITE.replace("berth-12", name))
+    said = [deploy(pool, tmp_path, "--pool", "inland")]
+    (tmp_path / "lock-2.yaml").unlink()
+
+    options: tuple[tuple[str, ...], ...] = ((), ("--remove", "--dry-run"), ("--remove",), ())
+    said += [deploy(pool, tmp_path, "--pool", "inland", *each) for each in options]
+
+    assert said == [
+        ["created", "created"],
+        ["unchanged", "sync-site/lock-2 has no file any more; --remove deletes it"],
+        ["unchanged", "would remove"],
+        ["unchanged", "removed"],
+        ["unchanged"],
+    ]
+    query = {"deployments": {"name": {"any_": ["lock-1", "lock-2"]}}}
+    assert [each["name"] for each in pool.ask("POST", "/deployments/filter", query)] == ["lock-1"]
+
+
+def test_a_failure_at_one_site_stops_no_other(
+    pool: PrefectServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Prefect refuses one of three; the others are deployed, it is named at the end, and the exit code is 3."""
+    sites = ["mole-1", "mole-2", "mole-3"]
+    for name in sites:
+        write(tmp_path / f"{name}.yaml", SITE.replace("berth-12", name))
+    large = {"images": ["quay.io/edge/app:1.0"], "settings": {"var.TEXT": "x" * 600_000}}
+    text = SITE.replace("berth-12", "mole-2").replace("{images: [quay.io/edge/app:1.0]}", json.dumps(large))
+    write(tmp_path / "mole-2.yaml", text)
+
+    with pytest.raises(SystemExit) as ended, pool.as_api():
+        main([str(tmp_path)])
+
+    out, err = capsys.readouterr()
+    assert [line.split()[1] for line in out.splitlines()[:3]] == ["created", "failed", "created"]
+    assert (ended.value.code, "  - sync-site/mole-2: it answers 422" in err.splitlines()) == (3, True)
+    query = {"deployments": {"name": {"any_": sites}}}
+    assert [each["name"] for each in pool.ask("POST", "/deployments/filter", query)] == ["mole-1", "mole-3"]
+
+
+def test_a_wrong_file_does_not_stop_the_others(
+    pool: PrefectServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is told at the end with exit code 2; what is gone cannot be told while a file cannot be read."""
+    write(tmp_path / "a.yaml", SITE.replace("berth-12", "berth-15"))
+    write(tmp_path / "b.yaml", "name: [")
+
+    with pytest.raises(SystemExit) as ended, pool.as_api():
+        main([str(tmp_path)])
+    out, err = capsys.readouterr()
+    with pytest.raises(SystemExit) as refused, pool.as_api():
+        main([str(tmp_path), "--remove"])
+
+    assert (ended.value.code, out.splitlines()) == (2, ["[1/1] created sync-site/berth-15", "1 sites: 1 created"])
+    assert "1 of 2 site files cannot be used" in err
+    assert (refused.value.code, capsys.readouterr().out) == (2, "")
 
 
 def test_the_sites_of_the_project_fit_the_flow() -> None:
     """The parameters of each example pass the schema that the server enforces."""
     schema = parameter_schema(sync_site.fn).model_dump()
-    sites = load_sites(sorted(SITES.glob("*.yaml")))
+    sites = [file.site for file in read_sites([SITES])]
 
     assert len(sites) > 1
-    for site in sites:
-        deployment = deployment_of(site, POOL)
-        jsonschema.validate(deployment.parameters, {**schema, "$defs": schema["definitions"]})
-        assert sync_site.validate_parameters(deployment.parameters)["site"].name == site.name
+    assert None not in sites
+    for site in filter(None, sites):
+        parameters = wanted_settings(site, POOL)["parameters"]
+        jsonschema.validate(parameters, {**schema, "$defs": schema["definitions"]})
+        assert sync_site.validate_parameters(parameters)["site"].name == site.name
 
 
 WRONG_SITES = {
-    "no file": (None, 2, "error: cannot read"),
+    "no file": (None, 2, "  - cannot read"),
     "no YAML": ("name: [", 2, "is not YAML"),
     "a typo": (SITE + "achrive: {directory: /srv}\n", 2, "achrive"),
     "no target": ("name: a\nsource: {images: [quay.io/edge/app:1.0]}\n", 2, "target"),
-    "cron": (SITE.replace("15 2", "61 2"), 2, "'61 2 * * *'"),
-    "time zone": (SITE.replace("Berlin", "Berlim"), 2, "'Europe/Berlim'"),
+    "cron": (SITE.replace("15 2", "61 2"), 2, "schedule.cron: its minute cannot be read"),
+    "time zone": (SITE.replace("Berlin", "Berlim"), 2, "schedule.timezone: there is no such time zone"),
+    "an image": (SITE.replace("quay.io/edge/app:1.0", "Nginx"), 2, "source.images.0: 'Nginx' is not an image"),
 }
 
 
@@ -133,27 +265,39 @@ def test_a_wrong_site_is_told(
     assert (ended.value.code, message in capsys.readouterr().err) == (code, True)
 
 
-def test_checking_asks_no_server(pool: PrefectServer, tmp_path: Path) -> None:
+def test_checking_asks_no_server(pool: PrefectServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """`--check` works where no server is; without it an unreachable server and a missing pool are told in a line."""
     file = write(tmp_path / "a.yaml", SITE)
-    command, nowhere = ("-m", "deployments.deploy_sites", file), {"PREFECT_API_URL": "http://127.0.0.1:9/api"}
+    nowhere = PrefectServer(tmp_path, "http://127.0.0.1:9/api")
+    with nowhere.as_api():
+        main([str(file), "--check"])
+    checked = capsys.readouterr()
+    with nowhere.as_api(), pytest.raises(SystemExit) as unreachable:
+        main([str(file)])
+    connection = capsys.readouterr()
+    with pool.as_api(), pytest.raises(SystemExit) as homeless:
+        main([str(file), "--pool", "nowhere"])
 
-    checked = pool.python(*command, "--check", **nowhere)
-    unreachable = pool.python(*command, **nowhere)
-    homeless = pool.python(*command, "--pool", "nowhere")
-
-    assert (checked.returncode, checked.stdout, checked.stderr) == (0, "checked sync-site/berth-12\n", "")
-    assert (unreachable.returncode, unreachable.stderr.splitlines()) == (
+    assert (checked.out, checked.err) == ("checked sync-site/berth-12\n", "")
+    assert (unreachable.value.code, connection.err.splitlines()) == (
         1,
         ["error: cannot deploy with Prefect at http://127.0.0.1:9/api: [Errno 111] Connection refused"],
     )
-    assert (homeless.returncode, homeless.stderr.splitlines()) == (
+    assert (homeless.value.code, capsys.readouterr().err.splitlines()) == (
         2,
         [
             "error: Prefect has no work pool nowhere",
             "  → make it with prefect work-pool create nowhere --type process",
         ],
     )
+
+
+def test_single_files_do_not_say_what_is_gone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Removing everything but one site would be a costly misunderstanding."""
+    with pytest.raises(SystemExit) as ended:
+        main([str(write(tmp_path / "a.yaml", SITE)), "--remove"])
+
+    assert (ended.value.code, "do not say which sites are gone" in capsys.readouterr().err) == (2, True)
 
 
 # Runs
@@ -208,10 +352,15 @@ def start(worker: PrefectServer, flow: Flow[Any, Any], **parameters: object) -> 
 
 # Forms
 
-FLOWS = {flow.name: flow for flow in (build_bundle, push_bundle, rebuild_bundle, sync_site, keep_store, keep_archive)}
+DECLARED = [each["entrypoint"] for each in yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]]
+PLACES = [entrypoint.rpartition(".") for entrypoint in DECLARED]
+DEPLOYED = [getattr(importlib.import_module(module), function) for module, _, function in PLACES]
+FLOWS = {flow.name: flow for flow in (*DEPLOYED, rebuild_bundle)}
+SECRET = re.compile(r"(password|passphrase|secret|token|api_?key|private_?key)$")
 CHOICES = {
     ("ContentSource", "architecture"): ["amd64", "arm64"],
     ("TargetSettings", "on_conflict"): ["fail", "keep", "replace"],
+    ("ContentSource", "agent_images"): ["none", "core", "all"],
 }
 
 
@@ -236,10 +385,48 @@ def test_choices_are_offered(flow: Flow[Any, Any]) -> None:
     assert offered == wanted
 
 
+@pytest.mark.parametrize("flow", FLOWS.values(), ids=FLOWS)
+def test_the_form_is_in_order(flow: Flow[Any, Any]) -> None:
+    """Each field has its position, in groups, too: a database need not keep the order of keys."""
+    for title, form in forms_of(flow):
+        positions = [field.get("position") for field in form["properties"].values()]
+        assert positions == list(range(len(positions))), title
+
+
+@pytest.mark.parametrize("flow", FLOWS.values(), ids=FLOWS)
+def test_the_form_asks_for_no_secret(flow: Flow[Any, Any]) -> None:
+    """What is typed into a form is kept and shown by Prefect: there are names of blocks and paths of files instead."""
+    for title, form in forms_of(flow):
+        for name, field in form["properties"].items():
+            kinds = [field, *field.get("anyOf", ())]
+            assert not SECRET.search(name), f"{title}.{name}"
+            assert not any(kind.get("writeOnly") or kind.get("format") == "password" for kind in kinds), name
+
+
+@pytest.mark.parametrize("flow", FLOWS.values(), ids=FLOWS)
+def test_the_server_takes_the_defaults(flow: Flow[Any, Any]) -> None:
+    """A form that is sent as it is drawn is a valid one, but for what is required."""
+    forms = forms_of(flow)
+    for title, form in forms:
+        schema = {**form, "definitions": dict(forms[1:])}
+        defaults = {name: field["default"] for name, field in form["properties"].items() if "default" in field}
+        # The server looks at the whole; to do so for each group would take long.
+        validate(defaults, schema, raise_on_error=True, preprocess=title == "Parameters", ignore_required=True)
+
+
 def forms_of(flow: Flow[Any, Any]) -> list[tuple[str, Any]]:
     """The form of a run and all that are nested in it."""
     schema = parameter_schema(flow.fn).model_dump()
     return [("Parameters", schema), *schema["definitions"].items()]
+
+
+def deploy(prefect: PrefectServer, *arguments: object) -> list[str]:
+    """Deploy in this process; what is said of each site, without its name and the line with the sum."""
+    said = io.StringIO()
+    with prefect.as_api(), redirect_stdout(said):
+        main([*map(str, arguments)])
+    *lines, _ = said.getvalue().splitlines()
+    return [re.sub(r"^\[[0-9/]+\] (.*?) sync-site/[a-z0-9-]+", r"\1", line) for line in lines]
 
 
 def write(file: Path, text: str) -> Path:
@@ -254,10 +441,11 @@ def read_deployment(prefect: PrefectServer, site: str) -> dict[str, Any]:
     return found
 
 
-def schedules_of(deployment: dict[str, Any]) -> list[tuple[str, str, bool]]:
-    """Cron, time zone and switch of each schedule."""
+def schedules_of(deployment: dict[str, Any]) -> list[tuple[str, str, bool, dict[str, Any]]]:
+    """Cron, time zone, switch and parameters of each schedule."""
     return [
-        (each["schedule"]["cron"], each["schedule"]["timezone"], each["active"]) for each in deployment["schedules"]
+        (each["schedule"]["cron"], each["schedule"]["timezone"], each["active"], each["parameters"])
+        for each in deployment["schedules"]
     ]
 
 

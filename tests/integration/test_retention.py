@@ -29,8 +29,8 @@ def bucket(prefect: PrefectServer, s3_server: RunningS3) -> Bucket:
     return bucket
 
 
-def parameters(site: Site, count: int) -> dict[str, Any]:
-    """What the flow is asked for: the first `count` images of the site."""
+def parameters(site: Site, count: int, **further: Any) -> dict[str, Any]:
+    """What the flow is asked for: the first `count` images of the site, and `further` parameters."""
     settings = site.settings(images=tuple(map(site.reference, site.images[:count])))
     return {
         "name": NAME,
@@ -38,12 +38,15 @@ def parameters(site: Site, count: int) -> dict[str, Any]:
         "access": settings.access,
         "archive": {"block": "kept"},
         **site.places,
+        **further,
     }
 
 
 def test_the_newest_bundles_of_a_site_are_kept(prefect: PrefectServer, site: Site, bucket: Bucket) -> None:
-    """Each bundle gets a name of its own; of three the first goes, with its lock."""
-    built = [prefect.run(build_bundle, parameters(site, count)) for count in (1, 2, 3)]
+    """Each bundle gets a name of its own; of three the first goes, which is in parts, with its lock."""
+    first = prefect.run(build_bundle, parameters(site, 1, part_size=2**20))
+    assert [key for key in bucket.state()[0] if key.endswith(".part-0001")], first.outcome
+    built = [first, *(prefect.run(build_bundle, parameters(site, count)) for count in (2, 3))]
 
     assert [each.state for each in built] == ["COMPLETED"] * 3, built[-1].outcome
     urls = [each.outcome.archived for each in built]

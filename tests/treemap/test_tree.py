@@ -8,6 +8,7 @@ from tests.bundle.asked import (
     AGENT,
     BASE,
     CALICO,
+    CLUSTER,
     CONTENT,
     LOCK,
     NGINX,
@@ -82,6 +83,20 @@ def test_every_byte_is_in_one_place() -> None:
     for lock in (LOCK, mixed_content()[0]):
         assert sum(leaf.size for leaf in leaves(content_tree(lock))) == lock.unique_size
         assert sum(node.size for node in content_tree(lock)) == lock.unique_size
+
+
+def test_a_cluster_definition_has_a_box_of_its_own() -> None:
+    """It is no pack's, and its bytes are carried as well."""
+    lock = LOCK.model_copy(update={"cluster_definition": CLUSTER})
+    boxes = content_tree(lock)
+    box = by_label(boxes)["cluster definition harbour"]
+
+    assert (box.size, box.children, box.details) == (
+        CLUSTER.size,
+        (),
+        ("cluster definition harbour: 2.9 KiB", CLUSTER.digest),
+    )
+    assert sum(node.size for node in boxes) == lock.carried_size
 
 
 def test_the_largest_comes_first() -> None:

@@ -28,6 +28,11 @@ class Chart:
         """Its name, which is also the key of its values in a pack's."""
         return _text(self.metadata, "name")
 
+    @property
+    def app_version(self) -> str:
+        """The version of what it installs, of which charts make tags that values leave open; "" where it has none."""
+        return _text(self.metadata, "appVersion")
+
     def every_chart(self) -> Iterator["Chart"]:
         """It, and all charts in it."""
         yield self

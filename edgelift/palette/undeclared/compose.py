@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from edgelift.palette.undeclared.hits import Hit, Surroundings, line_of, text_of
-from edgelift.palette.undeclared.references import UNKNOWN, has_version, is_prefix, read_reference
+from edgelift.palette.undeclared.references import UNKNOWN, has_version, is_on_known_host, is_prefix, read_reference
 
 _REPOSITORIES = ("repository", "imageRepository", "repo", "imageName")
 _NAMES = ("image", "name")  # of a repository, in a section that is called an image
@@ -63,11 +64,15 @@ def _judge(section: Mapping[Any, Any], key: str, around: Surroundings, *, is_ima
     is_host_alone = is_prefix(parts.repository) and "/" not in parts.text  # kubeadm's imageRepository
     if is_host_alone or not is_readable(parts.text):
         return None
-    hit = Hit(parts.text, "likely", "its parts stand in one section", f"{around.path}.{key}", line_of(section[key]))
-    if parts.tag or _DIGEST.match(parts.digest):
-        return hit.judged()
-    reason = "its tag is not in the values, but in the chart"
-    return Hit(f"{hit.text}:{UNKNOWN}", "possible", reason, hit.path, hit.line, is_complete=False)
+    is_whole = bool(parts.tag or _DIGEST.match(parts.digest))
+    reason = "its parts stand in one section" if is_whole else "its tag is its chart's to say"
+    hit = Hit(parts.text, "likely", reason, f"{around.path}.{key}", line_of(section[key])).judged()
+    if is_whole:
+        return hit
+    untagged = replace(hit, text=f"{hit.text}:{UNKNOWN}", is_complete=False)
+    # A tag that is there and empty is how charts say that it follows from their own version.
+    is_left_open = any(name in section for name in _TAGS) and (is_image or is_on_known_host(parts.text))
+    return untagged if is_left_open else untagged.capped("possible", "its tag is not in the values, but in the chart")
 
 
 def is_readable(text: str) -> bool:

@@ -1,6 +1,8 @@
 """What of a pack is looked at, as plain values, wherever it comes from: Palette's API, an export, a folder."""
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Self
 
 from edgelift.errors import ProfileError
 
@@ -23,7 +25,7 @@ class ChartArchive:
 
 @dataclass(frozen=True)
 class PackContent:
-    """One pack with what of it is at hand."""
+    """One pack with what of it is at hand; one that `is_chart` is a chart of some Helm registry, and nothing else."""
 
     name: str
     version: str = ""
@@ -32,6 +34,18 @@ class PackContent:
     manifests: tuple[PackFile, ...] = ()
     charts: tuple[ChartArchive, ...] = ()
     missing_charts: tuple[str, ...] = ()  # those it has, and that are not at hand
+    unread: tuple[str, ...] = ()  # what else could not be read, and why
+    is_chart: bool = False
+
+    def with_charts(self, charts: Mapping[str, ChartArchive | str]) -> Self:
+        """The same with these charts by their names; of one that could not be read there is the reason."""
+        found = tuple(each for each in charts.values() if isinstance(each, ChartArchive))
+        return replace(
+            self,
+            charts=(*self.charts, *found),
+            missing_charts=tuple(name for name in self.missing_charts if name not in charts),
+            unread=(*self.unread, *(f"{name}: {why}" for name, why in charts.items() if isinstance(why, str))),
+        )
 
 
 class Budget:

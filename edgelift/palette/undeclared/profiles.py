@@ -8,12 +8,14 @@ from edgelift.oci.reference import ImageReference
 from edgelift.palette.images import clean_reference, find_images
 from edgelift.palette.macros import MacroExpander
 from edgelift.palette.models import ClusterProfile, Pack
-from edgelift.palette.undeclared.content import PackContent, PackFile
+from edgelift.palette.undeclared.content import ChartArchive, PackContent, PackFile
 from edgelift.palette.undeclared.findings import PackReport, Remark
 from edgelift.palette.undeclared.helm import HelmRenderer
 from edgelift.palette.undeclared.report import report_pack
 from edgelift.palette.undeclared.scan import look_at_pack
 from edgelift.palette.values import LoadedPack, load_values
+
+Charts = Mapping[tuple[str, str], Mapping[str, ChartArchive | str]]
 
 
 class _Subject(NamedTuple):
@@ -29,16 +31,18 @@ def find_undeclared(
     *,
     declared: Collection[str] = (),
     contents: Mapping[Pack, PackContent] | None = None,
+    charts: Charts | None = None,
     helm: HelmRenderer | None = None,
 ) -> tuple[PackReport, ...]:
     """A report for each pack of `profiles`; what any of them declares, or `declared` has, is declared.
 
-    `contents` has those packs of which more is at hand than a profile holds, such as their charts.
+    `contents` has those packs of which more is at hand than a profile holds. `charts` has what was fetched for packs,
+    as origins name these (profile, pack), by its name: see `PackContent.with_charts`.
     Packs whose values cannot be read are left out: resolving reports them.
     """
     packs = list(_load(profiles))
     expander = MacroExpander(packs, settings)
-    subjects = [_subject(pack, expander, contents or {}) for pack in packs]
+    subjects = [_subject(pack, expander, contents or {}, charts or {}) for pack in packs]
     known = [reference for each in subjects for reference in each.declared]
     known += [ImageReference.parse(reference) for reference in declared]
     return tuple(_report(each, expander, known, helm) for each in subjects)
@@ -53,12 +57,15 @@ def _load(profiles: Sequence[ClusterProfile]) -> Iterator[LoadedPack]:
                 continue
 
 
-def _subject(pack: LoadedPack, expander: MacroExpander, contents: Mapping[Pack, PackContent]) -> _Subject:
+def _subject(
+    pack: LoadedPack, expander: MacroExpander, contents: Mapping[Pack, PackContent], charts: Charts
+) -> _Subject:
+    content = contents.get(pack.pack) or _content(pack)
     images, complaints = find_images(pack.tree)
     references = (_reference(expander.expand(image.text, pack).text) for image in images)
     return _Subject(
         pack,
-        contents.get(pack.pack) or _content(pack),
+        content.with_charts(charts.get((pack.profile.origin_label, pack.label), {})),
         tuple(reference for reference in references if reference is not None),
         tuple(Remark(kind="typo", message=f"{each.path}: {each.message}") for each in complaints),
     )
@@ -89,6 +96,7 @@ def _content(pack: LoadedPack) -> PackContent:
         values=pack.pack.values,
         manifests=tuple(PackFile(each.name, each.content) for each in pack.pack.manifests),
         missing_charts=tuple(str(name) for name in charts) if isinstance(charts, Mapping) else (),
+        is_chart=pack.pack.is_chart,
     )
 
 

@@ -5,10 +5,11 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from edgelift.oci.reference import ImageReference
 from edgelift.palette.models import K8S_LAYER
 from edgelift.palette.undeclared.content import PackContent
-from edgelift.palette.undeclared.findings import CONFIDENCES, Evidence, PackReport, Remark, UsedImage
+from edgelift.palette.undeclared.findings import CONFIDENCES, UNKNOWN_TAG, Evidence, PackReport, Remark, UsedImage
 from edgelift.palette.undeclared.hits import Hit
 from edgelift.palette.undeclared.references import UNKNOWN, is_floating, is_for_windows, read_reference
-from edgelift.palette.undeclared.scan import Look, Use
+from edgelift.palette.undeclared.scan import VALUES, Look, Use
+from edgelift.palette.undeclared.tags import suggest_tags
 
 _MOST_EVIDENCE = 5  # of one image
 _PXK_E = "edge-k8s"
@@ -27,7 +28,7 @@ def report_pack(
     known = [*declared, *declared_elsewhere]
     used = _group(look.uses)
     missing = {image: uses for image, uses in used.items() if not _is_declared(image, known, used)}
-    undeclared = [_judge(image, uses, known, content) for image, uses in missing.items()]
+    undeclared = [_judge(image, uses, known, content, look) for image, uses in missing.items()]
     return PackReport(
         profile=profile,
         pack=label or content.name,
@@ -51,7 +52,7 @@ def _show(text: str) -> str:
 
 def _name_of(image: str) -> str:
     """Registry and repository of an image, also of one whose tag is not known; "" where they are not known either."""
-    reference = read_reference(image.removesuffix(":…")) or read_reference(image.partition("{{")[0].rstrip(":"))
+    reference = read_reference(image.removesuffix(UNKNOWN_TAG)) or read_reference(image.partition("{{")[0].rstrip(":"))
     return reference.name if reference is not None else ""
 
 
@@ -77,7 +78,9 @@ def _is_same(used: ImageReference, declared: ImageReference) -> bool:
     return used.tag == declared.tag and used.tag is not None
 
 
-def _judge(image: str, uses: Sequence[Use], declared: Sequence[ImageReference], content: PackContent) -> UsedImage:
+def _judge(
+    image: str, uses: Sequence[Use], declared: Sequence[ImageReference], content: PackContent, look: Look
+) -> UsedImage:
     best = min((use.hit for use in uses), key=lambda hit: CONFIDENCES.index(hit.confidence))
     reference, name = read_reference(image), _name_of(image)
     if reference is not None and is_for_windows(reference):
@@ -90,9 +93,17 @@ def _judge(image: str, uses: Sequence[Use], declared: Sequence[ImageReference], 
         reason=best.reason,
         is_complete=reference is not None,
         is_floating=reference is not None and is_floating(reference),
+        tags=_suggest_tags(image, uses, content, look),
         declared_as=tuple(sorted({str(each) for each in declared if each.name == name})),
         evidence=tuple(dict.fromkeys(_evidence(use.file, use.hit) for use in uses))[:_MOST_EVIDENCE],
     )
+
+
+def _suggest_tags(image: str, uses: Sequence[Use], content: PackContent, look: Look) -> tuple[str, ...]:
+    """For an image whose tag the values leave to its chart; what a template leaves open nobody can guess."""
+    place = next((use.hit.path for use in uses if use.file == VALUES), None)
+    is_open = image.endswith(UNKNOWN_TAG) and place is not None
+    return suggest_tags(content, look.app_versions, place or "") if is_open else ()
 
 
 def _evidence(file: str, hit: Hit) -> Evidence:

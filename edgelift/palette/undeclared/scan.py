@@ -38,18 +38,19 @@ class Look:
 
     uses: list[Use] = field(default_factory=list)
     unread: list[str] = field(default_factory=list)
-    rendered: set[str] = field(default_factory=set)  # names of charts whose templates say all
+    app_versions: dict[str, str] = field(default_factory=dict)  # of charts at hand, by how paths of their values begin
+    judged: set[str] = field(default_factory=set)  # how paths of values begin of which a chart's templates say all
 
 
 def look_at_pack(content: PackContent, expand: Expand = str, helm: HelmRenderer | None = None) -> Look:
     """Every use of an image in `content`. Nothing is raised: what cannot be read is told in the result."""
-    look = Look(unread=[f"{name}: it is not at hand" for name in content.missing_charts])
+    look = Look(unread=[*content.unread, *(f"{name}: it is not at hand" for name in content.missing_charts)])
     values = _values(content, expand, look)
     for manifest in content.manifests:
         _guarded(look, manifest.path, _look_at_manifest(manifest, _section(values, "manifests"), expand))
     for archive in content.charts:
-        _look_at_chart(look, archive, _section(values, "charts"), helm)
-    _guarded(look, VALUES, _look_at_values(values, look.rendered))
+        _look_at_chart(look, archive, _values_of_charts(content, values), helm)
+    _guarded(look, VALUES, _look_at_values(values, look.judged))
     return look
 
 
@@ -81,14 +82,13 @@ def _expand_macros(text: str, expand: Expand) -> str:
     return _MACRO.sub(lambda match: expand(match[0]), text)
 
 
-def _look_at_values(values: Tree, rendered: set[str]) -> Iterator[Use]:
+def _look_at_values(values: Tree, judged: set[str]) -> Iterator[Use]:
     budget = Budget(BUDGET)
     yield from _misspelt(values)
     # What Palette itself reads, such as pack.content, declares; it does not use.
     own = {key: section for key, section in values.items() if key != "pack"}
     for hit in find_in_tree(own, budget, in_manifest=False):
-        chart = hit.path.removeprefix("charts.")
-        is_judged = any(chart.startswith(f"{name}.") for name in rendered) and hit.path.startswith("charts.")
+        is_judged = any(hit.path.startswith(start) for start in judged)
         reason = "nothing that its chart installs with these values uses it"
         yield Use(VALUES, hit.capped("possible", reason) if is_judged else hit)
 
@@ -112,11 +112,31 @@ def _look_at_manifest(manifest: PackFile, sections: Tree, expand: Expand) -> Ite
         yield Use(manifest.path, _placed(hit, manifest.text, budget) if text != manifest.text else hit)
 
 
-def _look_at_chart(look: Look, archive: ChartArchive, sections: Tree, helm: HelmRenderer | None) -> None:
+class _ValuesOfCharts(NamedTuple):
+    """Where the values of a pack have those of its charts: each under its name in `sections`, or all of it is `own`."""
+
+    sections: Tree
+    own: Tree | None
+
+    def find(self, chart: str) -> tuple[Tree, str]:
+        """The values of `chart`, and how their paths begin."""
+        if self.own is not None:
+            return self.own, ""
+        return _section(self.sections, chart), f"charts.{chart}."
+
+
+def _values_of_charts(content: PackContent, values: Tree) -> _ValuesOfCharts:
+    """That all of it is the chart's own, only a pack that is a chart may mean."""
+    is_own = content.is_chart and "charts" not in values
+    own = {key: section for key, section in values.items() if key != "pack"} if is_own else None
+    return _ValuesOfCharts(_section(values, "charts"), own)
+
+
+def _look_at_chart(look: Look, archive: ChartArchive, values: _ValuesOfCharts, helm: HelmRenderer | None) -> None:
     budget = Budget(BUDGET)
     try:
         chart = load_chart(archive.data, budget)
-        given = _section(sections, chart.name)
+        given, start = values.find(chart.name)
         text = helm(archive, given) if helm is not None else None
         uses, is_whole = (
             (_uses_in_output(text, archive.path, budget), True)
@@ -127,8 +147,16 @@ def _look_at_chart(look: Look, archive: ChartArchive, sections: Tree, helm: Helm
         look.unread.append(f"{archive.path}: {error.message}")
         return
     look.uses += uses
+    look.app_versions |= _app_versions(chart, start)
     if is_whole:
-        look.rendered.add(chart.name)
+        look.judged.add(start)
+
+
+def _app_versions(chart: Chart, start: str) -> Iterator[tuple[str, str]]:
+    """Those of a chart and its subcharts, by how the paths of their values begin."""
+    yield start, chart.app_version
+    for each in chart.subcharts:
+        yield from _app_versions(each, f"{start}{each.name}.")
 
 
 def _uses_in_output(text: str, archive: str, budget: Budget) -> list[Use]:

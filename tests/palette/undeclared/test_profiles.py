@@ -1,5 +1,8 @@
 """What packs use is compared with what they declare: undeclared images with evidence, remarks on the others."""
 
+from dataclasses import replace
+
+import pytest
 from pydantic import SecretStr
 
 from edgelift.palette.models import PackManifest, UserMacro, UserMacros
@@ -9,7 +12,7 @@ from edgelift.palette.undeclared.findings import PackReport
 from edgelift.palette.undeclared.profiles import find_undeclared
 from edgelift.site import UndeclaredPolicy
 from tests.palette.builders import image_values, make_pack, make_profile, variables
-from tests.palette.charts import deployment
+from tests.palette.charts import deployment, make_chart
 
 USES = "charts:\n  web:\n    image: {repository: team/app, tag: v2}\n    old: {enabled: false, image: 'team/old:1'}\n"
 
@@ -63,6 +66,47 @@ def test_an_unknown_tag_of_a_declared_repository_is_taken_as_declared() -> None:
     """The tag is the chart's own, and the pack's authors have declared it."""
     assert images(look(image_values("team/app:v1") + "image: {repository: team/app, tag: ''}\n")) == {}
     assert [image.is_complete for image in look("image: {repository: team/app, tag: ''}\n").undeclared] == [False]
+
+
+UNTAGGED = "charts:\n  web:\n    image: {repository: team/unknown, tag: ''}\n"
+TAGS: dict[str, tuple[PackContent, tuple[str, ...]]] = {
+    "the version of its chart": (
+        PackContent("web", "7.0", missing_charts=("charts/other-3.1.0.tgz", "charts/web-1.9.0.tgz")),
+        ("v1.9.0", "1.9.0"),
+    ),
+    "the version of its pack": (PackContent("web", "v2.0.1-rev2"), ("v2.0.1", "2.0.1")),
+    "a version that no tag can be": (PackContent("web", "1.0.0+edge"), ()),
+    "a name instead of a version": (PackContent("web", "edge"), ()),
+    "a chart that is at hand": (
+        PackContent("web", "1.0", charts=(make_chart(app_version="5.6", dep=deployment('"{{ nothing .Values }}"')),)),
+        ("5.6",),
+    ),
+}
+
+
+@pytest.mark.parametrize(("content", "tags"), TAGS.values(), ids=TAGS)
+def test_a_tag_that_is_left_open_may_be_guessed(content: PackContent, tags: tuple[str, ...]) -> None:
+    """By the versions that are at hand; it is told as a guess, and the image is not carried by it."""
+    pack = make_pack(UNTAGGED)
+    (report,) = find_undeclared([make_profile(pack)], {}, contents={pack: replace(content, values=UNTAGGED)})
+    (image,) = (each for each in report.undeclared if "unknown" in each.image)
+
+    assert (image.image, image.tags, image.is_confident) == ("team/unknown:…", tags, False)
+    assert choose([report], "all") == ()
+
+
+def test_an_image_whose_tag_is_left_open_is_carried_as_it_is_listed() -> None:
+    """Who knows the tag says it, and need not say where the image is used; without, a plan names it."""
+    report = look(UNTAGGED)
+    listed = ("team/unknown:v1", "team/other:v1")
+    (image,) = choose([report], listed)
+
+    assert (image.reference, len(image.origins)) == ("docker.io/team/unknown:v1", 1)
+    assert [line.partition(":")[0] for line in tell([report], [image], listed)] == ["team/other"]
+    assert list(tell([report], (), "confident")) == [
+        "not carried, since only a chart knows the tag: team/unknown (perhaps v1.0.0 or 1.0.0); give each by its whole "
+        "name, with --image or in include_undeclared"
+    ]
 
 
 def test_pack_manifests_are_looked_at() -> None:

@@ -48,7 +48,18 @@ def test_a_chart_with_its_values_decides() -> None:
         "team/app:v2": ("charts/web.tgz:web/templates/dep.yaml", "certain"),
         "team/exporter:1": ("values.yaml", "possible"),
     }
-    assert look.rendered == {"web"}
+    assert look.judged == {"charts.web."}
+
+
+def test_a_pack_that_is_a_chart_may_have_its_values_alone() -> None:
+    """There is no section for them then; what the chart does not use of them is possible, as ever."""
+    values = "pack: {namespace: web}\nimage: {repository: team/app, tag: v2}\nspare: {image: 'team/spare:1'}\n"
+    look = look_at_pack(PackContent("web", values=values, charts=(CHART,), is_chart=True))
+
+    assert {image: sure for image, (_, sure) in found(look).items()} == {
+        "team/app:v2": "certain",
+        "team/spare:1": "possible",
+    }
 
 
 def test_without_its_chart_the_values_are_believed() -> None:

@@ -5,6 +5,7 @@ import pytest
 from edgelift.errors import ProfileError
 from edgelift.palette.undeclared.content import Budget
 from edgelift.palette.undeclared.hits import Hit
+from edgelift.palette.undeclared.references import UNKNOWN
 from edgelift.palette.undeclared.tree import find_in_tree
 from edgelift.palette.values import load_placed
 
@@ -104,7 +105,10 @@ POSSIBLE = {
     "not made": ("redis: {create: false, image: 'redis:7'}", "turned off", True),
     "off further up": ("metrics: {enabled: false, exporter: {image: 'team/app:1'}}", "turned off", True),
     "an example": ("image: registry.example.com/your-app:1", "has to be filled in", True),
-    "no tag": ("image: {repository: team/app, tag: ''}", "tag is not in the values", False),
+    "no tag": ("image: {repository: team/app}", "tag is not in the values", False),
+    "a tag of what may be no image": ("source: {repository: team/app, tag: ''}", "tag is not in the values", False),
+    "a tag that is left open in what is off": ("x: {enabled: false, image: {repository: a/b, tag: }}", "off", False),
+    "a tag that is left open in an example": ("image: {repository: your-registry/b, tag: ''}", "filled in", False),
     "a macro": ("image: 'team/app:{{ .spectro.var.TAG }}'", "not known", False),
     "a shape alone": ("server: team/app:1.2", "shape", True),
     "an image of machines": ("osImage: team/os:1.2", "its key is osImage", True),
@@ -118,6 +122,22 @@ def test_what_may_be_one_is_told_as_possible(values: str, reason: str, is_comple
 
     assert (hit.confidence, hit.is_complete) == ("possible", is_complete)
     assert reason in hit.reason
+
+
+LEFT_OPEN = {
+    "an empty text": "image: {repository: team/app, tag: ''}",
+    "a null": "image: {repository: team/app, tag: }",
+    "under a key of its own": "image: {registry: quay.io, repository: team/app, imageTag: ''}",
+    "on a host of images": "agent: {repository: quay.io/team/app, tag: ''}",
+}
+
+
+@pytest.mark.parametrize("values", LEFT_OPEN.values(), ids=LEFT_OPEN)
+def test_a_tag_that_is_left_to_the_chart(values: str) -> None:
+    """That the image is used is likely; which one it is, only the chart knows."""
+    (hit,) = find(values)
+
+    assert (hit.confidence, hit.is_complete, hit.text.endswith(f"team/app:{UNKNOWN}")) == ("likely", False, True)
 
 
 def test_a_container_of_a_manifest_is_certain() -> None:
