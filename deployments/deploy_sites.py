@@ -136,6 +136,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _check(sites: Sequence[EdgeSite]) -> None:
+    limits_of(sites)  # no two sites contradict each other
     for site in sites:
         wanted_settings(site, "")
         _tell(f"checked {FLOW}/{site.name}")
@@ -148,6 +149,8 @@ def _deploy(sites: Sequence[EdgeSite], pool: str, *, dry_run: bool, remove: bool
     """
     with get_client(sync_client=True) as client:
         _require_pool(client, pool)
+        for line in deploy_limits(sites, dry_run=dry_run):
+            _tell(line)
         deployments = SiteDeployments(client, pool, dry_run=dry_run)
         gone = deployments.without({site.name for site in sites}) if is_whole else []
         steps = [(site.name, partial(deployments.deploy, site)) for site in sites]
