@@ -6,6 +6,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from edgelift.site import EdgeSite
 from tasks.as_is import as_is
 from tasks.audit import AuditReport, open_receipt, report_drift
+from tasks.events import announce_failure
 from tasks.log_in import log_in
 from tasks.validate import validate_target
 
@@ -15,6 +16,8 @@ from tasks.validate import validate_target
     flow_run_name="audit {site.name}",
     task_runner=ThreadPoolTaskRunner(max_workers=4),
     persist_result=False,
+    on_failure=[announce_failure],
+    on_crashed=[announce_failure],
 )
 def audit_site(site: EdgeSite, output: str = "~/edgelift/sites", store: str | None = None) -> AuditReport:
     """Validate what an edge site should have by the receipt of its last delivery, and report what has changed since.

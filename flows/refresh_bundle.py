@@ -11,6 +11,7 @@ from tasks.archive import archive_bundle, check_archive, prune_archived
 from tasks.as_is import as_is
 from tasks.assemble import assemble_content, begin_assembly
 from tasks.attach import attach_to
+from tasks.events import announce_failure
 from tasks.log_in import log_in
 from tasks.plan import plan_lock
 from tasks.pull import pull_images
@@ -24,6 +25,8 @@ from tasks.sign import check_signing
     flow_run_name="refresh {name}",
     task_runner=ThreadPoolTaskRunner(max_workers=4),
     persist_result=False,
+    on_failure=[announce_failure],
+    on_crashed=[announce_failure],
 )
 def refresh_bundle(
     name: BundleName,

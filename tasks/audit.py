@@ -15,6 +15,7 @@ from edgelift.keys import find_public_key
 from edgelift.site import EdgeSite
 from tasks.archive import open_archive
 from tasks.connect import open_store, optional_path, path_of
+from tasks.events import announce
 from tasks.narrate import narrate
 
 SHOWN = 100  # changes in the artifact; the drift file has all of them
@@ -57,6 +58,8 @@ def report_drift(site: EdgeSite, expected: Expected, found: DeliveryReceipt, out
     create_table_artifact(key="site-drift", table=_rows(drift), description=drift.headline)
     narrate(drift.headline, warn=bool(drift.open_changes))
     narrate(f"receipt of the audit: {receipt}")
+    if drift.open_changes:
+        announce("drifted", registry=drift.registry, changes=drift.headline, drift=str(changes))
     drift.raise_for_changes()
     return AuditReport(
         registry=drift.registry,

@@ -27,6 +27,7 @@ from tasks.connect import connect, known_blobs, open_content, path_of, target_of
 from tasks.narrate import describe, narrate, narrate_progress
 from tasks.preflight import find_obstacles
 from tasks.settle import is_retryable
+from tasks.window import require_open
 
 
 @task(
@@ -52,8 +53,9 @@ def deliver_site(
     One task a site, and not one an image: a fleet has too many of these for Prefect, and what a registry has already
     is not sent again. `content` is the bundle, or for a direct copy the store. NAME.receipt.json and
     NAME.site-settings.yaml go into `output`. Raises `UndeliveredError` unless the site is whole, `PlanError` before
-    anything is sent, and `RegistryError` where the site's registry lets nobody in.
+    anything is sent, `WindowClosedError` outside the site's window, and `RegistryError` where its registry lets nobody in.
     """
+    require_open(site.window)
     started = time.monotonic()
     target, connections = target_of(site.target), connect(site.access)
     registry = connections.target(target.registry, create_repositories=site.target.create_repositories)

@@ -70,8 +70,8 @@ def report_delivery(
     narrate(f"receipt: {receipt_path}")
     narrate(f"site-side settings: {settings_path}")
     narrate(f"what costs how much: {sizes_path}")
-    stage: Stage = "delivered" if receipt.is_whole else "incomplete"
-    announce(stage, registry=receipt.registry, lock=receipt.lock, receipt=str(receipt_path), **receipt.counts)
+    reached: Stage = "delivered" if receipt.is_whole else "incomplete"
+    announce(reached, registry=receipt.registry, lock=receipt.lock, receipt=str(receipt_path), **receipt.counts)
     receipt.raise_unless_whole()
     return DeliveryReport(
         registry=receipt.registry,

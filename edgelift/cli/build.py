@@ -10,6 +10,7 @@ from edgelift.bundle.definition import COMPRESSION_LEVEL, Release
 from edgelift.cli import attaching, metadata, options, palette_content, parts, reuse, signatures, signing, undeclared
 from edgelift.cli.charts import Charts
 from edgelift.cli.console import say, say_json, set_verbosity
+from edgelift.cli.paths import text_of
 from edgelift.cli.planning import check_locally
 from edgelift.cli.prefect_api import running_api
 from edgelift.cli.rebuilt import check_rebuilt
@@ -211,7 +212,7 @@ def build(
                 archive,
                 place_of(store),
                 signs,
-                options.text_of(public_key),
+                text_of(public_key),
                 existing,
                 size,
                 tuple(str(path.absolute()) for path in packs),
@@ -287,7 +288,7 @@ def _source_or_lock(
 
 
 def _archive(directory: Path | None, block: str | None, artifact: str | None) -> ArchiveSettings | None:
-    places = {"directory": options.text_of(directory), "block": block, "artifact": artifact}
+    places = {"directory": text_of(directory), "block": block, "artifact": artifact}
     named = {kind: place for kind, place in places.items() if place is not None}
     if len(named) > 1:
         raise ConfigurationError("a bundle is archived in one place: name one of the --archive options")

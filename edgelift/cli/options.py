@@ -294,8 +294,3 @@ def _setting(text: str) -> tuple[str, str]:
     if not equals or not name.strip():
         raise ConfigurationError(f"{text!r} is not a setting", hint="write it as --set NAME=VALUE")
     return name.strip(), value
-
-
-def text_of(path: Path | None) -> str | None:
-    """The absolute path as a flow takes it."""
-    return str(path.absolute()) if path is not None else None

@@ -10,6 +10,7 @@ from edgelift.bundle.selection import select_entries
 from edgelift.bundle.signed import read_bundle_signature
 from edgelift.cli import options, selection, signing
 from edgelift.cli.console import say_json, say_table, set_verbosity, tell
+from edgelift.cli.paths import text_of
 from edgelift.cli.planning import check_locally, rehearse_push
 from edgelift.cli.prefect_api import running_api, start_server
 from edgelift.cli.receipt import show_delivery
@@ -106,8 +107,8 @@ def push(
             str(output),
             access,
             deep,
-            options.text_of(receipt),
-            options.text_of(public_key),
+            text_of(receipt),
+            text_of(public_key),
             annotation_selector=annotation_selector,
         )
     if as_json:

@@ -28,6 +28,12 @@ def test_files_and_folders_are_read(tmp_path: Path) -> None:
     assert [site.name for site in read_sites([alone, tmp_path / "sites"])] == ["zeta", "alpha", "beta"]
 
 
+def test_a_site_that_waits_for_approval_is_in_no_fleet() -> None:
+    """A fleet asks nobody, so it does not push where somebody has to be asked."""
+    with pytest.raises(ConfigurationError, match="deliveries to b wait for approval"):
+        choose_canaries([make_site("a"), make_site("b", approval=True)], ())
+
+
 def test_an_empty_folder_is_no_fleet(tmp_path: Path) -> None:
     """Whoever names the wrong folder is told."""
     with pytest.raises(ConfigurationError, match="has no site files"):
