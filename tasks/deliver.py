@@ -53,7 +53,7 @@ def deliver_site(
     One task a site, and not one an image: a fleet has too many of these for Prefect, and what a registry has already
     is not sent again. `content` is the bundle, or for a direct copy the store. NAME.receipt.json and
     NAME.site-settings.yaml go into `output`. Raises `UndeliveredError` unless the site is whole, `PlanError` before
-    anything is sent, `WindowClosedError` outside the site's window, and `RegistryError` where its registry lets nobody in.
+    anything is sent, `WindowClosedError` outside the site's window, `RegistryError` where its registry lets nobody in.
     """
     require_open(site.window)
     started = time.monotonic()

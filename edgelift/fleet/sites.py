@@ -19,8 +19,8 @@ def read_sites(places: Sequence[Path]) -> tuple[EdgeSite, ...]:
 def choose_canaries(sites: Sequence[EdgeSite], names: Sequence[str]) -> tuple[EdgeSite, ...]:
     """`sites` with those called `names` as canaries, too.
 
-    Raises `ConfigurationError` where there is no site, where two have one name, for a name that none has, and for a site
-    whose deliveries somebody has to approve.
+    Raises `ConfigurationError` where there is no site, where two have one name, for a name that none has, and for a
+    site whose deliveries somebody has to approve.
     """
     if not sites:
         raise ConfigurationError("a fleet of no sites", hint="name site files, or the folder that holds them")
