@@ -5,5 +5,6 @@ from blocks.palette import PaletteCredentials
 from blocks.registry import RegistryCredentials
 from blocks.results import ResultStorage
 from blocks.signing import SigningKey
+from blocks.store import BlobStore
 
-__all__ = ["BundleArchive", "PaletteCredentials", "RegistryCredentials", "ResultStorage", "SigningKey"]
+__all__ = ["BlobStore", "BundleArchive", "PaletteCredentials", "RegistryCredentials", "ResultStorage", "SigningKey"]

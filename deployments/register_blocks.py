@@ -8,6 +8,7 @@ with NAME_FILE, from a file) and never from an argument:
         _PLAIN_HTTP=true, _INSECURE=true                         → Registry Credentials "<block>", in lower case
     ARCHIVE_BUCKET, _PREFIX, _ENDPOINT, _ACCESS_KEY, _SECRET_KEY → Bundle Archive "bundles"
     RESULTS_BUCKET, _PREFIX, _ENDPOINT, _ACCESS_KEY, _SECRET_KEY → Result Storage "results"
+    STORE_BUCKET, _PREFIX, _ENDPOINT, _ACCESS_KEY, _SECRET_KEY   → Blob Store "store"
     SIGNING_KEY, SIGNING_PASSPHRASE                              → Signing Key "signing"
     NOTIFY_SLACK_URL                                             → Slack Webhook "notify-slack"
     NOTIFY_WEBHOOK_URL                                           → Custom Webhook "notify-webhook"
@@ -26,7 +27,7 @@ import httpx
 from prefect.blocks.core import Block
 from pydantic import SecretStr, ValidationError
 
-from blocks import BundleArchive, PaletteCredentials, RegistryCredentials, ResultStorage, SigningKey
+from blocks import BlobStore, BundleArchive, PaletteCredentials, RegistryCredentials, ResultStorage, SigningKey
 from deployments.notification_blocks import notification_blocks
 from deployments.server import explain_failure, require_server, server_address
 from edgelift.documents import read_document
@@ -43,7 +44,7 @@ def main() -> None:
     try:
         blocks = blocks_from(os.environ)
         require_server()
-        for kind in (PaletteCredentials, RegistryCredentials, BundleArchive, ResultStorage, SigningKey):
+        for kind in (PaletteCredentials, RegistryCredentials, BundleArchive, BlobStore, ResultStorage, SigningKey):
             kind.register_type_and_schema()
             sys.stdout.write(f"registered {kind.get_block_type_slug()}\n")
         for name, block in blocks.items():
@@ -81,6 +82,14 @@ def blocks_from(environment: Mapping[str, str]) -> dict[str, Block]:
             endpoint=environment.get("RESULTS_ENDPOINT"),
             access_key=_secret(environment, "RESULTS_ACCESS_KEY"),
             secret_key=_secret(environment, "RESULTS_SECRET_KEY"),
+        )
+    if bucket := environment.get("STORE_BUCKET"):
+        blocks["store"] = BlobStore(
+            bucket=bucket,
+            prefix=environment.get("STORE_PREFIX", ""),
+            endpoint=environment.get("STORE_ENDPOINT"),
+            access_key=_secret(environment, "STORE_ACCESS_KEY"),
+            secret_key=_secret(environment, "STORE_SECRET_KEY"),
         )
     if private_key := _secret(environment, "SIGNING_KEY"):
         blocks["signing"] = SigningKey(private_key=private_key, passphrase=_secret(environment, "SIGNING_PASSPHRASE"))

@@ -172,8 +172,13 @@ def cache_folder() -> Path:
 
 
 def default_store() -> Path:
-    """The working store where none is named."""
+    """The folder of the working store where nobody says otherwise."""
     return cache_folder() / "store"
+
+
+def default_place() -> str:
+    """The working store where none is named: that in EDGELIFT_STORE, else the folder in the user's cache folder."""
+    return os.environ.get("EDGELIFT_STORE") or str(default_store())
 
 
 def _docker_config() -> Path:

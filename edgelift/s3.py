@@ -21,7 +21,7 @@ from edgelift.errors import ConfigurationError, EdgeliftError, StoreError
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
-    from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef
+    from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef, HeadObjectOutputTypeDef, PutObjectOutputTypeDef
 
 _KEYS = "check the access key and the secret key, and that they belong to this server"
 _RIGHTS = "allow s3:PutObject, s3:GetObject and s3:AbortMultipartUpload on this bucket for these keys"
@@ -58,6 +58,8 @@ _REFUSALS = {
 _ONCE_MORE = frozenset({"BadDigest", "NoSuchUpload", "PreconditionFailed"})
 _RETRYABLE_STATUS = frozenset({408, 429, 500, 502, 503, 504})
 _ABSENT = 404
+_NOT_IMPLEMENTED = 501
+_UNMET = frozenset({409, 412})  # ConditionalRequestConflict, PreconditionFailed (AWS, "conditional requests")
 _FULL = 507  # Insufficient Storage (RFC 4918)
 
 _REACH = "check the endpoint's name and port, and that this machine may connect to it"
@@ -172,6 +174,46 @@ def get_if_there(client: "S3Client", **request: Any) -> "GetObjectOutputTypeDef 
         if status_of(error) == _ABSENT:
             return None
         raise
+
+
+def head_if_there(client: "S3Client", **request: Any) -> "HeadObjectOutputTypeDef | None":
+    """What S3 answers to HeadObject; None where there is no such object. Raises what boto3 does."""
+    try:
+        return client.head_object(**request)
+    except ClientError as error:
+        if status_of(error) == _ABSENT:
+            return None
+        raise
+
+
+def put_if(client: "S3Client", **request: Any) -> "PutObjectOutputTypeDef | None":
+    """What S3 answers to PutObject; None where its condition (IfMatch, IfNoneMatch) does not hold.
+
+    Raises what boto3 does.
+    """
+    try:
+        return client.put_object(**request)
+    except ClientError as error:
+        is_gone = "IfMatch" in request and code_of(error) == "NoSuchKey"
+        if status_of(error) in _UNMET or is_gone:
+            return None
+        raise
+
+
+def keeps_conditions(client: "S3Client", bucket: str, key: str) -> bool:
+    """Whether the server heeds the condition of a write; tried with the object `key`, which is there afterwards.
+
+    Raises what boto3 does.
+    """
+    for _ in range(2):  # the second time it is there for certain
+        try:
+            if put_if(client, Bucket=bucket, Key=key, Body=b"", IfNoneMatch="*") is None:
+                return True
+        except ClientError as error:
+            if status_of(error) != _NOT_IMPLEMENTED:
+                raise
+            return False
+    return False
 
 
 def code_of(error: ClientError) -> str:

@@ -1,7 +1,6 @@
 """Profiles → one content bundle."""
 
 from prefect import flow
-from prefect.task_runners import ThreadPoolTaskRunner
 
 from edgelift.bundle.attached import NOTHING
 from edgelift.bundle.definition import BundleName
@@ -16,6 +15,7 @@ from tasks.log_in import log_in
 from tasks.plan import plan_lock
 from tasks.pull import pull_images
 from tasks.resolve import resolve_source
+from tasks.runner import choose_task_runner
 from tasks.sign import check_signing
 from tasks.sum_up import begin_report, sum_up
 
@@ -23,7 +23,7 @@ from tasks.sum_up import begin_report, sum_up
 @flow(
     name="build-bundle",
     flow_run_name="build {name}",
-    task_runner=ThreadPoolTaskRunner(max_workers=4),
+    task_runner=choose_task_runner(),
     persist_result=False,
     on_completion=[sum_up],
     on_failure=[sum_up, announce_failure],
@@ -49,7 +49,7 @@ def build_bundle(
         output: Folder of the worker that the bundle and its lock are written to.
         access: How to get into the registries that hold the images.
         archive: Where the bundle is kept, too.
-        store: Folder of the working store; empty for the one in the user's cache.
+        store: The working store: a folder, s3://bucket/prefix or block:NAME; empty for the worker's own.
         signing: The key that signs the bundle and its lock.
         base: What the site has already: path of a receipt, a lock or a bundle, or s3://bucket/key. It is left out.
         existing_bundles: Paths of bundles, or folders of them, that blobs are taken from instead of a registry.

@@ -1,7 +1,6 @@
 """One content bundle → a validated registry."""
 
 from prefect import flow
-from prefect.task_runners import ThreadPoolTaskRunner
 
 from edgelift.bundle.selection import select_entries
 from edgelift.site import APPROVAL_TIMEOUT, DEFAULT_ACCESS, ApprovalTimeout, RegistryAccess, TargetSettings
@@ -12,6 +11,7 @@ from tasks.log_in import log_in
 from tasks.preflight import check_target
 from tasks.push import mend_target, open_lock, push_images
 from tasks.report import DeliveryReport, report_delivery
+from tasks.runner import choose_task_runner
 from tasks.sum_up import begin_report, sum_up
 from tasks.validate import validate_target
 
@@ -19,7 +19,7 @@ from tasks.validate import validate_target
 @flow(
     name="push-bundle",
     flow_run_name="push to {target.registry}",
-    task_runner=ThreadPoolTaskRunner(max_workers=4),
+    task_runner=choose_task_runner(),
     persist_result=False,
     on_completion=[sum_up],
     on_failure=[sum_up, announce_failure],

@@ -1,7 +1,6 @@
 """A lock → the content bundle it describes, byte for byte the one it described before."""
 
 from prefect import flow
-from prefect.task_runners import ThreadPoolTaskRunner
 
 from edgelift.bundle.definition import BundleName
 from edgelift.bundle.parts import PartSize
@@ -13,6 +12,7 @@ from tasks.events import announce_failure
 from tasks.log_in import log_in
 from tasks.plan import replay_lock
 from tasks.pull import pull_images
+from tasks.runner import choose_task_runner
 from tasks.sign import check_signing
 from tasks.sum_up import begin_report, sum_up
 
@@ -20,7 +20,7 @@ from tasks.sum_up import begin_report, sum_up
 @flow(
     name="rebuild-bundle",
     flow_run_name="rebuild {name}",
-    task_runner=ThreadPoolTaskRunner(max_workers=4),
+    task_runner=choose_task_runner(),
     persist_result=False,
     on_completion=[sum_up],
     on_failure=[sum_up, announce_failure],
@@ -47,7 +47,7 @@ def rebuild_bundle(
         output: Folder of the worker that the bundle and its lock are written to.
         access: How to get into the registries that hold the images.
         archive: Where the bundle is kept, too.
-        store: Folder of the working store; empty for the one in the user's cache.
+        store: The working store: a folder, s3://bucket/prefix or block:NAME; empty for the worker's own.
         signing: The key that signs the bundle and its lock.
         public_key: Path of the public key that the lock is checked with; empty for EDGELIFT_PUBLIC_KEY.
         existing_bundles: Paths of bundles, or folders of them, that blobs are taken from instead of a registry.

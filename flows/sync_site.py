@@ -1,7 +1,6 @@
 """All of it for one edge site: profiles → bundle → the site's registry → proof."""
 
 from prefect import flow
-from prefect.task_runners import ThreadPoolTaskRunner
 
 from edgelift.bundle.attached import NOTHING
 from edgelift.site import EdgeSite
@@ -17,6 +16,7 @@ from tasks.pull import pull_images
 from tasks.push import mend_target, push_images
 from tasks.report import DeliveryReport, report_delivery
 from tasks.resolve import resolve_source
+from tasks.runner import choose_task_runner
 from tasks.sign import check_signing
 from tasks.sum_up import begin_report, sum_up
 from tasks.validate import validate_target
@@ -26,7 +26,7 @@ from tasks.window import enter_window
 @flow(
     name="sync-site",
     flow_run_name="sync {site.name}",
-    task_runner=ThreadPoolTaskRunner(max_workers=4),
+    task_runner=choose_task_runner(),
     persist_result=False,
     on_completion=[sum_up],
     on_failure=[sum_up, announce_failure],
@@ -44,7 +44,7 @@ def sync_site(
     Args:
         site: The site: what it needs, its registry, and how to get in.
         output: Folder of the worker that the bundle, its lock, the receipt and the site-side settings are written to.
-        store: Folder of the working store; empty for the one in the user's cache.
+        store: The working store: a folder, s3://bucket/prefix or block:NAME; empty for the worker's own.
         deep: Validate by reading every blob back in this run, whatever the site says.
         ignore_window: Run now, also where the window of the site is closed.
     """

@@ -20,7 +20,7 @@ from edgelift.oci.transfer import Transfer
 from edgelift.progress import Pace
 from edgelift.site import ArchiveSettings, SigningSettings
 from edgelift.sizes import format_size
-from tasks.connect import bundle_path, open_store, path_of, private_key
+from tasks.connect import bundle_path, open_store, path_of, private_key, store_place
 from tasks.events import announce
 from tasks.narrate import narrate, narrate_progress
 from tasks.publish import progress_of
@@ -72,15 +72,16 @@ def begin_assembly(
     """
     if part_size is not None:
         check_part_size(part_size, lock.carried_size)
-    pace = Pace()
+    content, pace = open_store(store), Pace()
     assembly = Assembly(
         lock,
-        open_store(store),
+        content,
         bundle_path(name, output),
         progress=narrate_progress(f"assembling {name}", lock.carried_size, pace),
         key=private_key(signing),
         wants_digest=archive is not None,
         part_size=part_size,
+        is_remote=content.root is None,
     )
     with stage("assemble"), progress_of("assemble", name, lock.carried_size, lambda: pace.done), assembly:
         yield assembly
@@ -130,12 +131,11 @@ def assemble_content(
 def keep_lock(
     lock: BundleLock, name: str, store: str | None, output: str, signing: SigningSettings | None = None
 ) -> str:
-    """Write NAME.lock.json into `output`; gives the folder of the store, which holds the manifests of the lock."""
+    """Write NAME.lock.json into `output`; gives the place of the store, which holds the manifests of the lock."""
     write_signed(_lock_path(name, output), lock.to_json(), private_key(signing))
-    content = open_store(store)
     if lock.cluster_definition is not None:
-        _keep_cluster_definition(lock.cluster_definition, content, output, signing)
-    return str(content.root)
+        _keep_cluster_definition(lock.cluster_definition, open_store(store), output, signing)
+    return store_place(store)
 
 
 def _keep_cluster_definition(

@@ -37,7 +37,7 @@ def open_receipt(site: EdgeSite, output: str, store: str | None) -> Expected:
     """What the site should have by its last receipt in `output`; raises `ConfigurationError` where there is none."""
     key = find_public_key(optional_path(site.public_key))
     archive = open_archive(site.archive, site.access) if site.archive is not None else None
-    expected = read_expected(path_of(output), site.name, open_store(store).root, key, archive)
+    expected = read_expected(path_of(output), site.name, open_store(store).runs, key, archive)
     receipt = expected.receipt
     narrate(f"{site.name} was delivered {receipt.bundle} at {receipt.checked_at}: {len(receipt.proofs)} references")
     return expected

@@ -9,7 +9,8 @@ from blocks.archive import BundleArchive
 from blocks.load import load_block
 from blocks.registry import load_registries
 from blocks.signing import SigningKey
-from edgelift.access import Connections, default_store
+from blocks.store import BlobStore
+from edgelift.access import Connections, default_place
 from edgelift.bundle.existing import open_bundles
 from edgelift.bundle.part_files import find_index
 from edgelift.bundle.reader import BundleReader
@@ -20,7 +21,8 @@ from edgelift.delivery.target import Target
 from edgelift.keys import find_public_key, read_private_key
 from edgelift.oci.push import KnownBlobs
 from edgelift.site import RegistryAccess, SigningSettings, TargetSettings
-from edgelift.store.local import LocalStore
+from edgelift.store.opening import BLOCK, is_block, open_place
+from edgelift.store.working import WorkingStore
 from tasks.narrate import narrate, narrate_progress
 from tasks.stopping import stop_in_time
 
@@ -32,9 +34,17 @@ def connect(access: RegistryAccess) -> Connections:
     return _open(_attempt(), access)
 
 
-def open_store(store: str | None) -> LocalStore:
-    """The working store in the folder `store`, or in the user's cache folder."""
-    return _store(_attempt(), path_of(store) if store else default_store())
+def open_store(store: str | None) -> WorkingStore:
+    """The working store in a folder, at s3://bucket/prefix or of block:NAME; without any, that of the worker."""
+    return _store(_attempt(), store_place(store))
+
+
+def store_place(store: str | None) -> str:
+    """Where that is, as `open_content` takes it: a bucket ends in a slash, which a bundle in S3 does not."""
+    place = store or default_place()
+    if is_object(place):
+        return f"{place.rstrip('/')}/"
+    return place if is_block(place) else str(path_of(place))
 
 
 def path_of(text: str) -> Path:
@@ -62,9 +72,9 @@ def open_bundle(bundle: str, public_key: str | None = None, archive_block: str |
 
 def open_content(
     place: str, public_key: str | None = None, archive_block: str | None = None
-) -> BundleReader | LocalStore:
-    """What to push from: a store where `place` is a folder without a bundle in parts, else one (see `open_bundle`)."""
-    if archive_block is None and not is_object(place) and path_of(place).is_dir() and not find_index(path_of(place)):
+) -> BundleReader | WorkingStore:
+    """What to push from: a store where `place` is one's (see `store_place`), else a bundle (see `open_bundle`)."""
+    if archive_block is None and _is_store(place):
         return open_store(place)
     return open_bundle(place, public_key, archive_block)
 
@@ -100,8 +110,19 @@ def _open(attempt: str, access: RegistryAccess) -> Connections:  # noqa: ARG001 
 
 
 @lru_cache(maxsize=2)
-def _store(attempt: str, path: Path) -> LocalStore:  # noqa: ARG001 - part of the key only
-    return LocalStore(path)
+def _store(attempt: str, place: str) -> WorkingStore:  # noqa: ARG001 - part of the key only
+    if is_block(place):
+        return load_block(BlobStore, place.removeprefix(BLOCK)).get_client()
+    return open_place(place)
+
+
+def _is_store(place: str) -> bool:
+    """Whether it is the place of a store; a folder may also hold a bundle in parts."""
+    if is_object(place):
+        return place.endswith("/")
+    if is_block(place):
+        return True
+    return path_of(place).is_dir() and not find_index(path_of(place))
 
 
 @lru_cache(maxsize=_SITES)

@@ -25,8 +25,7 @@ from edgelift.plan import plan_bundle
 from edgelift.site import RegistryAccess, TargetSettings
 from edgelift.sizes import format_size
 from edgelift.store.budgets import KnownBudgets
-from edgelift.store.local import LocalStore
-from edgelift.store.runs import RunLocks
+from edgelift.store.working import WorkingStore
 from tasks.connect import bundle_path, connect, open_existing, open_store, optional_path, path_of
 from tasks.events import announce
 from tasks.narrate import narrate
@@ -58,7 +57,7 @@ def plan_lock(
     from the `base` is left out; raises `ConfigurationError` where the bundle would replace that one.
     """
     content = open_store(store)
-    runs = SharedLocks(RunLocks(content.root))
+    runs = SharedLocks(content.runs)
     run = f"{flow_run.id}-{definition.name}" if is_one_of_many else str(flow_run.id)
     lock = runs.recall(run)
     if lock is not None:
@@ -113,14 +112,14 @@ def replay_lock(
     return lock
 
 
-def _read_base(base: str, content: LocalStore) -> Base:
-    return read_base(base if is_object(base) else str(path_of(base)), content.root, find_public_key(None))
+def _read_base(base: str, content: WorkingStore) -> Base:
+    return read_base(base if is_object(base) else str(path_of(base)), content.runs, find_public_key(None))
 
 
 def _plan_anew(
-    definition: BundleDefinition, access: RegistryAccess, content: LocalStore, attached: Attached
+    definition: BundleDefinition, access: RegistryAccess, content: WorkingStore, attached: Attached
 ) -> BundleLock:
-    registries, budgets = connect(access).registries, KnownBudgets(content.root / "budgets")
+    registries, budgets = connect(access).registries, KnownBudgets.of(content.root)
     asked = {ImageReference.parse(image.reference).registry for image in definition.images}
     for known in budgets.recall(datetime.now(UTC)):
         if known.host in asked:
@@ -136,7 +135,7 @@ def _plan_anew(
 
 
 def _check_obstacles(
-    lock: BundleLock, access: RegistryAccess, content: LocalStore, bundle: Path | None, target: TargetSettings | None
+    lock: BundleLock, access: RegistryAccess, content: WorkingStore, bundle: Path | None, target: TargetSettings | None
 ) -> None:
     shortage = check_disk(lock, content, bundle) if bundle is not None else None
     errors = [shortage] if shortage is not None else []
@@ -146,7 +145,7 @@ def _check_obstacles(
         raise PlanError("the content cannot be delivered as it stands; nothing was moved", errors)
 
 
-def _tell_plan(lock: BundleLock, content: LocalStore | None) -> None:
+def _tell_plan(lock: BundleLock, content: WorkingStore | None) -> None:
     """Publish what will be done; in `content` is what need not be pulled."""
     found = record()
     found.lock = lock

@@ -18,7 +18,7 @@ from edgelift.oci.transfer import Transfer
 from edgelift.packs.names import is_local
 from edgelift.report.model import Step, Timing
 from edgelift.site import RegistryAccess
-from edgelift.store.local import LocalStore
+from edgelift.store.working import WorkingStore
 from edgelift.timetable import Window
 from tasks.as_is import as_is
 from tasks.connect import connect, open_existing, open_store
@@ -158,5 +158,5 @@ def _note(reference: str, outcome: Settled[PulledImage]) -> None:
     record().steps["pull", reference] = Step(state, pulled.timing, pulled.transfer, pulled.source)
 
 
-def _is_here(content: ImageContent, store: LocalStore) -> bool:
+def _is_here(content: ImageContent, store: WorkingStore) -> bool:
     return all(store.exists(each) for each in (*content.manifests, *content.blobs))

@@ -74,7 +74,7 @@ def look_for_moves(
         narrate(f"there is no lock of {name} yet: all of it is built")
     else:
         place = str(last) if is_object(str(last)) else str(path_of(str(last)))
-        found = read_base(place, content.root, find_public_key(None))
+        found = read_base(place, content.runs, find_public_key(None))
         moves = find_moves(found.lock, lock)
         refresh = Refresh(make_delta(lock, found) if moves else lock, place, moves)
         narrate(f"since {place}: {_counted(moves)}")

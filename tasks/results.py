@@ -11,7 +11,7 @@ from prefect.settings import PREFECT_HOME
 
 from edgelift.bundle.lock import BundleLock
 from edgelift.errors import ConfigurationError
-from edgelift.store.runs import RunLocks
+from edgelift.store.working import KeptLocks
 
 _PROBE = "edgelift-probe"
 
@@ -37,7 +37,7 @@ def check_results() -> None:
 class SharedLocks:
     """The locks of runs, `here` in the store and beside the results."""
 
-    def __init__(self, here: RunLocks) -> None:
+    def __init__(self, here: KeptLocks) -> None:
         self._here = here
 
     def recall(self, run: str) -> BundleLock | None:

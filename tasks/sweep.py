@@ -3,21 +3,23 @@
 import time
 from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import cast
 
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from pydantic import BaseModel, ConfigDict
 
-from edgelift.access import default_store
 from edgelift.bundle.lock import BundleLock
 from edgelift.bundle.signed import read_signed
 from edgelift.errors import ConfigurationError
 from edgelift.keys import find_public_key
 from edgelift.sizes import format_size
 from edgelift.store.local import LocalStore
+from edgelift.store.opening import is_elsewhere
 from edgelift.store.sweep import Rules, Sweep, plan_sweep, sweep_store
-from tasks.connect import open_store, path_of
+from tasks.connect import open_store, path_of, store_place
 from tasks.narrate import narrate
 
 _SHOWN = 100  # images in the artifact
@@ -87,11 +89,16 @@ def sweep_content(
 
 
 def standing_store(store: str | None) -> LocalStore:
-    """The store, which is not made by looking after it; raises `ConfigurationError` where there is none."""
-    folder = path_of(store) if store else default_store()
-    if not (folder / "blobs").is_dir():
-        raise ConfigurationError(f"there is no store in {folder}", hint="name the one that runs on this worker use")
-    return open_store(store)
+    """The store, which is not made by looking after it; raises `ConfigurationError` where there is none in a folder."""
+    place = store_place(store)
+    if is_elsewhere(place):
+        raise ConfigurationError(
+            f"{place[:200]} is a store in S3, and this looks after one in a folder",
+            hint="name a folder; what a store in S3 need not hold any more is for the rules of its bucket",
+        )
+    if not (Path(place) / "blobs").is_dir():
+        raise ConfigurationError(f"there is no store in {place}", hint="name the one that runs on this worker use")
+    return cast(LocalStore, open_store(store))
 
 
 def _read_lock(path: str) -> BundleLock:

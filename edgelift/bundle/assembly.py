@@ -21,7 +21,8 @@ from edgelift.oci.descriptor import Descriptor
 if TYPE_CHECKING:
     from edgelift.bundle.signature import PrivateKey
 
-_PAUSE = 0.02  # seconds between two looks for what has not arrived; it may come from another process, so none tells us
+# Seconds between two looks for what has not arrived; it may come from another process, so none tells us.
+_PAUSE, _PAUSE_AFAR = 0.02, 0.5
 _log = logging.getLogger(__name__)
 
 
@@ -41,14 +42,18 @@ class Assembly:
         key: "PrivateKey | None" = None,
         wants_digest: bool = False,
         part_size: int | None = None,
+        is_remote: bool = False,
     ) -> None:
-        """`progress` is called in another thread; the other options are those of `ensure_bundle`."""
+        """`progress` is called in another thread; where `source` `is_remote`, each look at it is a request.
+
+        The other options are those of `ensure_bundle`.
+        """
         self._lock = lock
         self._path = path
         self._key = key
         self._wants_digest = wants_digest
         self._part_size = part_size
-        self._arriving = _Arriving(source, progress)
+        self._arriving = _Arriving(source, progress, _PAUSE_AFAR if is_remote else _PAUSE)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="assemble")
 
     def __enter__(self) -> Self:
@@ -90,9 +95,10 @@ class _GivenUpError(Exception):
 class _Arriving:
     """Content of `source` that may still be on its way there. Implements `oci.content.BufferReader`."""
 
-    def __init__(self, source: BufferReader, progress: Progress | None) -> None:
+    def __init__(self, source: BufferReader, progress: Progress | None, pause: float) -> None:
         self._source = source
         self._progress = progress
+        self._pause = pause
         self._ended = threading.Event()
         self._is_given_up = False
 
@@ -103,7 +109,7 @@ class _Arriving:
     def read_into(self, buffer: memoryview, descriptor: Descriptor) -> Iterator[memoryview]:
         """The content, once it is here; errors are those of `source`."""
         while not self._ended.is_set() and not self._source.exists(descriptor):
-            self._ended.wait(_PAUSE)
+            self._ended.wait(self._pause)
         for chunk in self._source.read_into(buffer, descriptor):
             self._check()
             yield chunk

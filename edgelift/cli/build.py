@@ -13,6 +13,7 @@ from edgelift.cli.console import say, say_json, set_verbosity
 from edgelift.cli.planning import check_locally
 from edgelift.cli.prefect_api import running_api
 from edgelift.cli.rebuilt import check_rebuilt
+from edgelift.cli.stores import place_of
 from edgelift.define import check_name
 from edgelift.errors import ConfigurationError
 from edgelift.site import ArchiveSettings, ContentSource
@@ -208,7 +209,7 @@ def build(
                 str(output),
                 access,
                 archive,
-                options.text_of(store),
+                place_of(store),
                 signs,
                 options.text_of(public_key),
                 existing,
@@ -219,7 +220,7 @@ def build(
             from flows.build_bundle import build_bundle  # noqa: PLC0415 - loads Prefect
 
             bundle = build_bundle(
-                name, source, str(output), access, archive, options.text_of(store), signs, base, existing, size
+                name, source, str(output), access, archive, place_of(store), signs, base, existing, size
             )
     if as_json:
         say_json(bundle.model_dump(mode="json"))

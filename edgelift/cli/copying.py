@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from edgelift.access import Connections, default_store, open_registries
+from edgelift.access import Connections, open_registries
 from edgelift.archive.place import names_beside
 from edgelift.bundle.cluster_definition import LockedClusterDefinition
 from edgelift.bundle.lock import BundleLock
@@ -19,6 +19,7 @@ from edgelift.cli.access import takes_access
 from edgelift.cli.console import say_json, say_table, set_verbosity, tell
 from edgelift.cli.places import OCI, parse_kept
 from edgelift.cli.receipt import show_receipt
+from edgelift.cli.stores import open_named
 from edgelift.definition_file import read_definition
 from edgelift.delivery.copying import copy_entries, copy_reference
 from edgelift.delivery.preflight import check_delivery
@@ -28,13 +29,13 @@ from edgelift.delivery.validate import validate_lock
 from edgelift.documents import write_document
 from edgelift.errors import ConfigurationError, IncompleteError, PlanError
 from edgelift.keys import find_public_key
+from edgelift.oci.content import ContentStore
 from edgelift.oci.reference import ImageReference, names_registry
 from edgelift.oci.registry import Registry
 from edgelift.oci.transfer import Transfer
 from edgelift.plan import plan_bundle
 from edgelift.site import DEFAULT_ACCESS, OnConflict, RegistryAccess
 from edgelift.sizes import format_size
-from edgelift.store.local import LocalStore
 
 _FILES = (".json", ".yaml", ".yml", ".tar.zst")  # what ends so is a file, unless it begins with oci://
 
@@ -76,7 +77,7 @@ def copy(
     Example: edgelift copy quay.io/team/app:2 mirror.example:5000/team/app
     """
     set_verbosity(verbose=verbose, quiet=quiet)
-    content = LocalStore(store or default_store())
+    content = open_named(store)
     if source.endswith(_FILES) and not source.startswith(OCI):
         place = Target.parse(target, tuple(maps), docker_hub_aliases=hub_aliases)
         with open_registries(access) as connections:
@@ -101,7 +102,7 @@ def copy(
     _show_proofs(outcomes, as_json=as_json)
 
 
-def _lock_of(path: Path, public_key: Path | None, connections: Connections, store: LocalStore) -> BundleLock:
+def _lock_of(path: Path, public_key: Path | None, connections: Connections, store: ContentStore) -> BundleLock:
     """The lock at `path`, or that of the definition there, as its tags stand now."""
     if path.name.endswith(".tar.zst"):
         raise ConfigurationError(f"{path} is a bundle", hint=f"push it: edgelift push --file {path} --registry …")
@@ -121,7 +122,7 @@ def _copy_lock(
     lock: BundleLock,
     target: Target,
     connections: Connections,
-    store: LocalStore,
+    store: ContentStore,
     on_conflict: OnConflict,
     selector: str | None,
     receipt: Path | None,

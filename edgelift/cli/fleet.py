@@ -10,6 +10,7 @@ from edgelift.cli import options
 from edgelift.cli.console import say, say_json, say_table, set_verbosity
 from edgelift.cli.planning import check_locally
 from edgelift.cli.prefect_api import running_api
+from edgelift.cli.stores import place_of
 from edgelift.delivery.drift import Drift
 from edgelift.delivery.expected import drift_path, read_receipt
 from edgelift.documents import read_document
@@ -62,7 +63,7 @@ def fleet(
                 parallel=parallel,
                 stop_on_failure_rate=max_failures / 100,
                 output=str(output),
-                store=options.text_of(store),
+                store=place_of(store),
             )
         except IncompleteError:  # the summary is written, then it is raised
             _show_fleet(output, as_json=as_json)
@@ -89,7 +90,7 @@ def audit(
         from flows.audit_site import audit_site  # noqa: PLC0415 - loads Prefect
 
         try:
-            audit_site(site, str(output), options.text_of(store))
+            audit_site(site, str(output), place_of(store))
         except IncompleteError:  # what was found is written, then it is raised
             _show_audit(output, site.name, as_json=as_json)
             raise

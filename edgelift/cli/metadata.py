@@ -8,11 +8,12 @@ from typing import Annotated, ParamSpec
 import typer
 from pydantic import ValidationError
 
-from edgelift.access import default_store, open_registries, palette_from_environment
+from edgelift.access import open_registries, palette_from_environment
 from edgelift.bundle.definition import COMPRESSION_LEVEL, Release
 from edgelift.carried import CarriedContent
 from edgelift.cli.console import say, say_json, tell
 from edgelift.cli.options import OUTPUT, SOURCE
+from edgelift.cli.stores import open_named
 from edgelift.define import define_bundle
 from edgelift.definition_file import read_definition, write_definition
 from edgelift.documents import LIMIT, read_text
@@ -20,7 +21,6 @@ from edgelift.errors import ConfigurationError
 from edgelift.explain import explain
 from edgelift.image_list import parse_image_list
 from edgelift.site import ContentSource, RegistryAccess
-from edgelift.store.local import LocalStore
 
 MetadataFile = Annotated[
     Path | None,
@@ -112,7 +112,7 @@ def write(
     source: ContentSource | Path,
     access: RegistryAccess,
     folder: Path,
-    store: Path | None,
+    store: str | None,
     *,
     as_json: bool,
     quiet: bool,
@@ -133,7 +133,7 @@ def write(
             name,
             source,
             lambda: palette_from_environment(source.project, access),
-            lambda: CarriedContent(connections.registries, LocalStore(store or default_store())),
+            lambda: CarriedContent(connections.registries, open_named(store)),
         )
     path, definition = write_definition(defined.definition, folder), defined.definition
     if not quiet:

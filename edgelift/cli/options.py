@@ -91,8 +91,12 @@ Conflict = Annotated[
     typer.Option("--on-conflict", help="A tag that stands with another digest.", rich_help_panel=TARGET),
 ]
 Store = Annotated[
-    Path | None,
-    typer.Option(metavar="DIR", help="Working store; the default is in your cache folder.", rich_help_panel=OUTPUT),
+    str | None,
+    typer.Option(
+        metavar="DIR|s3://BUCKET/PREFIX",
+        help="Working store; the default is in your cache folder. Runs also take block:NAME.",
+        rich_help_panel=OUTPUT,
+    ),
 ]
 CredFile = Annotated[
     Path | None,

@@ -59,7 +59,7 @@ def reassemble(
         Path | None, typer.Option(metavar="L.json", help="With --part: its lock, where it is not beside the index.")
     ] = None,
     store: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="With --part: the store that has the content.")
+        str | None, typer.Option(metavar="DIR", help="With --part: the store that has the content.")
     ] = None,
     as_json: options.Json = False,
 ) -> None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgelift.access import default_store, open_registries, palette_from_environment
+from edgelift.access import open_registries, palette_from_environment
 from edgelift.attach import attach_content
 from edgelift.bundle.lock import BundleLock
 from edgelift.bundle.reader import BundleReader
@@ -13,6 +13,7 @@ from edgelift.bundle.signed import check_bundle, read_signed
 from edgelift.bundle.summary import summarise
 from edgelift.carried import CarriedContent
 from edgelift.charts.repository import ChartName
+from edgelift.cli.stores import open_named, runs_of
 from edgelift.define import define_bundle, read_exported, read_image_lists
 from edgelift.definition_file import read_definition
 from edgelift.delivery.base import leave_out, read_base
@@ -27,7 +28,6 @@ from edgelift.palette.client import PaletteClient
 from edgelift.plan import plan_bundle
 from edgelift.site import ContentSource, RegistryAccess, TargetSettings
 from edgelift.store.budgets import KnownBudgets
-from edgelift.store.local import LocalStore
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def plan_delivery(
     source: ContentSource,
     access: RegistryAccess,
     target: TargetSettings | None,
-    store: Path | None,
+    store: str | None,
     output: Path | None,
     base: str | None = None,
 ) -> Planned:
@@ -103,22 +103,22 @@ def plan_delivery(
 
     What a site has from `base` is left out.
     """
-    standing = read_base(base, store or default_store(), find_public_key(None)) if base is not None else None
+    standing = read_base(base, runs_of(store), find_public_key(None)) if base is not None else None
 
     def open_palette() -> PaletteClient:
         return palette_from_environment(source.project, access)
 
-    content = LocalStore(store or default_store())
+    content = open_named(store)
     with open_registries(access) as connections:
         defined = define_bundle(name, source, open_palette, lambda: CarriedContent(connections.registries, content))
         attached = attach_content(source, content, open_palette)
         plan = plan_bundle(defined.definition, connections.registries, content, attached)
-        KnownBudgets(content.root / "budgets").keep(connections.registries.budgets())
+        KnownBudgets.of(content.root).keep(connections.registries.budgets())
         lock = leave_out(plan.lock, standing) if standing is not None else plan.lock
         errors, warnings = list(plan.errors), [*defined.warnings, *plan.warnings]
         if standing is not None and lock.base is None:
             warnings.append(f"{base} has brought none of these blobs: all of them are carried")
-        folder = output.parent if output is not None else content.root
+        folder = output.parent if output is not None else content.root or Path.cwd()
         shortage = check_disk(lock, content, folder / f"{name}.tar.zst")
         errors += [shortage] if shortage is not None else []
         if target is not None:

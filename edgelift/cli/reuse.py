@@ -5,12 +5,14 @@ from typing import Annotated
 
 import typer
 
-from edgelift.access import default_store
+from edgelift.access import default_place
 from edgelift.bundle.source import is_object
 from edgelift.cli.options import ACCESS, SOURCE
+from edgelift.cli.stores import runs_of
 from edgelift.delivery.base import read_base
 from edgelift.errors import ConfigurationError
 from edgelift.keys import find_public_key
+from edgelift.store.opening import is_block
 
 Base = Annotated[
     str | None,
@@ -50,12 +52,16 @@ ExistingBundles = Annotated[
 ]
 
 
-def base_of(base: str | None, store: Path | None) -> str | None:
-    """The base as a flow takes it, looked at now: what is wrong with it is told before Prefect starts."""
+def base_of(base: str | None, store: str | None) -> str | None:
+    """The base as a flow takes it, looked at now: what is wrong with it is told before Prefect starts.
+
+    But for a store that is in a block, which takes Prefect.
+    """
     if base is None:
         return None
     place = base if is_object(base) else str(Path(base).absolute())
-    read_base(place, store or default_store(), find_public_key(None))
+    if not is_block(store or default_place()):
+        read_base(place, runs_of(store), find_public_key(None))
     return place
 
 

@@ -13,6 +13,7 @@ from edgelift.cli.console import say_json, say_table, set_verbosity, tell
 from edgelift.cli.planning import check_locally, rehearse_push
 from edgelift.cli.prefect_api import running_api, start_server
 from edgelift.cli.receipt import show_delivery
+from edgelift.cli.stores import place_of
 from edgelift.documents import read_document
 from edgelift.errors import ConfigurationError, PlanError
 from edgelift.keys import find_public_key
@@ -147,7 +148,7 @@ def sync(
     with running_api(quiet=quiet):
         from flows.sync_site import sync_site  # noqa: PLC0415 - loads Prefect
 
-        report = sync_site(site, str(output), options.text_of(store), ignore_window=ignore_window)
+        report = sync_site(site, str(output), place_of(store), ignore_window=ignore_window)
     if as_json:
         say_json(report.model_dump(mode="json"))
     else:

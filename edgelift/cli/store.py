@@ -9,13 +9,14 @@ from typing import Annotated, Any
 
 import typer
 
-from edgelift.access import default_store, open_registries
+from edgelift.access import open_registries
 from edgelift.bundle.lock import BundleLock
 from edgelift.bundle.reader import BundleReader
 from edgelift.bundle.signed import check_lock, read_signed
 from edgelift.cli import options
 from edgelift.cli.console import say, say_json, say_table, set_verbosity, tell
 from edgelift.cli.quantities import parse_age, parse_size
+from edgelift.cli.stores import folder_of
 from edgelift.errors import ConfigurationError, IncompleteError
 from edgelift.keys import find_public_key
 from edgelift.progress import Pace
@@ -167,9 +168,9 @@ def gc(
         tell(f"warning: {excess} more than --max-size remain: locks need them, or they are younger than --grace")
 
 
-def open_store(store: Path | None) -> LocalStore:
-    """The store, which is not made here."""
-    folder = store or default_store()
+def open_store(store: str | None) -> LocalStore:
+    """The store, which is not made here; raises `ConfigurationError` where it is in no folder."""
+    folder = folder_of(store)
     if not (folder / "blobs").is_dir():
         raise ConfigurationError(f"there is no store in {folder}", hint="name the one that runs use with --store DIR")
     return LocalStore(folder)

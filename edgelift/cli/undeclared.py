@@ -7,10 +7,11 @@ from typing import Annotated, Literal, TypeVar
 
 import typer
 
-from edgelift.access import default_store, open_registries, palette_from_environment
+from edgelift.access import open_registries, palette_from_environment
 from edgelift.carried import CarriedContent
 from edgelift.cli.console import say, say_json, say_table, tell
 from edgelift.cli.options import OUTPUT, SOURCE
+from edgelift.cli.stores import open_named
 from edgelift.define import look_for_undeclared, read_exported
 from edgelift.define_undeclared import fetch_charts
 from edgelift.errors import ConfigurationError
@@ -25,7 +26,6 @@ from edgelift.palette.undeclared.helm import find_helm
 from edgelift.palette.undeclared.pack import profile_of
 from edgelift.palette.undeclared.profiles import Charts, find_undeclared
 from edgelift.site import ContentSource, RegistryAccess
-from edgelift.store.local import LocalStore
 
 IncludeUndeclared = Annotated[
     Literal["ask", "none", "confident", "all"] | None,
@@ -52,7 +52,7 @@ FetchCharts = Annotated[
 _Asked = TypeVar("_Asked", ContentSource, "ContentSource | Path")
 
 
-def with_undeclared(source: _Asked, wanted: str | None, access: RegistryAccess, store: Path | None) -> _Asked:
+def with_undeclared(source: _Asked, wanted: str | None, access: RegistryAccess, store: str | None) -> _Asked:
     """`source` with the policy of `--include-undeclared`; raises `ConfigurationError` where it cannot be followed.
 
     Who wants to be asked is asked of all that a build would look into, which comes into `store` for that.
@@ -71,7 +71,7 @@ def with_undeclared(source: _Asked, wanted: str | None, access: RegistryAccess, 
         reports = look_for_undeclared(
             source,
             lambda: palette_from_environment(source.project, access),
-            lambda: CarriedContent(connections.registries, LocalStore(store or default_store())),
+            lambda: CarriedContent(connections.registries, open_named(store)),
         )
     return source.model_copy(update={"include_undeclared": tuple(_ask(reports))})
 
@@ -80,7 +80,7 @@ def show_undeclared(
     paths: Sequence[Path],
     settings: Mapping[str, str],
     access: RegistryAccess,
-    store: Path | None,
+    store: str | None,
     *,
     fetch: bool,
     as_json: bool,
@@ -108,11 +108,11 @@ def show_undeclared(
 
 
 def _fetch(
-    profiles: Sequence[ClusterProfile], settings: Mapping[str, str], access: RegistryAccess, store: Path | None
+    profiles: Sequence[ClusterProfile], settings: Mapping[str, str], access: RegistryAccess, store: str | None
 ) -> Charts:
     """The charts that `profiles` declare."""
     with open_registries(access) as connections:
-        carried = CarriedContent(connections.registries, LocalStore(store or default_store()))
+        carried = CarriedContent(connections.registries, open_named(store))
         return fetch_charts(resolve_profiles(profiles, settings).charts, carried)
 
 

@@ -24,7 +24,7 @@ from edgelift.oci.digest import Digest
 from edgelift.oci.reference import ImageReference
 from edgelift.oci.registry import Registry
 from edgelift.packs.names import PACK_PROJECT
-from edgelift.store.runs import RunLocks
+from edgelift.store.working import KeptLocks
 
 if TYPE_CHECKING:
     from edgelift.bundle.signature import PublicKey
@@ -50,11 +50,11 @@ class FoundBase:
     error: BundleError | None = None
 
 
-def read_base(place: str, store: Path, key: "PublicKey | None" = None) -> Base:
+def read_base(place: str, runs: KeptLocks, key: "PublicKey | None" = None) -> Base:
     """The base at `place`: a bundle (a path, that of its index of parts too, or s3://bucket/key), a lock, or a receipt.
 
     Of a receipt only what is `ok` counts. It names its lock by digest, which is looked for beside it, and among those
-    of the runs in the folder `store`. With a `key`, locks have to be signed. Raises `ConfigurationError`,
+    of the `runs`. With a `key`, locks have to be signed. Raises `ConfigurationError`,
     `BundleError`, `SignatureError`.
     """
     path = Path(place)
@@ -68,7 +68,7 @@ def read_base(place: str, store: Path, key: "PublicKey | None" = None) -> Base:
         return Base(lock, lock.images)
     receipt = DeliveryReceipt.from_json(document, place)
     proven = {proof.reference for proof in receipt.proofs if proof.verdict == "ok"}
-    lock = lock_of(receipt, path, store, key)
+    lock = lock_of(receipt, path, runs, key)
     return Base(lock, tuple(image for image in lock.images if image.reference in proven))
 
 
@@ -195,8 +195,8 @@ def _is_receipt(document: bytes) -> bool:
         return False
 
 
-def lock_of(receipt: DeliveryReceipt, path: Path, store: Path, key: "PublicKey | None") -> BundleLock:
-    """The lock that `receipt`, which stands at `path`, is about: beside it, or among those of runs in `store`.
+def lock_of(receipt: DeliveryReceipt, path: Path, runs: KeptLocks, key: "PublicKey | None") -> BundleLock:
+    """The lock that `receipt`, which stands at `path`, is about: beside it, or among those of `runs`.
 
     With a `key`, it has to be signed. Raises `ConfigurationError` where it is nowhere, `SignatureError`.
     """
@@ -205,8 +205,7 @@ def lock_of(receipt: DeliveryReceipt, path: Path, store: Path, key: "PublicKey |
         lock = _parse_lock(beside, key)
         if lock.digest == receipt.lock:
             return lock
-    kept = (each.read() for each in reversed(RunLocks(store).kept()))
-    found = next((lock for lock in kept if lock is not None and lock.digest == receipt.lock), None)
+    found = runs.find(receipt.lock)
     if found is None:
         raise ConfigurationError(
             f"{path} is about the lock {receipt.lock}, which is neither beside it nor in the store",

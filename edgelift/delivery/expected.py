@@ -12,6 +12,7 @@ from edgelift.delivery.base import lock_of
 from edgelift.delivery.receipt import DeliveryReceipt
 from edgelift.documents import read_document
 from edgelift.errors import ConfigurationError, EdgeliftError
+from edgelift.store.working import KeptLocks
 
 if TYPE_CHECKING:
     from edgelift.bundle.signature import PublicKey
@@ -54,18 +55,18 @@ def read_receipt(folder: Path, site: str) -> DeliveryReceipt:
 
 
 def read_expected(
-    folder: Path, site: str, store: Path, key: "PublicKey | None" = None, archive: Archive | None = None
+    folder: Path, site: str, runs: KeptLocks, key: "PublicKey | None" = None, archive: Archive | None = None
 ) -> Expected:
     """What `site` should have by the receipt in `folder`.
 
-    Its lock is beside it, among those of the runs in the folder `store`, or in the `archive`. With a `key` it has to be
+    Its lock is beside it, among those of `runs`, or in the `archive`. With a `key` it has to be
     signed. Raises `ConfigurationError` where nothing was delivered yet, or the lock is nowhere, and `SignatureError`.
     """
     receipt = read_receipt(folder, site)
     path, audited = receipt_path(folder, site), audit_path(folder, site)
     audit = DeliveryReceipt.from_json(read_document(audited), str(audited)) if audited.exists() else None
     try:
-        lock = lock_of(receipt, path, store, key)
+        lock = lock_of(receipt, path, runs, key)
     except ConfigurationError:
         found = _archived_lock(receipt, archive, key) if archive is not None else None
         if found is None:

@@ -19,7 +19,7 @@ from edgelift.oci.manifest import DOCKER_MANIFEST
 from edgelift.oci.push import OnConflict, tag_conflict
 from edgelift.oci.registry import Registry
 from edgelift.store.disk import disk_errors
-from edgelift.store.local import LocalStore
+from edgelift.store.working import WorkingStore
 
 PARALLEL_TAGS = 8
 _UNSUPPORTED_MEDIA_TYPE = 415
@@ -100,17 +100,20 @@ def name_deliveries(lock: BundleLock, target: Target) -> tuple[tuple[Delivery, .
     return tuple(deliveries), tuple(errors)
 
 
-def check_disk(lock: BundleLock, store: LocalStore, bundle: Path) -> str | None:
+def check_disk(lock: BundleLock, store: WorkingStore, bundle: Path) -> str | None:
     """Why the disk is too small for the pull and the file `bundle`, or None.
 
-    Both count together where they share a disk. What stands already as the bundle of `lock` need not be written.
+    Both count together where they share a disk. What stands already as the bundle of `lock` need not be written, and
+    how much a store elsewhere still takes is not known.
     """
-    to_pull = sum(each.size for each in contents_of(lock) if not store.exists(each))
     to_write = 0 if has_bundle(lock, bundle) else lock.carried_size
-    output = bundle.parent
-    if _device(store.root) == _device(output):
-        return _shortage(store.root, to_pull + to_write)
-    return _shortage(store.root, to_pull) or _shortage(output, to_write)
+    folder, output = store.root, bundle.parent
+    if folder is None:
+        return _shortage(output, to_write)
+    to_pull = sum(each.size for each in contents_of(lock) if not store.exists(each))
+    if _device(folder) == _device(output):
+        return _shortage(folder, to_pull + to_write)
+    return _shortage(folder, to_pull) or _shortage(output, to_write)
 
 
 def _shortage(folder: Path, need: int) -> str | None:

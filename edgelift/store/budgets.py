@@ -42,34 +42,42 @@ class KnownBudget(BaseModel):
 
 
 class KnownBudgets:
-    """The memory in `folder`, which is made when there is something to keep."""
+    """The memory in `folder`, which is made when there is something to keep; without one, nothing is remembered."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path | None) -> None:
         self._folder = folder
+
+    @classmethod
+    def of(cls, store: Path | None) -> "KnownBudgets":
+        """The memory in the folder of a store; a store that is in none has no memory."""
+        return cls(store / "budgets" if store is not None else None)
 
     def recall(self, now: datetime) -> list[KnownBudget]:
         """What is known and still of use at the moment `now`, by host; what cannot be read is not known."""
-        found = [_read(path) for path in sorted(self._folder.glob("*.json"))]
+        found = [_read(path) for path in sorted(self._folder.glob("*.json"))] if self._folder is not None else []
         current = [each for each in found if each is not None and each.noted <= now < each.expires]
         return sorted(current, key=lambda each: each.host)
 
     def keep(self, budgets: Mapping[str, Budget], now: datetime | None = None) -> None:
         """Keep what registries have said by the moment `now`. A disk that does not take it is no reason to fail."""
+        if self._folder is None:
+            return
         moment = now or datetime.now(UTC)
         with suppress(OSError):
             for host, budget in budgets.items():
-                self._write(KnownBudget(host=host, budget=budget, noted=moment))
+                _write(KnownBudget(host=host, budget=budget, noted=moment), self._folder)
 
-    def _write(self, known: KnownBudget) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=self._folder, prefix=".")
-        try:
-            with os.fdopen(handle, "w") as file:  # without fsync: a hint that a crash takes away is no loss
-                file.write(known.model_dump_json())
-            Path(temporary).replace(self._folder / f"{Digest.of(known.host.encode()).hex}.json")
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+
+def _write(known: KnownBudget, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=folder, prefix=".")
+    try:
+        with os.fdopen(handle, "w") as file:  # without fsync: a hint that a crash takes away is no loss
+            file.write(known.model_dump_json())
+        Path(temporary).replace(folder / f"{Digest.of(known.host.encode()).hex}.json")
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
 
 
 def _read(path: Path) -> KnownBudget | None:

@@ -28,6 +28,7 @@ from edgelift.store.disk import disk_errors, remove
 from edgelift.store.layout import LayoutIndex
 from edgelift.store.partial import Checked, Hasher, Partial, new_checksum
 from edgelift.store.resolved import ResolvedNames
+from edgelift.store.runs import RunLocks
 from edgelift.store.use import Use
 
 _Chunk = TypeVar("_Chunk", bytes, memoryview)
@@ -36,12 +37,13 @@ _Chunk = TypeVar("_Chunk", bytes, memoryview)
 class LocalStore:
     """Content in the directory `root`, for several threads and processes. While it is open, nothing that is right goes.
 
-    Implements `oci.content.ContentStore` and `BufferReader`.
+    Implements `store.working.WorkingStore`.
     """
 
     def __init__(self, root: Path) -> None:
         """Open the store at `root`, made where it is missing; raises `StoreError` where that fails."""
         self.root = root
+        self.runs = RunLocks(root)
         with disk_errors(f"open the store {root}"):
             for folder in ("blobs/sha256", "blobs/sha512", "partial", "quarantine"):
                 (root / folder).mkdir(parents=True, exist_ok=True)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from edgelift.bundle.lock import BundleLock
 from edgelift.documents import read_document, write_document
 from edgelift.errors import ConfigurationError
+from edgelift.oci.digest import Digest
 from edgelift.store.contents import described
 from edgelift.store.disk import disk_errors
 
@@ -30,7 +31,7 @@ class RunLock(NamedTuple):
 
 
 class RunLocks:
-    """The locks in the store at `root`."""
+    """The locks in the store at `root`. Implements `working.KeptLocks`."""
 
     def __init__(self, root: Path) -> None:
         self._folder = root / "runs"
@@ -51,6 +52,11 @@ class RunLocks:
     def keep(self, run: str, lock: BundleLock) -> None:
         """Keep the lock of `run`."""
         write_document(self._folder / run / "lock.json", lock.to_json())
+
+    def find(self, digest: Digest) -> BundleLock | None:
+        """The lock with this digest, of whichever run; None where none has it."""
+        locks = (each.read() for each in reversed(self.kept()))
+        return next((lock for lock in locks if lock is not None and lock.digest == digest), None)
 
     def kept(self) -> list[RunLock]:
         """All of them, the one that was used last at the end."""

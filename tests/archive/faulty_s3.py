@@ -15,11 +15,21 @@ from tests.certificates import ServerCertificate
 from tests.real_parts import RunningS3
 
 Kind = Literal[
-    "damage request", "damage answer", "lose answer", "cut answer", "slow down", "deny", "forget", "hold", "stall"
+    "damage request",
+    "damage answer",
+    "lose answer",
+    "cut answer",
+    "slow down",
+    "deny",
+    "forget",
+    "not implemented",
+    "hold",
+    "stall",
 ]
 REFUSED = {
     "slow down": (503, b"<Error><Code>SlowDown</Code><Message>Reduce your request rate.</Message></Error>"),
     "deny": (403, b"<Error><Code>AccessDenied</Code><Message>Access Denied.</Message></Error>"),
+    "not implemented": (501, b"<Error><Code>NotImplemented</Code><Message>Not implemented.</Message></Error>"),
     "forget": (404, b"<Error><Code>NoSuchUpload</Code><Message>There is no such upload.</Message></Error>"),
 }
 

@@ -64,6 +64,27 @@ def test_content_that_arrives_meanwhile_gives_the_same_bytes(
     assert (summary.size, is_new) == (mixed.summary.size, True)
 
 
+def test_a_source_afar_is_asked_seldom(mixed: Assembled, tmp_path: Path) -> None:
+    """Each look at it is a request: waiting for a blob costs two of them a second."""
+
+    class CountingContent(MemoryContent):
+        looks = 0
+
+        def exists(self, descriptor: Descriptor) -> bool:
+            """Count."""
+            self.looks += 1
+            return super().exists(descriptor)
+
+    source = CountingContent()
+    with Assembly(mixed.lock, source, tmp_path / "site.tar.zst", is_remote=True) as assembly:
+        time.sleep(0.4)
+        assert source.looks <= 1
+        arrive(source, mixed, list(contents_of(mixed.lock)))
+        assembly.finish()
+
+    assert (tmp_path / "site.tar.zst").read_bytes() == mixed.path.read_bytes()
+
+
 def test_what_has_arrived_is_written_at_once(mixed: Assembled, tmp_path: Path) -> None:
     """The work is well on its way when the last blob comes."""
     source, steps = MemoryContent(), list[int]()

@@ -123,7 +123,8 @@ def test_a_lock_or_a_bundle_is_a_base_as_a_whole(tmp_path: Path) -> None:
     path.write_bytes(lock.to_json())
     bundle = write_bundle(tmp_path / "site.tar.zst", lock, OLD, OTHER)
 
-    assert read_base(str(path), tmp_path) == read_base(str(bundle), tmp_path) == Base(lock, lock.images)
+    runs = RunLocks(tmp_path)
+    assert read_base(str(path), runs) == read_base(str(bundle), runs) == Base(lock, lock.images)
 
 
 def test_a_bundle_in_parts_is_a_base_by_its_index(tmp_path: Path) -> None:
@@ -131,7 +132,7 @@ def test_a_bundle_in_parts_is_a_base_by_its_index(tmp_path: Path) -> None:
     parted = make_parted(tmp_path)
 
     for place in (parted.index_file, parted.part(1), parted.path.parent):
-        assert read_base(str(place), tmp_path) == Base(parted.lock, parted.lock.images)
+        assert read_base(str(place), RunLocks(tmp_path)) == Base(parted.lock, parted.lock.images)
 
 
 def test_of_a_receipt_only_what_is_ok_counts(tmp_path: Path) -> None:
@@ -141,7 +142,7 @@ def test_of_a_receipt_only_what_is_ok_counts(tmp_path: Path) -> None:
     (tmp_path / "site.lock.json").write_bytes(lock.to_json())
     (tmp_path / "r.json").write_bytes(receipt_of(lock, "ok", "not-checkable", "missing").to_json())
 
-    assert read_base(str(tmp_path / "r.json"), tmp_path).images == lock.images[:1]
+    assert read_base(str(tmp_path / "r.json"), RunLocks(tmp_path)).images == lock.images[:1]
 
 
 def test_the_lock_of_a_receipt_is_found_among_those_of_runs(tmp_path: Path) -> None:
@@ -152,7 +153,7 @@ def test_the_lock_of_a_receipt_is_found_among_those_of_runs(tmp_path: Path) -> N
     (tmp_path / "site.lock.json").write_bytes(lock_of(OTHER).to_json())
     (tmp_path / "r.json").write_bytes(receipt_of(lock, "ok").to_json())
 
-    assert read_base(str(tmp_path / "r.json"), tmp_path / "store").lock == lock
+    assert read_base(str(tmp_path / "r.json"), RunLocks(tmp_path / "store")).lock == lock
 
 
 def test_a_receipt_whose_lock_is_not_here_is_refused(tmp_path: Path) -> None:
@@ -161,7 +162,7 @@ def test_a_receipt_whose_lock_is_not_here_is_refused(tmp_path: Path) -> None:
     (tmp_path / "r.json").write_bytes(receipt_of(lock, "ok").to_json())
 
     with pytest.raises(ConfigurationError, match=lock.digest) as caught:
-        read_base(str(tmp_path / "r.json"), tmp_path / "store")
+        read_base(str(tmp_path / "r.json"), RunLocks(tmp_path / "store"))
     assert "site.lock.json" in str(caught.value)
 
 
@@ -179,7 +180,7 @@ def test_a_base_that_is_not_understood_is_refused(tmp_path: Path, document: obje
     path.write_text(json.dumps(document))
 
     with pytest.raises(ConfigurationError, match=r"base\.json") as caught:
-        read_base(str(path), tmp_path)
+        read_base(str(path), RunLocks(tmp_path))
     assert says in str(caught.value)
 
 
@@ -191,10 +192,10 @@ def test_under_a_public_key_a_base_has_to_be_signed(tmp_path: Path) -> None:
     places[2].write_bytes(receipt_of(lock, "ok").to_json())
     for place in places:
         with pytest.raises(SignatureError):
-            read_base(str(place), tmp_path / "store", KEY.public_key)
+            read_base(str(place), RunLocks(tmp_path / "store"), KEY.public_key)
     write_signed(places[0], lock.to_json(), KEY)
 
-    assert read_base(str(places[2]), tmp_path / "store", KEY.public_key).lock == lock
+    assert read_base(str(places[2]), RunLocks(tmp_path / "store"), KEY.public_key).lock == lock
 
 
 # What is left out
@@ -240,7 +241,8 @@ def test_a_delta_does_not_replace_its_base(tmp_path: Path) -> None:
     """Whole or in parts, the base that stands where the delta is to go stays; another bundle may be replaced."""
     parted = make_parted(tmp_path)
     delta = leave_out(
-        parted.lock.model_copy(update={"images": parted.lock.images[:1]}), read_base(str(parted.path.parent), tmp_path)
+        parted.lock.model_copy(update={"images": parted.lock.images[:1]}),
+        read_base(str(parted.path.parent), RunLocks(tmp_path)),
     )
     other = write_bundle(tmp_path / "other.tar.zst", lock_of(OLD), OLD)
 

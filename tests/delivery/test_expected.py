@@ -11,6 +11,7 @@ from edgelift.delivery.expected import audit_path, read_expected, receipt_path
 from edgelift.demo.content import make_image
 from edgelift.errors import ConfigurationError, SignatureError
 from edgelift.keys import find_public_key, read_private_key
+from edgelift.store.runs import RunLocks
 from tests.delivery.test_base import lock_of, receipt_of
 from tests.keys import KeyFiles
 
@@ -32,7 +33,7 @@ def test_the_lock_is_found_beside_the_receipt(tmp_path: Path) -> None:
     deliver(tmp_path)
     audit_path(tmp_path, "site").write_bytes(receipt_of(LOCK, "missing").to_json())
 
-    receipt, lock, audit = read_expected(tmp_path, "site", tmp_path / "store")
+    receipt, lock, audit = read_expected(tmp_path, "site", RunLocks(tmp_path / "store"))
 
     assert (receipt.bundle, lock) == ("bundle", LOCK)
     assert audit is not None
@@ -49,13 +50,13 @@ def test_the_lock_is_found_in_the_archive(tmp_path: Path, name: str) -> None:
     lock_file.write_bytes(LOCK.to_json())
     archive.store(lock_file, digest=LOCK.digest, name=name)
 
-    assert read_expected(tmp_path / "sites", "site", tmp_path / "store", archive=archive).lock == LOCK
+    assert read_expected(tmp_path / "sites", "site", RunLocks(tmp_path / "store"), archive=archive).lock == LOCK
 
 
 def test_nothing_was_delivered_yet(tmp_path: Path) -> None:
     """The error says where the receipt would be, and what to do first."""
     with pytest.raises(ConfigurationError, match="there is no receipt of site yet") as caught:
-        read_expected(tmp_path, "site", tmp_path / "store")
+        read_expected(tmp_path, "site", RunLocks(tmp_path / "store"))
 
     assert "synchronise the site first" in str(caught.value.hint)
 
@@ -67,7 +68,7 @@ def test_a_receipt_without_its_lock_is_of_no_use(tmp_path: Path, beside: BundleL
     archive = DirectoryArchive(tmp_path)
 
     with pytest.raises(ConfigurationError, match=f"the lock {LOCK.digest}, which is neither"):
-        read_expected(tmp_path, "site", tmp_path / "store", archive=archive)
+        read_expected(tmp_path, "site", RunLocks(tmp_path / "store"), archive=archive)
 
 
 def test_with_a_key_the_lock_has_to_be_signed(tmp_path: Path) -> None:
@@ -75,7 +76,7 @@ def test_with_a_key_the_lock_has_to_be_signed(tmp_path: Path) -> None:
     keys = KeyFiles.write(tmp_path, "site")
     deliver(tmp_path)
     with pytest.raises(SignatureError):
-        read_expected(tmp_path, "site", tmp_path / "store", find_public_key(keys.public))
+        read_expected(tmp_path, "site", RunLocks(tmp_path / "store"), find_public_key(keys.public))
 
     write_signed(tmp_path / "bundle.lock.json", LOCK.to_json(), read_private_key(keys.private))
-    assert read_expected(tmp_path, "site", tmp_path / "store", find_public_key(keys.public)).lock == LOCK
+    assert read_expected(tmp_path, "site", RunLocks(tmp_path / "store"), find_public_key(keys.public)).lock == LOCK

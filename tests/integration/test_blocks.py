@@ -9,7 +9,7 @@ from prefect.blocks.core import Block
 from prefect.testing.standard_test_suites import BlockStandardTestSuite
 from pydantic import SecretStr, ValidationError
 
-from blocks import BundleArchive, PaletteCredentials, RegistryCredentials, ResultStorage, SigningKey
+from blocks import BlobStore, BundleArchive, PaletteCredentials, RegistryCredentials, ResultStorage, SigningKey
 from blocks.load import load_block
 from blocks.registry import load_registries, open_with_blocks
 from deployments.register_blocks import blocks_from
@@ -49,11 +49,18 @@ BLOCKS: dict[str, Block] = {
     "results": ResultStorage(
         bucket="results", endpoint="https://s3.example", access_key="made-up-id", secret_key="made-up-secret"
     ),
+    "store": BlobStore(
+        bucket="blobs", prefix="store/", endpoint="https://s3.example", region="eu-west-1", access_key="made-up-id",
+        secret_key="made-up-secret",
+    ),
     "signing key": SigningKey(private_key="-----BEGIN PRIVATE KEY-----\nmade-up\n", passphrase="made-up-passphrase"),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("block", [PaletteCredentials, RegistryCredentials, BundleArchive, ResultStorage, SigningKey])
+KINDS = (PaletteCredentials, RegistryCredentials, BundleArchive, BlobStore, ResultStorage, SigningKey)
+
+
+@pytest.mark.parametrize("block", KINDS)
 class TestStandards(BlockStandardTestSuite):
     """What Prefect asks of a block: texts for its form, a code example, a page to read on."""
 
@@ -98,7 +105,7 @@ def test_the_entry_point_makes_the_blocks_known(prefect: PrefectServer) -> None:
     loaded = prefect.python("-c", script)
 
     assert (done.returncode, done.stderr) == (0, "")
-    assert {"palette-credentials", "registry-credentials", "bundle-archive", "signing-key"} <= types
+    assert {"palette-credentials", "registry-credentials", "bundle-archive", "blob-store", "signing-key"} <= types
     assert loaded.stdout.strip() == "blocks.registry"
 
 
@@ -272,6 +279,9 @@ def test_blocks_are_made_from_the_environment(prefect: PrefectServer, tmp_path: 
         RESULTS_BUCKET="results",
         RESULTS_SECRET_KEY="made-up-secret",
         RESULTS_ACCESS_KEY="made-up-id",
+        STORE_BUCKET="blobs",
+        STORE_ENDPOINT="https://s3.example",
+        STORE_SECRET_KEY="made-up-secret",
         SIGNING_KEY_FILE=str(keys.private),
         SIGNING_PASSPHRASE=PASSPHRASE,
     )
@@ -281,6 +291,7 @@ def test_blocks_are_made_from_the_environment(prefect: PrefectServer, tmp_path: 
         "registered palette-credentials",
         "registered registry-credentials",
         "registered bundle-archive",
+        "registered blob-store",
         "registered result-storage",
         "registered signing-key",
         "saved palette-credentials/palette",
@@ -288,6 +299,7 @@ def test_blocks_are_made_from_the_environment(prefect: PrefectServer, tmp_path: 
         "saved registry-credentials/lab",
         "saved bundle-archive/bundles",
         "saved result-storage/results",
+        "saved blob-store/store",
         "saved signing-key/signing",
     ]
     with prefect.as_api():
@@ -296,6 +308,7 @@ def test_blocks_are_made_from_the_environment(prefect: PrefectServer, tmp_path: 
         lab = load_block(RegistryCredentials, "lab")
         archive = load_block(BundleArchive, "bundles")
         results = load_block(ResultStorage, "results")
+        store = load_block(BlobStore, "store")
         signing = load_block(SigningKey, "signing")
     assert (palette.endpoint, palette.api_key) == ("https://palette.example", SecretStr("the-key-in-a-file"))
     assert (harbour.registry, harbour.username) == ("mirror.example:5000/edge", "courier")
@@ -303,6 +316,7 @@ def test_blocks_are_made_from_the_environment(prefect: PrefectServer, tmp_path: 
     assert (lab.plain_http, lab.username) == (True, None)
     assert (archive.bucket, archive.secret_key) == ("bundles", SecretStr("made-up-secret"))
     assert (results.bucket, results.secret_key) == ("results", SecretStr("made-up-secret"))
+    assert (store.bucket, store.endpoint, store.access_key) == ("blobs", "https://s3.example", None)
     assert signing.get_client().public_key.pem == keys.public.read_bytes()
 
 

@@ -1,0 +1,31 @@
+"""Which working store people name: a folder, s3://bucket/prefix, or for flows the block that has the keys of one."""
+
+from pathlib import Path
+
+from edgelift.bundle.source import is_object
+from edgelift.store.local import LocalStore
+from edgelift.store.working import WorkingStore
+
+BLOCK = "block:"  # and the name of a Blob Store block; a folder that is called so is ./block:NAME
+
+
+def is_block(place: str) -> bool:
+    """Whether `place` names a block, which is loaded with Prefect."""
+    return place.startswith(BLOCK)
+
+
+def is_elsewhere(place: str) -> bool:
+    """Whether `place` is none on this machine: s3://bucket/prefix, or block:NAME."""
+    return is_object(place) or is_block(place)
+
+
+def open_place(place: str) -> WorkingStore:
+    """The store at s3://bucket/prefix, with the server and the keys that boto3 finds, or in the folder at a path.
+
+    Raises `ConfigurationError` and `StoreError`.
+    """
+    if is_object(place):
+        from edgelift.store.s3 import S3Store  # noqa: PLC0415 - loads boto3, which no folder needs
+
+        return S3Store.at(place)
+    return LocalStore(Path(place))
