@@ -143,7 +143,7 @@ def test_only_what_may_pass_is_retried(prefect: PrefectServer, error: Exception,
 
 
 def test_moving_tasks_are_retried_on_that_condition() -> None:
-    """What talks to servers at length has the condition, two retries and jitter; all else leaves that to clients."""
+    """What talks to servers at length has the condition and jitter; all else leaves retrying to its clients."""
     modules = [importlib.import_module(f"tasks.{path.stem}") for path in (ROOT / "tasks").glob("[a-z]*.py")]
     tasks = {each.name: each for module in modules for each in vars(module).values() if isinstance(each, Task)}
     retried = {name: each for name, each in tasks.items() if each.retries}

@@ -52,7 +52,7 @@ def browser_page() -> "Iterator[Page]":
 def take_picture(page: "Page", name: str) -> None:
     """Keep what the page shows, where somebody wants it."""
     if folder := os.environ.get("EDGELIFT_PICTURES"):
-        page.wait_for_timeout(2000)  # what moves into its place
+        page.wait_for_timeout(6000)  # the graph moves into its place
         page.screenshot(path=Path(folder) / f"{name}.png")
 
 
