@@ -108,7 +108,7 @@ def ask(source: ContentSource, folder: Path, typed: bytes) -> object:
         os.write(ours, typed)
         patch.setattr("sys.stdin", keyboard)
         patch.setattr("sys.stderr", screen)
-        answered = with_undeclared(source, "ask", DEFAULT_ACCESS, folder / "store").include_undeclared
+        answered = with_undeclared(source, "ask", DEFAULT_ACCESS, str(folder / "store")).include_undeclared
     os.close(ours)
     return answered
 
