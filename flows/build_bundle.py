@@ -55,8 +55,8 @@ def build_bundle(
         existing_bundles: Paths of bundles, or folders of them, that blobs are taken from instead of a registry.
         part_size: Bytes of a part, where the bundle is written in parts; empty for one file.
     """
-    begin_report(name, output, pulls=True)
     check_signing(signing)
+    begin_report(name, output, pulls=True)
     definition = resolve_source(name, source, access, store)
     attached = attach_to(name, source, access, store) if source.has_attachments else NOTHING
     log_in(as_is(definition), access)

@@ -53,10 +53,10 @@ def push_bundle(
         approval: Wait for somebody to approve in Prefect before anything is pushed.
         approval_timeout: Seconds that this may take; then the run fails, and a retry asks again.
     """
-    begin_report(bundle, output, pushes_to=target.registry, receipt=receipt)
     if approval:
         check_approval()
     lock = open_lock(bundle, public_key, archive_block)
+    begin_report(bundle, output, pushes_to=target.registry, receipt=receipt)
     chosen = select_entries(lock, annotation_selector)
     log_in(None, access, target)
     check_target(as_is(chosen), access, target)

@@ -54,11 +54,11 @@ def rebuild_bundle(
         part_size: Bytes of a part, where the bundle is written in parts; empty for one file.
         packs: Paths of the local packs that the lock holds, where they are not in the store any more.
     """
-    begin_report(name, output, pulls=True)
     check_signing(signing)
     lock = replay_lock(
         lock_file, name, store, output, public_key, part_size=part_size, existing=existing_bundles, packs=packs
     )
+    begin_report(name, output, pulls=True)
     log_in(as_is(lock.definition), access)
     if archive:
         check_archive(archive, access)

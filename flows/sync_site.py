@@ -48,11 +48,11 @@ def sync_site(
         deep: Validate by reading every blob back in this run, whatever the site says.
         ignore_window: Run now, also where the window of the site is closed.
     """
-    begin_report(site.name, output, pulls=not site.direct, pushes_to=site.target.registry)
     window = enter_window(site.window, ignored=ignore_window)
     if site.approval:
         check_approval()
     check_signing(site.signing, public_key=site.public_key, is_pushed=not site.direct)
+    begin_report(site.name, output, pulls=not site.direct, pushes_to=site.target.registry)
     definition = resolve_source(site.name, site.source, site.access, store)
     attached = attach_to(site.name, site.source, site.access, store) if site.source.has_attachments else NOTHING
     log_in(as_is(definition), site.access, site.target)
