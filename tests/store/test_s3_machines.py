@@ -110,11 +110,17 @@ def test_a_machine_that_dies_is_continued_by_another(bucket: Bucket, tmp_path: P
     blob = max(image.blobs, key=lambda each: each.size)
     sim.put_image(image)
     sim.stall("GET", f"/blobs/{blob.digest}", after_bytes=2 * PIECE + 1000)
+    small = {f"blobs/sha256/{each.digest.hex}" for each in image.blobs if each != blob}
+
+    def stuck_at_two_pieces() -> bool:
+        """What is small is there, and nobody at work on it any more."""
+        is_left = len(keys_in(bucket, "partial/")) == 2 and small <= set(keys_in(bucket, "blobs/"))
+        return is_left and len(keys_in(bucket, "leases/")) == 1
+
     with machine(bucket, tmp_path, sim, image, lease=SHORT) as one, machine(bucket, tmp_path, sim, image) as other:
         begin(one)
         deadline = time.monotonic() + PATIENCE
-        # Two pieces of the large blob, and no other one on its way.
-        while len(keys_in(bucket, "partial/")) < 2 or len(keys_in(bucket, "leases/")) > 1:
+        while not stuck_at_two_pieces():
             assert time.monotonic() < deadline, "no pieces came"
             time.sleep(0.05)
         one.kill()
