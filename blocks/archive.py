@@ -4,14 +4,16 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from prefect.blocks.core import Block
-from pydantic import ConfigDict, Field, SecretStr
+from pydantic import ConfigDict, Field
+
+from blocks.bucket import Bucket
 
 if TYPE_CHECKING:
     from edgelift.archive.retention import Retention
     from edgelift.archive.s3 import S3Archive
 
 
-class BundleArchive(Block):
+class BundleArchive(Bucket, Block):
     """A bucket, at AWS or at any other S3 server, that keeps finished bundles.
 
     Example:
@@ -30,12 +32,6 @@ class BundleArchive(Block):
     _description = "A bucket that keeps finished content bundles."
     _documentation_url = "https://docs.aws.amazon.com/AmazonS3/latest/userguide/Welcome.html"
 
-    bucket: str = Field(description="Name of the bucket.")
-    prefix: str = Field(default="", description="Prefix of every key, for example bundles/.")
-    endpoint: str | None = Field(default=None, description="Address of an S3 server other than AWS.")
-    region: str | None = Field(default=None, description="Region of the bucket.")
-    access_key: SecretStr | None = Field(default=None, description="Access key; empty for the worker's own identity.")
-    secret_key: SecretStr | None = Field(default=None, description="Secret key that goes with the access key.")
     metadata: dict[str, str] = Field(default={}, description="Metadata put on every object.")
 
     keep: int | None = Field(
@@ -61,12 +57,4 @@ class BundleArchive(Block):
         """The archive, ready to store and restore."""
         from edgelift.archive.s3 import S3Archive  # noqa: PLC0415 - loads boto3, which few runs need
 
-        return S3Archive(
-            self.bucket,
-            prefix=self.prefix,
-            endpoint=self.endpoint,
-            region=self.region,
-            access_key=self.access_key,
-            secret_key=self.secret_key,
-            metadata=self.metadata,
-        )
+        return S3Archive(**self.place(), metadata=self.metadata)

@@ -4,13 +4,15 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from prefect.filesystems import WritableFileSystem
-from pydantic import ConfigDict, Field, PrivateAttr, SecretStr
+from pydantic import ConfigDict, PrivateAttr
+
+from blocks.bucket import Bucket
 
 if TYPE_CHECKING:
     from edgelift.s3_documents import S3Documents
 
 
-class ResultStorage(WritableFileSystem):
+class ResultStorage(Bucket, WritableFileSystem):
     """A bucket, at AWS or at any other S3 server, that keeps the results of tasks.
 
     Its name goes into `PREFECT_RESULTS_DEFAULT_STORAGE_BLOCK` of each worker: `result-storage/BLOCK_NAME`.
@@ -31,13 +33,6 @@ class ResultStorage(WritableFileSystem):
     _description = "A bucket that keeps what tasks have given, so that a retry on any worker skips what is done."
     _documentation_url = "https://docs.prefect.io/v3/advanced/results"
 
-    bucket: str = Field(description="Name of the bucket.")
-    prefix: str = Field(default="", description="Prefix of every key, for example results/.")
-    endpoint: str | None = Field(default=None, description="Address of an S3 server other than AWS.")
-    region: str | None = Field(default=None, description="Region of the bucket.")
-    access_key: SecretStr | None = Field(default=None, description="Access key; empty for the worker's own identity.")
-    secret_key: SecretStr | None = Field(default=None, description="Secret key that goes with the access key.")
-
     _documents: Any = PrivateAttr(default=None)
 
     def get_client(self) -> "S3Documents":
@@ -45,14 +40,7 @@ class ResultStorage(WritableFileSystem):
         from edgelift.s3_documents import S3Documents  # noqa: PLC0415 - loads boto3, which few runs need
 
         if self._documents is None:
-            self._documents = S3Documents(
-                self.bucket,
-                prefix=self.prefix,
-                endpoint=self.endpoint,
-                region=self.region,
-                access_key=self.access_key,
-                secret_key=self.secret_key,
-            )
+            self._documents = S3Documents(**self.place())
         client: S3Documents = self._documents
         return client
 

@@ -22,6 +22,7 @@ import sys
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import httpx
 from prefect.blocks.core import Block
@@ -33,6 +34,9 @@ from deployments.server import explain_failure, require_server, server_address
 from edgelift.documents import read_document
 from edgelift.errors import ConfigurationError, EdgeliftError
 from edgelift.explain import explain
+
+# Of blocks with a bucket: what their variables begin with, and what they are called.
+_BUCKETS = (("ARCHIVE", "bundles", BundleArchive), ("RESULTS", "results", ResultStorage), ("STORE", "store", BlobStore))
 
 
 def main() -> None:
@@ -67,33 +71,21 @@ def blocks_from(environment: Mapping[str, str]) -> dict[str, Block]:
     for variable, host in environment.items():
         if match := re.fullmatch(r"REGISTRY_(\w+)_HOST", variable):
             blocks[match[1].lower().replace("_", "-")] = _registry(environment, f"REGISTRY_{match[1]}", host)
-    if bucket := environment.get("ARCHIVE_BUCKET"):
-        blocks["bundles"] = BundleArchive(
-            bucket=bucket,
-            prefix=environment.get("ARCHIVE_PREFIX", ""),
-            endpoint=environment.get("ARCHIVE_ENDPOINT"),
-            access_key=_secret(environment, "ARCHIVE_ACCESS_KEY"),
-            secret_key=_secret(environment, "ARCHIVE_SECRET_KEY"),
-        )
-    if bucket := environment.get("RESULTS_BUCKET"):
-        blocks["results"] = ResultStorage(
-            bucket=bucket,
-            prefix=environment.get("RESULTS_PREFIX", ""),
-            endpoint=environment.get("RESULTS_ENDPOINT"),
-            access_key=_secret(environment, "RESULTS_ACCESS_KEY"),
-            secret_key=_secret(environment, "RESULTS_SECRET_KEY"),
-        )
-    if bucket := environment.get("STORE_BUCKET"):
-        blocks["store"] = BlobStore(
-            bucket=bucket,
-            prefix=environment.get("STORE_PREFIX", ""),
-            endpoint=environment.get("STORE_ENDPOINT"),
-            access_key=_secret(environment, "STORE_ACCESS_KEY"),
-            secret_key=_secret(environment, "STORE_SECRET_KEY"),
-        )
+    for prefix, name, kind in _BUCKETS:
+        if bucket := environment.get(f"{prefix}_BUCKET"):
+            blocks[name] = kind(bucket=bucket, **_place(environment, prefix))
     if private_key := _secret(environment, "SIGNING_KEY"):
         blocks["signing"] = SigningKey(private_key=private_key, passphrase=_secret(environment, "SIGNING_PASSPHRASE"))
     return blocks | notification_blocks(environment, partial(_secret, environment))
+
+
+def _place(environment: Mapping[str, str], prefix: str) -> dict[str, Any]:
+    return {
+        "prefix": environment.get(f"{prefix}_PREFIX", ""),
+        "endpoint": environment.get(f"{prefix}_ENDPOINT"),
+        "access_key": _secret(environment, f"{prefix}_ACCESS_KEY"),
+        "secret_key": _secret(environment, f"{prefix}_SECRET_KEY"),
+    }
 
 
 def _registry(environment: Mapping[str, str], prefix: str, host: str) -> RegistryCredentials:

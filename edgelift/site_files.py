@@ -44,6 +44,13 @@ def read_sites(paths: Sequence[Path]) -> list[SiteFile]:
     return [_alone(file, named[file.site.name]) if file.site is not None else file for file in files]
 
 
+def load_sites(paths: Sequence[Path]) -> tuple[EdgeSite, ...]:
+    """The sites of the files at `paths`; raises `SitesError` that names all that is wrong with any of them."""
+    files = read_sites(paths)
+    raise_for_problems(files)
+    return tuple(file.site for file in files if file.site is not None)
+
+
 def find_site_files(paths: Sequence[Path]) -> list[Path]:
     """The files at `paths`, each once; raises `ConfigurationError` where a folder holds no site file."""
     found: dict[Path, None] = {}

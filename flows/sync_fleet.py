@@ -32,7 +32,7 @@ def sync_fleet(
 
     Args:
         sites: The sites, as in their files.
-        folder: Folder of the worker with further site files.
+        folder: Folder of the worker with further site files, in it or below.
         canaries: Names of sites that go first, besides those whose files say so; unless all are whole, no other begins.
         parallel: So many sites at a time.
         stop_on_failure_rate: Of the sites that were begun and have ended, the share (0 to 1) that may fail.

@@ -26,7 +26,9 @@ from edgelift.store.working import WorkingStore
 from tasks.narrate import narrate, narrate_progress
 from tasks.stopping import stop_in_time
 
-_SITES = 64  # that one run has to do with at a time, with their bundles and blocks; more would open theirs again
+# Sites that one run has to do with at a time, with their bundles and blocks: 16 deliveries, and what they come from.
+# Each keeps some connections open, and many systems let a process have no more than 1,024 files.
+_SITES = 24
 
 
 def connect(access: RegistryAccess) -> Connections:

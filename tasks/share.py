@@ -14,8 +14,9 @@ from edgelift.bundle.standing import standing_place
 from edgelift.delivery.preflight import check_disk
 from edgelift.errors import EdgeliftError, PlanError
 from edgelift.fleet.sharing import FleetBuild, PlannedTogether, group_by_lock, group_by_source
-from edgelift.fleet.sites import choose_canaries, read_sites
+from edgelift.fleet.sites import choose_canaries
 from edgelift.site import EdgeSite
+from edgelift.site_files import load_sites
 from tasks.archive import archive_bundle, check_archive, prune_archived
 from tasks.as_is import as_is
 from tasks.assemble import assemble_content, begin_assembly, keep_lock
@@ -47,7 +48,7 @@ class FleetContent:
 @task(name="gather sites", task_run_name="gather the sites", cache_policy=NO_CACHE, persist_result=False)
 def gather_sites(sites: Sequence[EdgeSite], folder: str | None, canaries: Sequence[str]) -> tuple[EdgeSite, ...]:
     """`sites`, and those whose files are in the `folder` of this worker; those called `canaries` are to go first."""
-    found = choose_canaries((*sites, *(read_sites([path_of(folder)]) if folder else ())), canaries)
+    found = choose_canaries((*sites, *(load_sites([path_of(folder)]) if folder else ())), canaries)
     first = [site.name for site in found if site.canary]
     narrate(f"{len(found)} sites; canaries: {', '.join(first) or 'none'}")
     return found

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from edgelift.errors import ConfigurationError, SitesError
-from edgelift.site_files import find_site_files, raise_for_problems, read_sites
+from edgelift.site_files import find_site_files, load_sites, raise_for_problems, read_sites
 
 RIGHT = """\
 name: plant-7
@@ -158,3 +158,14 @@ def test_an_empty_folder_is_a_mistake(tmp_path: Path) -> None:
     """Nothing to look at is rarely what was meant."""
     with pytest.raises(ConfigurationError, match="there is no site file in"):
         read_sites([tmp_path])
+
+
+def test_all_sites_are_right_or_none_is_given(tmp_path: Path) -> None:
+    """Whoever works with sites gets them in the order of their files, or every mistake of all of them."""
+    for name in ("plant-9", "plant-7"):
+        (tmp_path / f"{name}.yaml").write_text(RIGHT.replace("plant-7", name))
+    assert [site.name for site in load_sites([tmp_path])] == ["plant-7", "plant-9"]
+
+    (tmp_path / "plant-8.yaml").write_text("name: 8\n")
+    with pytest.raises(SitesError, match="1 of 3 site files cannot be used"):
+        load_sites([tmp_path])

@@ -15,15 +15,16 @@ from edgelift.delivery.drift import Drift
 from edgelift.delivery.expected import drift_path, read_receipt
 from edgelift.documents import read_document
 from edgelift.errors import IncompleteError
-from edgelift.fleet.sites import choose_canaries, read_sites
+from edgelift.fleet.sites import choose_canaries
 from edgelift.fleet.summary import HEADINGS, FleetSummary
+from edgelift.site_files import load_sites
 
 Output = Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder of bundles, locks and receipts.")]
 
 
 def fleet(
     sites: Annotated[
-        list[Path], typer.Argument(metavar="SITE.yaml|DIR…", help="Site files, and folders of them (*.yaml).")
+        list[Path], typer.Argument(metavar="SITE.yaml|DIR…", help="Site files, and folders with all below them.")
     ],
     canaries: Annotated[
         list[str],
@@ -51,7 +52,7 @@ def fleet(
     Example: edgelift fleet deployments/sites --canary harbour-12 --parallel 8
     """
     set_verbosity(verbose=verbose, quiet=quiet)
-    chosen = choose_canaries(read_sites(sites), canaries)
+    chosen = choose_canaries(load_sites(sites), canaries)
     for site in chosen:
         check_locally(site.source)
     with running_api(quiet=quiet):
@@ -84,7 +85,7 @@ def audit(
     Example: edgelift audit deployments/sites/harbour-12.yaml
     """
     set_verbosity(verbose=verbose, quiet=quiet)
-    (site,) = read_sites([site_file])
+    (site,) = load_sites([site_file])
     read_receipt(output, site.name)  # where there is none yet, it is told before Prefect starts
     with running_api(quiet=quiet):
         from flows.audit_site import audit_site  # noqa: PLC0415 - loads Prefect

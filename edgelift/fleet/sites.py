@@ -1,19 +1,9 @@
-"""The sites of a fleet: read from their files, each name once, and which of them go first."""
+"""The sites of a fleet: each name once, and which of them go first."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
-from edgelift.documents import read_document
 from edgelift.errors import ConfigurationError
 from edgelift.site import EdgeSite
-
-
-def read_sites(places: Sequence[Path]) -> tuple[EdgeSite, ...]:
-    """The sites in `places`: site files, and folders of them (`*.yaml`, in the order of their names).
-
-    Raises `ConfigurationError` for a wrong file, and for a folder without any.
-    """
-    return tuple(_read_site(path) for place in places for path in _files(place))
 
 
 def choose_canaries(sites: Sequence[EdgeSite], names: Sequence[str]) -> tuple[EdgeSite, ...]:
@@ -38,16 +28,3 @@ def choose_canaries(sites: Sequence[EdgeSite], names: Sequence[str]) -> tuple[Ed
             hint="leave it out of the fleet and synchronise it by itself, or drop approval from its file",
         )
     return tuple(site.model_copy(update={"canary": True}) if site.name in names else site for site in sites)
-
-
-def _files(place: Path) -> list[Path]:
-    if not place.is_dir():
-        return [place]
-    files = sorted(place.glob("*.yaml"))
-    if not files:
-        raise ConfigurationError(f"{place} has no site files", hint="they are called NAME.yaml")
-    return files
-
-
-def _read_site(path: Path) -> EdgeSite:
-    return EdgeSite.from_yaml(read_document(path).decode(errors="replace"), str(path))

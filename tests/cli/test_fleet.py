@@ -70,6 +70,6 @@ def test_what_is_wrong_is_told_before_prefect_starts(command_line: CommandLine, 
     outcomes = (empty, canary, unknown)
     assert [outcome.code for outcome in outcomes] == [2, 2, 2]
     assert [("Prefect" in outcome.err, "Traceback" in outcome.err) for outcome in outcomes] == [(False, False)] * 3
-    assert "has no site files" in empty.error
+    assert "there is no site file in empty" in empty.error
     assert "no site of the fleet is called so" in canary.error
     assert "there is no receipt of plant yet" in unknown.error
