@@ -152,6 +152,7 @@ def s3_server_at(folder: Path) -> Iterator[RunningS3]:
         *(f"-{flag}={port}" for flag, port in ports.items()),
         *("-master.telemetry=false", "-s3.autoCreateBucket=false", "-webdav=false", "-admin.ui=false"),
         *("-s3.port.iceberg=0", "-s3.port.lance=0", f"-s3.localSocket={folder}/s3", "-master.volumeSizeLimitMB=128"),
+        "-volume.max=4096",  # each bucket takes a volume; left alone it allows as many as the disk has room for in full
     ]
     with running(arguments, folder / "log", keys) as process:
         _wait_until(lambda: _answers(server.endpoint), process, folder / "log")
