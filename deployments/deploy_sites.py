@@ -38,6 +38,7 @@ from deployments.site_deployment import (
 from edgelift.errors import ConfigurationError, EdgeliftError, IncompleteError
 from edgelift.site import EdgeSite
 from edgelift.site_files import raise_for_problems, read_sites
+from edgelift.sizes import count
 
 SITES = Path(__file__).parent / "sites"
 
@@ -166,14 +167,18 @@ def _deploy(sites: Sequence[EdgeSite], pool: str, *, dry_run: bool, remove: bool
             _tell(f"[{number}/{len(steps)}] {verb} {FLOW}/{name}{what}")
     for name in gone if not remove else ():
         _tell(f"{FLOW}/{name} has no file any more; --remove deletes it")
-    _tell(f"{len(sites)} sites: {', '.join(f'{count} {verb}' for verb, count in counts.items())}")
+    _tell(f"{count(len(sites), 'site')}: {', '.join(f'{number} {verb}' for verb, number in counts.items())}")
     return failures
 
 
 def _raise_for_failures(failures: Sequence[str]) -> None:
     if failures:
         raise IncompleteError(
-            f"{len(failures)} deployments are not what they should be; the others are",
+            count(
+                len(failures),
+                "deployment is not what it should be; the others are",
+                "deployments are not what they should be; the others are",
+            ),
             failures,
             hint="run it again when the reason is gone: what is right is left alone",
         )

@@ -7,6 +7,7 @@ from edgelift.bundle.definition import Architecture
 from edgelift.errors import ConfigurationError, PaletteError
 from edgelift.palette.edge_hosts import EdgeHost
 from edgelift.site import ContentSource
+from edgelift.sizes import count
 
 _NAMED = 10  # hosts that a line names at most
 
@@ -22,8 +23,8 @@ def derive_source(source: ContentSource, hosts: Sequence[EdgeHost]) -> tuple[Con
             f"Palette has no edge host with the tag {source.edge_hosts}",
             hint="tags are written key:value; check the tag, and the project with --project-id",
         )
-    count = "1 edge host has" if len(hosts) == 1 else f"{len(hosts)} edge hosts have"
-    lines = [f"{count} the tag {source.edge_hosts}: {_list(hosts)}"]
+    found_hosts = count(len(hosts), "edge host has", "edge hosts have")
+    lines = [f"{found_hosts} the tag {source.edge_hosts}: {_list(hosts)}"]
     found: dict[str, object] = {}
     if source.architecture is None:
         architecture = _architecture(hosts)

@@ -36,7 +36,7 @@ from edgelift.packs.names import is_local
 from edgelift.pin import pin_image
 from edgelift.pin_chart import pin_chart
 from edgelift.pin_referrers import PARALLEL_SUBJECTS, pin_referrers
-from edgelift.sizes import format_size
+from edgelift.sizes import count, format_size
 
 if TYPE_CHECKING:
     from edgelift.cosign_key import CosignKey
@@ -237,7 +237,8 @@ def _postponed(hosts: Sequence[str], outcomes: Sequence[LockedImage | RateLimitE
     ]
     left = Counter(host for host, _ in stopped)
     for host, error in dict(reversed(stopped)).items():
-        yield f"{left[host]} of {asked[host]} images need {left[host]} manifests or more of {host}, but {error}"
+        manifests = count(left[host], "manifest")
+        yield f"{left[host]} of {asked[host]} images need {manifests} or more of {host}, but {error}"
 
 
 def _asked_by(asked: RequestedImage | RequestedChart) -> str:

@@ -25,7 +25,7 @@ from edgelift.errors import BundleError, EdgeliftError
 from edgelift.keys import find_public_key
 from edgelift.oci.digest import Digest
 from edgelift.site import ArchiveSettings, RegistryAccess
-from edgelift.sizes import format_size
+from edgelift.sizes import count, format_size
 from tasks.assemble import BuiltBundle
 from tasks.connect import connect, optional_path, path_of
 from tasks.events import announce
@@ -113,7 +113,8 @@ def prune_archived(bundle: BuiltBundle, archive: ArchiveSettings, public_key: st
         return
     for failure in pruned.failures:
         narrate(failure, warn=True)
-    narrate(f"the archive keeps {len(pruning.kept)} bundles; {len(pruned.deleted)} files were deleted")
+    deleted = count(len(pruned.deleted), "file was", "files were")
+    narrate(f"the archive keeps {count(len(pruning.kept), 'bundle')}; {deleted} deleted")
 
 
 def _stem(bundle: BuiltBundle, lock: BundleLock, archive: ArchiveSettings) -> str:

@@ -19,7 +19,7 @@ from edgelift.oci.digest import Digest
 from edgelift.oci.transfer import Transfer
 from edgelift.progress import Pace
 from edgelift.site import ArchiveSettings, SigningSettings
-from edgelift.sizes import format_size
+from edgelift.sizes import count, format_size
 from tasks.connect import bundle_path, open_store, path_of, private_key, store_place
 from tasks.events import announce
 from tasks.narrate import narrate, narrate_progress
@@ -109,7 +109,7 @@ def assemble_content(
         with BundleReader.open(summary.path) as bundle:
             definition_path = _keep_cluster_definition(lock.cluster_definition, bundle, output, signing)
     verb = "assembled" if is_new else "nothing to assemble, it stands and is right:"
-    parts = f" in {len(summary.parts)} parts" if summary.parts else ""
+    parts = f" in {count(len(summary.parts), 'part')}" if summary.parts else ""
     narrate(f"{verb} {summary.path}: {format_size(summary.size)}{parts}")
     if is_new:  # whoever waits for a bundle need not be told each night that it is still the same one
         announce("assembled", bundle=str(summary.path), bytes=summary.size, images=summary.images, lock=lock.digest)

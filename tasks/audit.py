@@ -13,6 +13,7 @@ from edgelift.documents import write_document
 from edgelift.fleet.summary import in_code
 from edgelift.keys import find_public_key
 from edgelift.site import EdgeSite
+from edgelift.sizes import count
 from tasks.archive import open_archive
 from tasks.connect import open_store, optional_path, path_of
 from tasks.events import announce
@@ -40,7 +41,8 @@ def open_receipt(site: EdgeSite, output: str, store: str | None) -> Expected:
     archive = open_archive(site.archive, site.access) if site.archive is not None else None
     expected = read_expected(path_of(output), site.name, open_store(store).runs, key, archive)
     receipt = expected.receipt
-    narrate(f"{site.name} was delivered {receipt.bundle} at {receipt.checked_at}: {len(receipt.proofs)} references")
+    many = count(len(receipt.proofs), "reference")
+    narrate(f"{site.name} was delivered {receipt.bundle} at {receipt.checked_at}: {many}")
     return expected
 
 

@@ -13,7 +13,7 @@ from edgelift.bundle.signed import check_lock
 from edgelift.errors import IncompleteError
 from edgelift.keys import find_public_key
 from edgelift.site import RegistryAccess
-from edgelift.sizes import format_size
+from edgelift.sizes import count, format_size
 from edgelift.store.check import MendingSource, StoreCheck, check_store
 from edgelift.store.contents import list_blobs
 from edgelift.store.mending import BundleMending, RegistryMending
@@ -36,9 +36,9 @@ class StoreHealth(BaseModel):
     unmended: int
 
     def __str__(self) -> str:
-        found = f"{self.problems} problems, {self.problems - self.unmended} of them mended"
+        found = f"{count(self.problems, 'problem')}, {self.problems - self.unmended} of them mended"
         verdict = found if self.problems else "all is right"
-        return f"{self.blobs} blobs, {format_size(self.size)}, {self.images} images: {verdict}"
+        return f"{count(self.blobs, 'blob')}, {format_size(self.size)}, {count(self.images, 'image')}: {verdict}"
 
 
 @task(name="check store", cache_policy=NO_CACHE, persist_result=False)

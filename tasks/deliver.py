@@ -23,6 +23,7 @@ from edgelift.oci.digest import Digest
 from edgelift.oci.source import Source
 from edgelift.packs.names import is_local
 from edgelift.site import EdgeSite
+from edgelift.sizes import count
 from tasks.connect import connect, known_blobs, open_content, path_of, target_of
 from tasks.narrate import describe, narrate, narrate_progress
 from tasks.preflight import find_obstacles
@@ -91,7 +92,8 @@ def deliver_site(
         document = outcome.explained(failure).model_dump(mode="json")
         hint, may_pass = failure.hint, failure.retryable
         raise UndeliveredError(failure.message, failure.failures, hint=hint, retryable=may_pass, outcome=document)
-    narrate(f"delivered to {site.name}: {outcome.ok} references are proved, {describe(delivered.transfer)}")
+    proved = count(outcome.ok or 0, "reference is", "references are")
+    narrate(f"delivered to {site.name}: {proved} proved, {describe(delivered.transfer)}")
     return outcome
 
 

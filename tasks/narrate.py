@@ -7,7 +7,7 @@ from prefect.logging import get_run_logger
 
 from edgelift.oci.transfer import Transfer
 from edgelift.progress import Pace
-from edgelift.sizes import format_size
+from edgelift.sizes import count, format_size
 from tasks.record import record
 
 CHANNEL = "edgelift"  # the command line shows what is logged under this name, and nothing of the engine's own
@@ -28,8 +28,8 @@ def narrate_progress(verb: str, total: int, pace: Pace | None = None) -> Callabl
     """
     logger, pace = get_run_logger().getChild(CHANNEL), pace or Pace()
 
-    def progress(count: int) -> None:
-        if done := pace.add(count):
+    def progress(size: int) -> None:
+        if done := pace.add(size):
             share = 100 * done // max(total, 1)
             logger.info("%s: %s of %s (%d %%)", verb, format_size(done), format_size(total), share)
 
@@ -38,8 +38,9 @@ def narrate_progress(verb: str, total: int, pace: Pace | None = None) -> Callabl
 
 def describe(transfer: Transfer) -> str:
     """What a copy did: `1.2 MiB moved in 3 blobs, 2 mounted, 1 there already`."""
-    parts = [f"{format_size(transfer.moved_bytes)} moved in {transfer.moved} blobs" if transfer.moved else "0 B moved"]
-    taken = f"{format_size(transfer.taken_bytes)} taken from existing bundles in {transfer.taken} blobs"
+    moved = f"{format_size(transfer.moved_bytes)} moved in {count(transfer.moved, 'blob')}"
+    taken = f"{format_size(transfer.taken_bytes)} taken from existing bundles in {count(transfer.taken, 'blob')}"
+    parts = [moved if transfer.moved else "0 B moved"]
     parts += [taken] if transfer.taken else []
     parts += [f"{transfer.mounted} mounted"] if transfer.mounted else []
     parts += [f"{transfer.present} there already"] if transfer.present else []

@@ -23,7 +23,7 @@ from edgelift.keys import find_public_key
 from edgelift.oci.reference import ImageReference
 from edgelift.plan import plan_bundle
 from edgelift.site import RegistryAccess, TargetSettings
-from edgelift.sizes import format_size
+from edgelift.sizes import count, format_size
 from edgelift.store.budgets import KnownBudgets
 from edgelift.store.working import WorkingStore
 from tasks.connect import bundle_path, connect, open_existing, open_store, optional_path, path_of
@@ -157,12 +157,12 @@ def _tell_plan(lock: BundleLock, content: WorkingStore | None) -> None:
 
 def _narrate_totals(lock: BundleLock) -> None:
     kinds = count_kinds(image.kind for image in lock.images)
-    narrate(f"planned {kinds}: {len(lock.unique_blobs())} unique blobs, {format_size(lock.unique_size)}")
+    narrate(f"planned {kinds}: {count(len(lock.unique_blobs()), 'unique blob')}, {format_size(lock.unique_size)}")
     carried = sum(len(image.referrers) for image in lock.images)
     if carried:
         signed = sum(image.is_signed for image in lock.images)
         narrate(f"signed images: {signed}; signatures and other referrers that are carried with them: {carried}")
     if lock.base is not None:
-        left_out = f"{len(lock.left_out)} blobs, {format_size(lock.left_out_size)}"
+        left_out = f"{count(len(lock.left_out), 'blob')}, {format_size(lock.left_out_size)}"
         narrate(f"a delta of {lock.base}: {left_out} are left out, {format_size(lock.carried_size)} are carried")
     announce("planned", lock=lock.digest, images=len(lock.images), bytes=lock.carried_size)

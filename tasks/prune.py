@@ -16,7 +16,7 @@ from edgelift.archive.survey import Survey, survey_archive
 from edgelift.errors import ConfigurationError, IncompleteError
 from edgelift.keys import find_public_key
 from edgelift.site import ArchiveSettings
-from edgelift.sizes import format_size
+from edgelift.sizes import count, format_size
 from tasks.connect import optional_path, path_of
 from tasks.narrate import narrate
 
@@ -37,8 +37,8 @@ class ArchivePruning(BaseModel):
     def __str__(self) -> str:
         verb = "deleted" if self.is_deleted else "would delete"
         return (
-            f"{verb} {self.bundles} bundles, {format_size(self.size)}, and {self.uploads} unfinished uploads; "
-            f"{self.kept} bundles stay"
+            f"{verb} {count(self.bundles, 'bundle')}, {format_size(self.size)}, and "
+            f"{count(self.uploads, 'unfinished upload')}; {count(self.kept, 'bundle stays', 'bundles stay')}"
         )
 
 
@@ -73,9 +73,9 @@ def prune_place(
     for warning in survey.warnings:
         narrate(warning, warn=True)
     if pruned.versions:
-        narrate(f"{pruned.versions} deleted files are kept as older versions by the bucket", warn=True)
+        narrate(f"the bucket keeps {count(pruned.versions, 'deleted file')} among its older versions", warn=True)
     if pruned.failures:
-        many = f"{len(pruned.failures)} files could not be deleted"
+        many = f"{count(len(pruned.failures), 'file')} could not be deleted"
         raise IncompleteError(many, pruned.failures, hint="the rest is done")
     return outcome
 

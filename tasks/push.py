@@ -21,7 +21,7 @@ from edgelift.oci.transfer import Transfer
 from edgelift.packs.names import is_local
 from edgelift.report.model import Step, Timing
 from edgelift.site import RegistryAccess, TargetSettings
-from edgelift.sizes import format_size
+from edgelift.sizes import count, format_size
 from edgelift.timetable import Window
 from tasks.as_is import as_is
 from tasks.connect import connect, known_blobs, open_bundle, open_content, target_of
@@ -56,7 +56,7 @@ def open_lock(bundle: str, public_key: str | None = None, archive_block: str | N
     narrate(f"opened {bundle}: {count_kinds(image.kind for image in lock.images)}, {format_size(lock.carried_size)}")
     if lock.base is not None:
         size = format_size(lock.left_out_size)
-        narrate(f"it is a delta of {lock.base}, which has brought {len(lock.left_out)} blobs, {size}")
+        narrate(f"it is a delta of {lock.base}, which has brought {count(len(lock.left_out), 'blob')}, {size}")
     return lock
 
 
@@ -168,7 +168,7 @@ def mend_target(
     broken = [image for image in lock.images if image.reference in receipt.broken]
     if not broken:
         return receipt
-    narrate(f"{target.registry} does not have all of {len(broken)} images: sending them again", warn=True)
+    narrate(f"{target.registry} does not have all of {count(len(broken), 'image')}: sending again", warn=True)
     with stage("push again"):
         _push(broken, _Inputs(content, access, target, public_key, archive_block, direct), force=True)
     return validate_target(as_is(lock), access, target, deep=receipt.deep, selector=receipt.selection)

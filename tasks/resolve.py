@@ -11,6 +11,7 @@ from edgelift.carried import CarriedContent
 from edgelift.define import define_bundle
 from edgelift.palette.client import PaletteClient
 from edgelift.site import ContentSource, RegistryAccess
+from edgelift.sizes import count
 from tasks.connect import connect, open_store
 from tasks.narrate import narrate
 from tasks.record import stage
@@ -36,10 +37,9 @@ def resolve_source(
     for warning in defined.warnings:
         narrate(warning, warn=True)
     definition = defined.definition
-    narrate(
-        f"resolved {len(definition.profiles)} profiles: "
-        f"{len(definition.images)} images, {len(definition.charts)} charts, {len(definition.packs or ())} packs"
-    )
+    found = ((definition.images, "image"), (definition.charts, "chart"), (definition.packs or (), "pack"))
+    told = ", ".join(count(len(each), noun) for each, noun in found)
+    narrate(f"resolved {count(len(definition.profiles), 'profile')}: {told}")
     return definition
 
 

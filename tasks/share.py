@@ -17,6 +17,7 @@ from edgelift.fleet.sharing import FleetBuild, PlannedTogether, group_by_lock, g
 from edgelift.fleet.sites import choose_canaries
 from edgelift.site import EdgeSite
 from edgelift.site_files import load_sites
+from edgelift.sizes import count
 from tasks.archive import archive_bundle, check_archive, prune_archived
 from tasks.as_is import as_is
 from tasks.assemble import assemble_content, begin_assembly, keep_lock
@@ -50,7 +51,7 @@ def gather_sites(sites: Sequence[EdgeSite], folder: str | None, canaries: Sequen
     """`sites`, and those whose files are in the `folder` of this worker; those called `canaries` are to go first."""
     found = choose_canaries((*sites, *(load_sites([path_of(folder)]) if folder else ())), canaries)
     first = [site.name for site in found if site.canary]
-    narrate(f"{len(found)} sites; canaries: {', '.join(first) or 'none'}")
+    narrate(f"{count(len(found), 'site')}; canaries: {', '.join(first) or 'none'}")
     return found
 
 
@@ -63,7 +64,7 @@ def plan_fleet(sites: tuple[EdgeSite, ...], store: str | None) -> FleetContent:
         lock = _attempt(partial(_plan, group, store), group.sites, failures)
         planned += [(site, lock) for site in group.sites] if lock is not None else []
     builds = group_by_lock(planned)
-    narrate(f"{len(planned)} sites share {len(builds)} builds")
+    narrate(f"{count(len(planned), 'site shares', 'sites share')} {count(len(builds), 'build')}")
     return FleetContent(sites, builds, failures)
 
 

@@ -15,7 +15,7 @@ from edgelift.bundle.lock import BundleLock
 from edgelift.bundle.signed import read_signed
 from edgelift.errors import ConfigurationError
 from edgelift.keys import find_public_key
-from edgelift.sizes import format_size
+from edgelift.sizes import count, format_size
 from edgelift.store.local import LocalStore
 from edgelift.store.opening import is_elsewhere
 from edgelift.store.sweep import Rules, Sweep, plan_sweep, sweep_store
@@ -40,7 +40,8 @@ class StoreSweep(BaseModel):
 
     def __str__(self) -> str:
         verb = "deleted" if self.is_deleted else "would delete"
-        counts = f"{self.images} images, {self.blobs} blobs, {self.leftovers} leftovers, locks of {self.runs} runs"
+        gone = ((self.images, "image"), (self.blobs, "blob"), (self.leftovers, "leftover"))
+        counts = ", ".join(count(number, noun) for number, noun in gone) + f", locks of {count(self.runs, 'run')}"
         return f"{verb} {counts}: {format_size(self.size)}; {format_size(self.remaining)} of blobs remain"
 
 

@@ -7,12 +7,13 @@ from edgelift.bundle.definition import BundleDefinition, Origin, RequestedChart,
 from edgelift.bundle.lock import ArtifactKind, BundleLock
 from edgelift.charts.repository import may_stand_for
 from edgelift.oci.reference import ImageReference
+from edgelift.sizes import count
 
 
 def count_kinds(kinds: Iterable[ArtifactKind | None]) -> str:
     """How many there are of each kind: `10 images, 2 charts`; images are always told."""
     counts = Counter(kind or "image" for kind in kinds)
-    return ", ".join(f"{counts[kind]} {kind}s" for kind in ("image", *sorted(counts.keys() - {"image"})))
+    return ", ".join(count(counts[kind], kind) for kind in ("image", *sorted(counts.keys() - {"image"})))
 
 
 def name_of(reference: str, kind: ArtifactKind | None) -> str:

@@ -16,7 +16,7 @@ from edgelift.cli.quantities import parse_age
 from edgelift.errors import IncompleteError
 from edgelift.keys import find_public_key
 from edgelift.site import DEFAULT_ACCESS, RegistryAccess
-from edgelift.sizes import format_size
+from edgelift.sizes import count, format_size
 
 GRACE = "1d"
 
@@ -94,13 +94,14 @@ def prune(
 def _judge(archive: BrowsableArchive, pruned: Pruned) -> None:
     """Raises `IncompleteError` where something could not be deleted."""
     if pruned.versions:
+        kept = count(pruned.versions, "deleted file")
         tell(
-            f"warning: {archive.url('')} keeps versions: {pruned.versions} deleted files stay there as older ones, and "
-            "are paid for, until a lifecycle rule of the bucket removes them"
+            f"warning: {archive.url('')} keeps {kept} among its older versions, to be paid for until a lifecycle rule of "
+            "the bucket removes them"
         )
     if pruned.failures:
         raise IncompleteError(
-            f"{len(pruned.failures)} files could not be deleted", pruned.failures, hint="the rest is done"
+            f"{count(len(pruned.failures), 'file')} could not be deleted", pruned.failures, hint="the rest is done"
         )
 
 
@@ -109,7 +110,7 @@ def _print_survey(survey: Survey) -> None:
         headings = ("DATE", "SIZE", "PARTS", "NAME", "IMAGES", "CONTENT", "ARCH", "SIGNATURE", "FILE")
         say_table(headings, map(_row, survey.bundles))
     size = format_size(sum(each.size for each in survey.bundles))
-    say(f"{len(survey.bundles)} bundles, {size}; {len(survey.others)} other files")
+    say(f"{count(len(survey.bundles), 'bundle')}, {size}; {count(len(survey.others), 'other file')}")
 
 
 def _row(found: FoundBundle) -> tuple[str, ...]:
@@ -143,8 +144,10 @@ def _print_pruning(pruning: Pruning, *, deleted: bool) -> None:
         say_table(("DATE", "SIZE", "PARTS", "NAME", "FILE"), rows)
     verb = "delete" if deleted else "would delete"
     uploads = len(pruning.leftovers) + len(pruning.strays)
-    counts = f"{len(pruning.bundles)} bundles, {format_size(pruning.size)}, and {uploads} uploads that have not ended"
-    say(f"{verb} {counts}; {len(pruning.kept)} bundles stay")
+    bundles = count(len(pruning.bundles), "bundle")
+    unfinished = count(uploads, "upload that has", "uploads that have")
+    kept = count(len(pruning.kept), "bundle stays", "bundles stay")
+    say(f"{verb} {bundles}, {format_size(pruning.size)}, and {unfinished} not ended; {kept}")
 
 
 def _survey_document(archive: ListableArchive, survey: Survey) -> dict[str, Any]:

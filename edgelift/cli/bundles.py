@@ -17,7 +17,7 @@ from edgelift.cli.console import say, say_json, tell
 from edgelift.cli.lock import show_base, show_cluster_definition, show_lock
 from edgelift.errors import BundleError, PartsError, UnseekableError
 from edgelift.keys import find_public_key
-from edgelift.sizes import format_size
+from edgelift.sizes import count, format_size
 
 if TYPE_CHECKING:
     from edgelift.bundle.signature import PublicKey
@@ -59,7 +59,7 @@ def inspect(
         return
     show_lock(document)
     for profile in document["profiles"]:
-        say(f"profile {profile['name']} {profile['version']} ({profile['type']}, {profile['packs']} packs)")
+        say(f"profile {profile['name']} {profile['version']} ({profile['type']}, {count(profile['packs'], 'pack')})")
     say(f"signature of the lock: {signature}")
 
 
@@ -117,7 +117,7 @@ def _verify_all(bundle: str, key: "PublicKey | None", *, as_json: bool) -> None:
     if as_json:
         say_json({"file": bundle, "verdict": "ok", **told})
         return
-    say(f"{bundle}: ok, {outcome.members} members, {format_size(outcome.file_size)}, {digest.value()}")
+    say(f"{bundle}: ok, {count(outcome.members, 'member')}, {format_size(outcome.file_size)}, {digest.value()}")
     show_base(summary["base"], summary["totals"]["carried_bytes"])
     show_cluster_definition(summary["cluster_definition"])
     say(f"signature: {signature}")
@@ -131,7 +131,8 @@ def _verify_structure(bundle: str, key: "PublicKey | None", *, as_json: bool) ->
     if as_json:
         say_json({"file": bundle, "verdict": "structure ok", "size": outcome.file_size, "signature": signature})
         return
-    say(f"{bundle}: structure ok, {outcome.members} members, {format_size(outcome.file_size)}; content not looked at")
+    members = count(outcome.members, "member")
+    say(f"{bundle}: structure ok, {members}, {format_size(outcome.file_size)}; content not looked at")
     say(f"signature of the lock: {signature}")
 
 

@@ -17,6 +17,7 @@ from edgelift.define import read_exported
 from edgelift.errors import ConfigurationError, ProfileError
 from edgelift.palette.resolve import resolve_profiles
 from edgelift.site import DEFAULT_ACCESS, RegistryAccess
+from edgelift.sizes import count
 
 
 @takes_access
@@ -56,8 +57,8 @@ def images(
         _print_resolution(document)
     errors = [str(problem) for problem in resolution.problems if problem.severity == "error"]
     if errors:
-        count = f"{len(errors)} problems have" if len(errors) > 1 else "a problem has"
-        raise ProfileError(f"{count} to be mended before a bundle can be built")
+        problems = count(len(errors), "problem has", "problems have")
+        raise ProfileError(f"{problems} to be mended before a bundle can be built")
 
 
 def plan(
@@ -207,7 +208,7 @@ def _print_resolution(document: dict[str, Any]) -> None:
         origin = problem.get("origin") or {}
         place = " > ".join(part for part in origin.values() if part)
         tell(f"{problem['severity']}: {place}{': ' if place else ''}{problem['message']}")
-    tell(f"{len(document['images'])} images, {len(document['charts'])} charts, {len(document['problems'])} problems")
+    tell(", ".join(count(len(document[f"{noun}s"]), noun) for noun in ("image", "chart", "problem")))
 
 
 def _with_origins(entries: list[dict[str, Any]], key: str) -> Iterator[tuple[str, str]]:

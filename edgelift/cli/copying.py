@@ -35,7 +35,7 @@ from edgelift.oci.registry import Registry
 from edgelift.oci.transfer import Transfer
 from edgelift.plan import plan_bundle
 from edgelift.site import DEFAULT_ACCESS, OnConflict, RegistryAccess
-from edgelift.sizes import format_size
+from edgelift.sizes import count, format_size
 
 _FILES = (".json", ".yaml", ".yml", ".tar.zst")  # what ends so is a file, unless it begins with oci://
 
@@ -225,5 +225,5 @@ def _show_proofs(outcomes: list[tuple[Proof, Transfer]], *, as_json: bool) -> No
 
 
 def _describe(transfer: Transfer) -> str:
-    blobs = f"{transfer.moved} blobs, {transfer.mounted} mounted, {transfer.present} there already"
+    blobs = f"{count(transfer.moved, 'blob')}, {transfer.mounted} mounted, {transfer.present} there already"
     return f"{format_size(transfer.moved_bytes)} moved in {blobs}"

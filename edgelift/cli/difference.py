@@ -12,7 +12,7 @@ from edgelift.cli import options
 from edgelift.cli.console import say, say_json, say_table
 from edgelift.cli.lock import read_lock
 from edgelift.keys import find_public_key
-from edgelift.sizes import format_size
+from edgelift.sizes import count, format_size
 
 
 def diff(
@@ -86,7 +86,8 @@ def _print_diff(before: Path, after: Path, found: LockDiff) -> None:
         (found.leaving, f"only in {before}"),
         (found.shared, "in both"),
     ):
-        say(f"{told}: {format_size(content.size)} in {content.blobs} blobs and {content.manifests} manifests")
+        blobs, manifests = count(content.blobs, "blob"), count(content.manifests, "manifest")
+        say(f"{told}: {format_size(content.size)} in {blobs} and {manifests}")
     definition = found.cluster_definition
     if definition is not None:
         sides = (definition.before, definition.after)

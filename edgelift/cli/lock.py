@@ -10,7 +10,7 @@ from edgelift.bundle.signed import check_lock, read_signed
 from edgelift.bundle.source import is_object
 from edgelift.bundle.stream import open_for_lock
 from edgelift.cli.console import say, say_table
-from edgelift.sizes import format_size
+from edgelift.sizes import count, format_size
 
 if TYPE_CHECKING:
     from edgelift.bundle.signature import PublicKey
@@ -37,7 +37,7 @@ def show_lock(document: dict[str, Any]) -> None:
     totals = document["totals"]
     size = format_size(totals["unique_bytes"])
     kinds = count_kinds(_kind_of(image) for image in document["images"])
-    say(f"{kinds}, {totals['unique_blobs']} unique blobs, {size} unique")
+    say(f"{kinds}, {count(totals['unique_blobs'], 'unique blob')}, {size} unique")
     if totals["referrers"]:
         signed = sum(image["signed"] for image in document["images"])
         say(
@@ -77,5 +77,5 @@ def show_base(base: dict[str, Any] | None, carried: int) -> None:
     """Of a delta, what it goes on top of and how much of its images is there; of another bundle nothing."""
     if base is not None:
         say(f"delta of {base['name']}, lock {base['lock']}")
-        left_out = f"{base['left_out_blobs']} blobs, {format_size(base['left_out_bytes'])}"
+        left_out = f"{count(base['left_out_blobs'], 'blob')}, {format_size(base['left_out_bytes'])}"
         say(f"left out, since the site has them from there: {left_out}; carried: {format_size(carried)}")

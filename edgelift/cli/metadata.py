@@ -21,6 +21,7 @@ from edgelift.errors import ConfigurationError
 from edgelift.explain import explain
 from edgelift.image_list import parse_image_list
 from edgelift.site import ContentSource, RegistryAccess
+from edgelift.sizes import count
 
 MetadataFile = Annotated[
     Path | None,
@@ -139,8 +140,9 @@ def write(
     if not quiet:
         for warning in defined.warnings:
             tell(f"warning: {warning}")
-        packs = f", {len(definition.packs)} packs" if definition.packs else ""
-        tell(f"{len(definition.images)} images, {len(definition.charts)} charts{packs}; nothing was moved")
+        packs = f", {count(len(definition.packs), 'pack')}" if definition.packs else ""
+        images, charts = count(len(definition.images), "image"), count(len(definition.charts), "chart")
+        tell(f"{images}, {charts}{packs}; nothing was moved")
     if as_json:
         say_json({"file": str(path), **definition.model_dump(mode="json", exclude_none=True)})
     else:

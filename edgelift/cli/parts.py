@@ -16,7 +16,7 @@ from edgelift.cli.quantities import parse_size
 from edgelift.cli.store import open_store
 from edgelift.errors import ConfigurationError
 from edgelift.keys import find_public_key
-from edgelift.sizes import format_size
+from edgelift.sizes import count, format_size
 
 PartSizeOption = Annotated[
     str | None,
@@ -95,5 +95,5 @@ def reassemble(
     if as_json:
         say_json({"path": str(summary.path), "size": summary.size, "parts": list(map(str, summary.parts))})
         return
-    parts = f" in {len(summary.parts)} parts" if summary.parts else ""
-    say(f"{summary.path}: {summary.images} images, {format_size(summary.size)}{parts}")
+    parts = f" in {count(len(summary.parts), 'part')}" if summary.parts else ""
+    say(f"{summary.path}: {count(summary.images, 'image')}, {format_size(summary.size)}{parts}")

@@ -6,6 +6,7 @@ from edgelift.bundle.kinds import name_of
 from edgelift.cli.console import say, say_table, tell
 from edgelift.delivery.receipt import DeliveryReceipt
 from edgelift.documents import read_document
+from edgelift.sizes import count
 
 
 def show_receipt(receipt: DeliveryReceipt) -> None:
@@ -22,7 +23,7 @@ def show_receipt(receipt: DeliveryReceipt) -> None:
         tell(str(receipt.cluster_definition))
     extras = receipt.extras
     if extras.tags or extras.repositories:
-        found = f"{len(extras.tags)} tags, {len(extras.repositories)} repositories"
+        found = f"{count(len(extras.tags), 'tag')}, {count(len(extras.repositories), 'repository', 'repositories')}"
         tell(f"beside the lock: {found} (--json and the receipt list them)")
     for reason in extras.not_checkable:
         tell(f"could not be listed: {reason}")

@@ -14,7 +14,7 @@ from edgelift.cli.places import restorable
 from edgelift.keys import find_public_key
 from edgelift.progress import Pace
 from edgelift.site import DEFAULT_ACCESS, RegistryAccess
-from edgelift.sizes import format_size
+from edgelift.sizes import count, format_size
 
 
 @takes_access
@@ -68,7 +68,7 @@ def restore(
         )
         return
     verb = "ok" if restored.is_new else "stands there already, and is right"
-    parts = f" in {len(restored.parts)} parts" if restored.parts else ""
+    parts = f" in {count(len(restored.parts), 'part')}" if restored.parts else ""
     say(f"{restored.path}: {verb}, {format_size(restored.size)}{parts}, {restored.digest}")
     say(f"signature: {signature}")
 

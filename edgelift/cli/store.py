@@ -21,7 +21,7 @@ from edgelift.errors import ConfigurationError, IncompleteError
 from edgelift.keys import find_public_key
 from edgelift.progress import Pace
 from edgelift.site import RegistryAccess
-from edgelift.sizes import format_size
+from edgelift.sizes import count, format_size
 from edgelift.store.check import MendingSource, StoreCheck, check_store
 from edgelift.store.local import LocalStore
 from edgelift.store.mending import BundleMending, ChartMending, RegistryMending
@@ -52,7 +52,8 @@ def stat(store: options.Store = None, as_json: options.Json = False) -> None:
     ]
     say_table(("CONTENT", "FILES", "SIZE", "OLDEST", "NEWEST"), rows)
     free = format_size(document["disk_free"])
-    say(f"{document['images']} images, locks of {document['runs']} runs, {free} free in {document['store']}")
+    images, runs = count(document["images"], "image"), count(document["runs"], "run")
+    say(f"{images}, locks of {runs}, {free} free in {document['store']}")
 
 
 @app.command("fsck")
@@ -231,9 +232,9 @@ def _print_check(outcome: StoreCheck) -> None:
             say(str(problem))
     for stray in outcome.strays:
         say(f"{stray} is none of the store's")
-    found = f"{len(outcome.problems)} problems, {len(outcome.problems) - len(outcome.unmended)} of them mended"
-    size = format_size(outcome.size)
-    say(f"{outcome.blobs} blobs, {size}, {outcome.images} images: {found if outcome.problems else 'all is right'}")
+    found = f"{count(len(outcome.problems), 'problem')}, {len(outcome.problems) - len(outcome.unmended)} of them mended"
+    blobs, images = count(outcome.blobs, "blob"), count(outcome.images, "image")
+    say(f"{blobs}, {format_size(outcome.size)}, {images}: {found if outcome.problems else 'all is right'}")
 
 
 def _raise_for_damage(outcome: StoreCheck, *, can_ask_more: bool) -> None:
@@ -241,7 +242,11 @@ def _raise_for_damage(outcome: StoreCheck, *, can_ask_more: bool) -> None:
     if outcome.unmended:
         more = "give --repair-from BUNDLE or --repair to have it mended now" if can_ask_more else None
         raise IncompleteError(
-            f"{len(outcome.unmended)} contents of the store are not as they should be",
+            count(
+                len(outcome.unmended),
+                "content of the store is not as it should be",
+                "contents of the store are not as they should be",
+            ),
             [str(problem) for problem in outcome.unmended],
             hint=more or "build the images that need it again: a run fetches what is not there",
         )
@@ -266,12 +271,14 @@ def _sweep_document(store: LocalStore, sweep: Sweep, *, deleted: bool) -> dict[s
 def _print_sweep(sweep: Sweep, *, deleted: bool) -> None:
     if sweep.images:
         say_table(("IMAGE", "LAST PULLED"), [(image.reference, _moment(image.used) or "-") for image in sweep.images])
-    counts = (
-        f"{len(sweep.images)} images, {len(sweep.blobs)} blobs, {len(sweep.leftovers)} leftovers and the locks of "
-        f"{len(sweep.runs)} runs"
-    )
+    gone = ((sweep.images, "image"), (sweep.blobs, "blob"), (sweep.leftovers, "leftover"))
+    counts = ", ".join(count(len(each), noun) for each, noun in gone)
     verb = "deleted" if deleted else "would delete"
-    say(f"{verb} {counts}: {format_size(sweep.size)}; {format_size(sweep.remaining)} of blobs remain")
+    runs = count(len(sweep.runs), "run")
+    say(
+        f"{verb} {counts} and the locks of {runs}: {format_size(sweep.size)}; "
+        f"{format_size(sweep.remaining)} of blobs remain"
+    )
     if not deleted and (sweep.images or sweep.blobs or sweep.leftovers or sweep.runs):
         tell("nothing was deleted: --delete does it")
 

@@ -26,6 +26,7 @@ from edgelift.palette.undeclared.helm import find_helm
 from edgelift.palette.undeclared.pack import profile_of
 from edgelift.palette.undeclared.profiles import Charts, find_undeclared
 from edgelift.site import ContentSource, RegistryAccess
+from edgelift.sizes import count
 
 IncludeUndeclared = Annotated[
     Literal["ask", "none", "confident", "all"] | None,
@@ -150,9 +151,8 @@ def _print(reports: Sequence[PackReport]) -> None:
             tell(f"{_label(report)}: {remark.message}")
     images = {image.image: image for report in reports for image in report.undeclared}
     sure = sum(image.is_confident for image in images.values())
-    (say if not rows else tell)(
-        f"{len(images)} images are used and not declared, {sure} of them certain or likely, in {len(reports)} packs"
-    )
+    used, packs = count(len(images), "image is", "images are"), count(len(reports), "pack")
+    (say if not rows else tell)(f"{used} used and not declared, {sure} of them certain or likely, in {packs}")
 
 
 def _rows(report: PackReport) -> Iterator[tuple[str, str, str, str]]:

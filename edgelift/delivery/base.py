@@ -24,6 +24,7 @@ from edgelift.oci.digest import Digest
 from edgelift.oci.reference import ImageReference
 from edgelift.oci.registry import Registry
 from edgelift.packs.names import PACK_PROJECT
+from edgelift.sizes import count
 from edgelift.store.working import KeptLocks
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ def find_base(lock: BundleLock, target: Target, registry: Registry) -> FoundBase
         return FoundBase(homes)
     refusal = next((f"; {each.message}" for each in found if isinstance(each, RegistryError)), "")
     error = BundleError(
-        f"it is a delta of {lock.base}, which is not at {target}: of the {len(wanted)} blobs that it leaves out, "
+        f"it is a delta of {lock.base}, which is not at {target}: of {count(len(wanted), 'blob')} that it leaves out, "
         f"{len(missing)} are not there: {_listed(missing)}{refusal}",
         hint=f"push {lock.base.name} to {target} first, or build this bundle without --base",
     )

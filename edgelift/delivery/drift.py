@@ -13,6 +13,7 @@ from edgelift.bundle.lock import ArtifactKind
 from edgelift.delivery.receipt import DeliveryReceipt, Proof
 from edgelift.errors import ConfigurationError, IncompleteError
 from edgelift.explain import explain
+from edgelift.sizes import count
 
 ChangeKind = Literal["missing", "differs", "broken", "not-checkable", "well again"]
 Since = Literal["this audit", "an earlier audit", "the delivery"]
@@ -91,7 +92,11 @@ class Drift(BaseModel):
             return
         kinds = {each.change for each in undone}
         raise IncompleteError(
-            f"{len(undone)} references are not at {self.registry} as they should be",
+            count(
+                len(undone),
+                f"reference is not at {self.registry} as it should be",
+                f"references are not at {self.registry} as they should be",
+            ),
             [f"{each.target}: {each.change} since {each.since}{_told(each.reason)}" for each in undone],
             hint="; ".join(step for kind, step in _NEXT_STEP.items() if kind in kinds),
         )

@@ -9,7 +9,7 @@ from edgelift.errors import ConfigurationError, EdgeliftError, IncompleteError, 
 from edgelift.explain import explain
 from edgelift.oci.digest import Digest
 from edgelift.site import EdgeSite
-from edgelift.sizes import format_size
+from edgelift.sizes import count, format_size
 
 FORMAT: Literal["edgelift.fleet/v1"] = "edgelift.fleet/v1"
 SiteState = Literal["whole", "failed", "not begun"]
@@ -89,7 +89,7 @@ class FleetSummary(BaseModel):
         counts = ", ".join(f"{sum(each.state == state for each in self.sites)} {state}" for state in states)
         moved = format_size(sum(each.moved_bytes for each in self.sites))
         stopped = f"; stopped: {self.stopped}" if self.stopped is not None else ""
-        return f"{len(self.sites)} sites: {counts}; builds: {self.builds}; sent: {moved}{stopped}"
+        return f"{count(len(self.sites), 'site')}: {counts}; builds: {self.builds}; sent: {moved}{stopped}"
 
     def raise_unless_whole(self) -> None:
         """Raises `IncompleteError` that names each site that is not whole."""

@@ -20,8 +20,3 @@ def format_duration(seconds: float) -> str:
 def format_moment(moment: float) -> str:
     """A moment in UTC, to the second."""
     return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-
-
-def count(number: int, noun: str) -> str:
-    """`1 image`, `1,200 images`."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -19,6 +19,7 @@ from edgelift.oci.reference import ImageReference
 from edgelift.serve.content import Served, select_referrers
 from edgelift.serve.part import BlobPart
 from edgelift.serve.proof import Proofs
+from edgelift.sizes import count
 
 
 class LockedReader(PassageReader, Protocol):
@@ -104,8 +105,9 @@ class BundleContent(PinnedContent):
         """Raises `BundleError` for a delta: what it leaves out could not be served."""
         super().__init__(bundle, is_signed=is_signed)
         if bundle.lock.base is not None:
+            blobs = count(len(bundle.lock.left_out), "blob")
             raise BundleError(
-                f"this bundle leaves out {len(bundle.lock.left_out)} blobs: it is a delta of {bundle.lock.base}",
+                f"this bundle leaves out {blobs}: it is a delta of {bundle.lock.base}",
                 hint="push it to a registry that has its base, or build it without --base to serve it",
             )
         for image in bundle.lock.images:

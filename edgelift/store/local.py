@@ -24,6 +24,7 @@ from edgelift.errors import IntegrityError, StoreError
 from edgelift.oci.content import CHUNK, LOOK, ReadSome
 from edgelift.oci.descriptor import Descriptor
 from edgelift.oci.digest import Digest
+from edgelift.sizes import count
 from edgelift.store.disk import disk_errors, remove
 from edgelift.store.layout import LayoutIndex
 from edgelift.store.partial import Checked, Hasher, Partial, new_checksum
@@ -140,7 +141,7 @@ class LocalStore:
 
     def untag(self, references: Collection[str]) -> None:
         """Take names away; what they stood for stays."""
-        with disk_errors(f"untag {len(references)} images in {self.root}"):
+        with disk_errors(f"untag {count(len(references), 'image')} in {self.root}"):
             self._index.remove(references)
 
     def references(self) -> dict[str, Descriptor]:

@@ -4,7 +4,7 @@ import colorsys
 from collections.abc import Iterator, Sequence
 
 from edgelift.bundle.lock import BundleLock
-from edgelift.sizes import format_size
+from edgelift.sizes import count, format_size
 from edgelift.treemap.layout import Rectangle, squarify
 from edgelift.treemap.text import clean, fit, width
 from edgelift.treemap.tree import Node, content_tree
@@ -46,18 +46,18 @@ def draw_treemap(lock: BundleLock) -> bytes:
     """
     boxes = content_tree(lock)
     total, name = format_size(sum(box.size for box in boxes)), lock.definition.name
-    count = f"{len(lock.images)} images" if len(lock.images) != 1 else "1 image"
-    count += " and a cluster definition" if lock.cluster_definition is not None else ""
+    content = count(len(lock.images), "image")
+    content += " and a cluster definition" if lock.cluster_definition is not None else ""
     page = Rectangle(0, 0, _WIDTH, _HEIGHT)
     lines = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" width="{_WIDTH}" height="{_HEIGHT}"'
         ' class="treemap" role="img">',
-        f"<title>{clean(f'{name}: {total} in {count}')}</title>",
+        f"<title>{clean(f'{name}: {total} in {content}')}</title>",
         f"<style>{_STYLE}{_tints(0.77, 0.84, 0.92)}@media (prefers-color-scheme: dark) {{{_DARK_STYLE}"
         f"{_tints(0.3, 0.24, 0.18)}}}\n</style>",
         _STRIPES,
         _rect("page", page),
-        *_title_line(f"{name}: {total} in {count}"),
+        *_title_line(f"{name}: {total} in {content}"),
         *_top_boxes(boxes, page.inside(_MARGIN, _TITLE)),
         "</svg>\n",
     )

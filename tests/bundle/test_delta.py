@@ -135,7 +135,7 @@ def test_what_is_left_out_is_told_when_it_is_asked_for(delta: Delta) -> None:
         assert not bundle.exists(delta.shared)
         with pytest.raises(BundleError, match="delta of site-6"):
             list(bundle.read(delta.shared))
-        with pytest.raises(BundleError, match="leaves out 1 blobs: it is a delta of site-6"):
+        with pytest.raises(BundleError, match="leaves out 1 blob: it is a delta of site-6"):
             BundleContent(bundle)
 
 

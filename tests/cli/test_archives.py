@@ -60,7 +60,7 @@ def test_bundles_are_listed_restored_and_pruned(with_keys: CommandLine, bucket: 
     assert files_below(with_keys.folder / "back") == ["1.lock.json", "1.lock.json.sig", "1.tar.zst", "1.tar.zst.sig"]
     assert [each["file"] for each in rehearsed.document["bundles"]] == ["0.tar.zst"]
     assert (len(before), rehearsed.document["deleted"]) == (9, False)
-    assert "delete 1 bundles" in pruned.out
+    assert "delete 1 bundle," in pruned.out
     assert {key for key in before if not key.startswith("sites/0.")} == set(bucket.state()[0])
 
 

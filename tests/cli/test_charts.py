@@ -23,7 +23,7 @@ def test_a_plan_of_a_chart(charts: ChartRepositorySimulator, command_line: Comma
 
     assert (outcome.code, outcome.err.strip()) == (0, "lock: site.lock.json")
     assert f"{charts.host}/stable/web:1.2.3 (chart)" in outcome.out
-    assert "0 images, 1 charts, 2 unique blobs" in outcome.out
+    assert "0 images, 1 chart, 2 unique blobs" in outcome.out
 
     same = command_line.run("diff", "site.lock.json", "site.lock.json", "--json").document
     assert same["unchanged"] == 1

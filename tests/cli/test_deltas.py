@@ -116,7 +116,7 @@ def test_what_is_told_of_a_delta(command_line: CommandLine, given: Given) -> Non
     for outcome in (inspected, verified):
         assert outcome.code == 0
         assert f"delta of before, lock {read_lock(given.before).digest}" in outcome.out
-        assert "left out, since the site has them from there: 1 blobs" in outcome.out
+        assert "left out, since the site has them from there: 1 blob," in outcome.out
 
 
 def test_a_difference_is_one_of_images(command_line: CommandLine, given: Given) -> None:
@@ -129,7 +129,7 @@ def test_a_difference_is_one_of_images(command_line: CommandLine, given: Given) 
 
 
 REFUSED = {
-    "to serve it": (("serve", "{delta}"), 1, "leaves out 1 blobs: it is a delta of before"),
+    "to serve it": (("serve", "{delta}"), 1, "leaves out 1 blob: it is a delta of before"),
     "a base that is not there": (("build", "--name", "x", "--image", "nginx", "--base", "no.json"), 2, "no.json"),
     "a base that is no bundle": (("build", "--name", "x", "--image", "nginx", "--base", "{registry}"), 1, "not a file"),
     "a base for a lock": (("build", "--name", "x", "--lock", "{base}", "--base", "{base}"), 2, "leave out --base"),

@@ -55,7 +55,7 @@ def test_a_fleet_and_an_audit(run: CommandLine, sim: RegistrySimulator) -> None:
     assert [each["site"] for each in whole.document["sites"]] == ["plant", "harbour"]
     assert "1 as delivered" in audited.out
     assert [each["change"] for each in lost.document["changes"]] == ["missing"]
-    assert "1 references are not at" in lost.error
+    assert "1 reference is not at" in lost.error
 
 
 def test_what_is_wrong_is_told_before_prefect_starts(command_line: CommandLine, sim: RegistrySimulator) -> None:

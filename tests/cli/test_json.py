@@ -79,7 +79,7 @@ def test_charts_and_problems_of_profiles(command_line: CommandLine) -> None:
     assert document["charts"][0]["origins"][0]["profile"] == "addon@1.0.0"
     assert [problem["severity"] for problem in document["problems"]] == ["error"]
     assert "NOBODY" in document["problems"][0]["message"]
-    assert (outcome.code, outcome.error.startswith("a problem has")) == (2, True)
+    assert (outcome.code, outcome.error.startswith("1 problem has")) == (2, True)
 
 
 def test_a_plan(sim: RegistrySimulator, command_line: CommandLine) -> None:
@@ -183,4 +183,4 @@ def test_values_are_shown_in_tables_without_json(command_line: CommandLine) -> N
 
     assert outcome.out.splitlines()[0].split() == ["IMAGE", "ASKED", "FOR", "BY"]
     assert outcome.out.splitlines()[1].startswith("docker.io/library/nginx:1  addon@1.0.0 > web")
-    assert outcome.err.strip() == "1 images, 0 charts, 0 problems"
+    assert outcome.err.strip() == "1 image, 0 charts, 0 problems"

@@ -115,7 +115,7 @@ def test_repair_from_the_registry(command_line: CommandLine, root: Path, sim: Re
 
     assert (outcome.code, outcome.err) == (0, "")
     assert f"mended from {sim.host}/team/plain" in outcome.out
-    assert "1 problems, 1 of them mended" in outcome.out
+    assert "1 problem, 1 of them mended" in outcome.out
     assert command_line.run("store", "fsck", "--store", root).code == 0
 
 
@@ -169,7 +169,7 @@ def test_a_rehearsal(command_line: CommandLine, root: Path, sim: RegistrySimulat
 
     assert (outcome.code, before) == (0, files_in(root))
     assert outcome.out.splitlines()[1].startswith(name_of(APP, sim.host))
-    assert "would delete 1 images" in outcome.out
+    assert "would delete 1 image," in outcome.out
     assert "--delete does it" in outcome.err
 
 

@@ -78,5 +78,5 @@ def test_the_bundle_is_made_from_it(command_line: CommandLine, bundle: Path, aga
     outcome = command_line.run("reassemble", again, "--output", "new.tar.zst")
 
     assert (outcome.code, outcome.err) == (0, "")
-    assert outcome.out.startswith("new.tar.zst: 1 images, ")
+    assert outcome.out.startswith("new.tar.zst: 1 image, ")
     assert bundle.read_bytes() == (command_line.folder / "new.tar.zst").read_bytes()

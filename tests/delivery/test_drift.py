@@ -58,7 +58,7 @@ def test_what_changed_has_a_name(verdict: Verdict, found: Digest | None, change:
     drift = find_drift(receipt("ok", "ok"), None, receipt("ok", verdict, at=SECOND, found=found))
 
     assert (told(drift), drift.unchanged) == ([(change, "this audit")], 1)
-    with pytest.raises(IncompleteError, match=r"1 references are not at mirror\.example") as caught:
+    with pytest.raises(IncompleteError, match=r"1 reference is not at mirror\.example as it should be") as caught:
         drift.raise_for_changes()
     assert caught.value.hint
 

@@ -222,7 +222,7 @@ def test_a_wrong_file_does_not_stop_the_others(
     with pytest.raises(SystemExit) as refused, pool.as_api():
         main([str(tmp_path), "--remove"])
 
-    assert (ended.value.code, out.splitlines()) == (2, ["[1/1] created sync-site/berth-15", "1 sites: 1 created"])
+    assert (ended.value.code, out.splitlines()) == (2, ["[1/1] created sync-site/berth-15", "1 site: 1 created"])
     assert "1 of 2 site files cannot be used" in err
     assert (refused.value.code, capsys.readouterr().out) == (2, "")
 

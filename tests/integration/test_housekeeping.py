@@ -43,7 +43,7 @@ def test_a_store_is_told_of(prefect: PrefectServer, root: Path) -> None:
     told = prefect.run(keep_store, {"store": str(root), "older_than_days": 30})
 
     swept = report(prefect, "store-sweep")
-    assert (told.state, "would delete 1 images" in swept, name_of(OLD) in swept) == ("COMPLETED", True, True)
+    assert (told.state, "would delete 1 image," in swept, name_of(OLD) in swept) == ("COMPLETED", True, True)
     assert len(LocalStore(root).references()) == 2
 
 
@@ -53,7 +53,7 @@ def test_a_store_is_swept_and_checked(prefect: PrefectServer, root: Path) -> Non
 
     assert (swept.state, swept.outcome.problems, swept.outcome.images) == ("COMPLETED", 0, 1), swept.outcome
     assert list(LocalStore(root).references()) == [name_of(NEW)]
-    assert "deleted 1 images" in report(prefect, "store-sweep")
+    assert "deleted 1 image," in report(prefect, "store-sweep")
     assert "all is right" in report(prefect, "store-check")
 
 

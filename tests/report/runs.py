@@ -9,6 +9,7 @@ from edgelift.delivery.receipt import DeliveryReceipt, Proof, Verdict
 from edgelift.oci.digest import Digest
 from edgelift.oci.transfer import Transfer
 from edgelift.report.model import Problem, RunReport, Stage, Step, Timing, Verb, report_images, with_problems
+from edgelift.sizes import count
 from tests.bundle.asked import lock_of
 from tests.bundle.content import GZIP, MemoryContent, noise
 
@@ -78,7 +79,7 @@ def run_over(
         outcome="Failed" if failed else "Completed",
         place="mirror.example:5000/edge",
         problems=problems,
-        headline=Problem("", f"{len(failed)} images could not be pulled", "run it again") if failed else None,
+        headline=Problem("", f"{count(len(failed), 'image')} could not be pulled", "run it again") if failed else None,
         stages=tuple(stages),
         images=report_images(lock.images, expected, with_problems(steps, problems, lock.images, expected)),
         lock=lock,

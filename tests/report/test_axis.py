@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 
 from edgelift.report.axis import Scale, size_ticks, time_label, time_ticks
-from edgelift.report.wording import count, format_duration
+from edgelift.report.wording import format_duration
 
 MIB = 2**20
 
@@ -50,4 +50,3 @@ def test_times_are_told_as_people_do() -> None:
     assert {seconds: format_duration(seconds) for seconds in DURATIONS} == DURATIONS
     assert format_duration(7800) == "2 h 10 min"
     assert [time_label(seconds) for seconds in (0, 0.5, 30, 90, 7205)] == ["0", "0.5 s", "30 s", "1:30", "2:00:05"]
-    assert (count(1, "image"), count(1200, "image")) == ("1 image", "1,200 images")

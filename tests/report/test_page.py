@@ -41,7 +41,7 @@ def test_problems_come_first() -> None:
 
     assert sections_of(report)[0] == "What went wrong"
     assert report.problems_first[0].name == FEW.images[3].reference
-    assert page.index("1 images could not be pulled") < page.index("Summary")
+    assert page.index("1 image could not be pulled") < page.index("Summary")
     assert page.index(FEW.images[3].reference) < page.index("Summary")
     assert "503 from the registry" in page
 

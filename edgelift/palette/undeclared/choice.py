@@ -7,6 +7,7 @@ from edgelift.oci.reference import ImageReference
 from edgelift.palette.undeclared.findings import PackReport, UsedImage
 from edgelift.palette.undeclared.references import read_reference
 from edgelift.site import UndeclaredPolicy
+from edgelift.sizes import count
 
 _LISTED = 10  # images that a line names
 _TOLD = frozenset({"floating", "windows", "known-issue"})  # the others are for who looks at a pack, not for each plan
@@ -45,7 +46,7 @@ def tell(reports: Sequence[PackReport], chosen: Iterable[RequestedImage], policy
     confident = [image for image in left if image.is_confident]
     untagged = [image for image in left if image.untagged is not None]
     if confident:
-        yield _count(confident, len(left) - len(confident) - len(untagged))
+        yield _sum_up(confident, len(left) - len(confident) - len(untagged))
     if untagged:
         yield _list_untagged(untagged)
     if isinstance(policy, tuple):
@@ -69,12 +70,12 @@ def _left(reports: Sequence[PackReport], carried: Set[str]) -> list[UsedImage]:
     return list(left.values())
 
 
-def _count(confident: Sequence[UsedImage], others: int) -> str:
-    are = "image is" if len(confident) == 1 else "images are"
+def _sum_up(confident: Sequence[UsedImage], others: int) -> str:
+    images = count(len(confident), "image is", "images are")
     certain = sum(image.confidence == "certain" for image in confident)
     more = f", {others} more possible" if others else ""
     return (
-        f"{len(confident)} {are} used by these packs, but not declared and not carried ({certain} certain, "
+        f"{images} used by these packs, but not declared and not carried ({certain} certain, "
         f"{len(confident) - certain} likely{more}): look at them with `edgelift images --undeclared`, carry them with "
         "--include-undeclared confident"
     )
