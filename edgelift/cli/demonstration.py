@@ -4,10 +4,12 @@ import json
 import os
 import socket
 import sys
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 from edgelift.attachments import ClusterDefinitionSource, PackSource
+from edgelift.bundle.kinds import count_kinds
 from edgelift.cli.console import say, tell
 from edgelift.cli.prefect_api import running_api
 from edgelift.cli.receipt import show_receipt
@@ -16,7 +18,9 @@ from edgelift.demo.packs import write_pack
 from edgelift.demo.palette_api import DEMO_PROJECT, create_palette_api
 from edgelift.demo.profiles import demo_profiles
 from edgelift.demo.servers import chart_repository, source_registry, target_registry
+from edgelift.demo.services import demo_tenant
 from edgelift.documents import read_document, write_document
+from edgelift.palette.models import ClusterProfile
 from edgelift.serve.server import RunningServer
 from edgelift.site import ArchiveSettings, ContentSource, EdgeSite, RegistryAccess, TargetSettings
 
@@ -37,20 +41,15 @@ def run_demo(directory: Path, *, quiet: bool) -> None:
         target = servers.enter_context(target_registry(folder / "target-registry", ports["target"]))
         charts = servers.enter_context(chart_repository(ports["charts"]))
         profiles = demo_profiles(source.host, charts)
-        palette = servers.enter_context(RunningServer(create_palette_api(profiles, API_KEY)))
+        stand_in = create_palette_api(profiles, API_KEY, tenant=demo_tenant(source.host))
+        palette = servers.enter_context(RunningServer(stand_in))
         tell(f"stand-in Palette {palette.url}, source registry {source.host}, target registry {target.host}")
         tell(f"chart repository {charts}")
         os.environ |= {"PALETTE_API_KEY": API_KEY, "PALETTE_ENDPOINT": palette.url}
         os.environ.pop("EDGELIFT_PUBLIC_KEY", None)  # the user's own bundles are signed, the demo's is not
-        names = tuple(profile.name for profile in profiles)
         site = EdgeSite(
             name=SITE,
-            source=ContentSource(
-                profiles=names,
-                project=DEMO_PROJECT.name,
-                packs=PackSource(paths=(str(write_pack(folder / "packs")),)),
-                cluster_definition=ClusterDefinitionSource(name=DEFINITION, profiles=names),
-            ),
+            source=demo_source(tuple(profile.name for profile in profiles), write_pack(folder / "packs")),
             target=TargetSettings(registry=f"{target.host}/spectro-images"),
             access=RegistryAccess(docker_config=False),
             archive=ArchiveSettings(directory=str(folder / "archive")),
@@ -58,10 +57,21 @@ def run_demo(directory: Path, *, quiet: bool) -> None:
         from flows.sync_site import sync_site  # noqa: PLC0415 - loads Prefect
 
         report = sync_site(site, str(folder / "site"), str(folder / "store"))
-    _show(folder, target.host, report.receipt_path)
+    _show(folder, target.host, report.receipt_path, profiles)
 
 
-def _show(folder: Path, target: str, receipt_path: str) -> None:
+def demo_source(profiles: tuple[str, ...], pack: Path) -> ContentSource:
+    """All kinds of content: the profiles, a local pack, the images of Palette's agent, and the cluster definition."""
+    return ContentSource(
+        profiles=profiles,
+        project=DEMO_PROJECT.name,
+        agent_images="core",
+        packs=PackSource(paths=(str(pack),)),
+        cluster_definition=ClusterDefinitionSource(name=DEFINITION, profiles=profiles),
+    )
+
+
+def _show(folder: Path, target: str, receipt_path: str, profiles: Sequence[ClusterProfile]) -> None:
     """Where everything lies and how to look at it; the receipt comes last."""
     bundle = folder / "site" / f"{SITE}.tar.zst"
     receipt = DeliveryReceipt.from_json(read_document(Path(receipt_path)), receipt_path)
@@ -69,6 +79,7 @@ def _show(folder: Path, target: str, receipt_path: str) -> None:
     say("")
     show_receipt(receipt)
     say("")
+    say(f"profiles  {', '.join(f'{each.name} {each.version} ({each.type})' for each in profiles)}")
     say(f"bundle    {bundle}")
     say(f"          look: {EDGELIFT} inspect {bundle}")
     say(f"lock      {folder / 'site' / f'{SITE}.lock.json'}")
@@ -77,7 +88,9 @@ def _show(folder: Path, target: str, receipt_path: str) -> None:
     say(f"settings  {folder / 'site' / f'{SITE}.site-settings.yaml'}")
     say(f"target    look: {EDGELIFT} serve --writable {folder / 'target-registry'} --port {port}")
     say(f"report    {folder / 'site' / f'{SITE}.report.html'}")
-    say(f"receipt   {receipt_path}: {receipt.counts['ok']} of {len(receipt.proofs)} references ok")
+    kinds = count_kinds(proof.kind for proof in receipt.proofs)
+    say(f"receipt   {receipt_path}")
+    say(f"          {receipt.counts['ok']} of {len(receipt.proofs)} references ok: {kinds}")
     if receipt.cluster_definition is not None:
         say(f"          {receipt.cluster_definition}")
 

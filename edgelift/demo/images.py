@@ -1,4 +1,4 @@
-"""The images that the demo's profiles ask for. Pure data: the sample content is built from it, the profiles name it."""
+"""The images that the demo asks for. Pure data: the sample content is built from it; profiles and services name it."""
 
 from dataclasses import dataclass
 
@@ -37,8 +37,12 @@ CALICO_CONTROLLERS = DemoImage("demo/calico/kube-controllers", "v3.29.1", base="
 NGINX = DemoImage("demo/nginx", "1.27.3", base="alpine")
 HELLO = DemoImage("demo/hello", "1.4.0", base="alpine")
 METRICS_AGENT = DemoImage("demo/metrics-agent", "0.9.2", ("amd64",), "alpine")
+LOG_COLLECTOR = DemoImage("demo/log-collector", "3.2.1", base="alpine")
+# Palette keeps its agent in a repository for each architecture.
+AGENT_IMAGE_ARM64 = DemoImage("demo/edge/stylus-linux-arm64", AGENT_VERSION, ("arm64",))
+AGENT_OPERATOR = DemoImage("demo/edge/stylus-operator", AGENT_VERSION)
 
-DEMO_IMAGES: tuple[DemoImage, ...] = (
+PROFILE_IMAGES: tuple[DemoImage, ...] = (
     PROVIDER_IMAGE,
     AGENT_IMAGE,
     PAUSE,
@@ -49,4 +53,8 @@ DEMO_IMAGES: tuple[DemoImage, ...] = (
     NGINX,
     HELLO,
     METRICS_AGENT,
+    LOG_COLLECTOR,
 )
+# What Palette's own service of the agent names besides: profiles declare none of it.
+SERVICE_IMAGES: tuple[DemoImage, ...] = (AGENT_IMAGE_ARM64, AGENT_OPERATOR)
+DEMO_IMAGES = (*PROFILE_IMAGES, *SERVICE_IMAGES)

@@ -1,4 +1,4 @@
-"""The demo's cluster profiles: one for infrastructure and one add-on, over the images of `edgelift.demo.images`."""
+"""The demo's cluster profiles: one for infrastructure and two add-ons, over the images of `edgelift.demo.images`."""
 
 from edgelift.demo.charts import REGISTRY_CHART, REPOSITORY_CHART
 from edgelift.demo.images import (
@@ -11,6 +11,7 @@ from edgelift.demo.images import (
     CUSTOM_TAG,
     HELLO,
     KUBERNETES_VERSION,
+    LOG_COLLECTOR,
     METRICS_AGENT,
     NGINX,
     PAUSE,
@@ -21,6 +22,7 @@ from edgelift.palette.models import ClusterProfile, Pack, PackManifest, ProfileV
 
 INFRASTRUCTURE_UID = "65c90f2d0a1b2c3d4e5f6a70"
 ADD_ON_UID = "65c90f2d0a1b2c3d4e5f6a71"
+LOGGING_UID = "65c90f2d0a1b2c3d4e5f6a73"
 _PACK_REGISTRY_UID = "5eecc89d0b150045ae661cef"
 
 _OS_VALUES = """\
@@ -69,10 +71,11 @@ data:
 """
 
 
-def demo_profiles(registry: str, charts: str = "") -> tuple[ClusterProfile, ClusterProfile]:
-    """The two demo profiles, whose images stand in `registry`: a host with an optional port.
+def demo_profiles(registry: str, charts: str = "") -> tuple[ClusterProfile, ClusterProfile, ClusterProfile]:
+    """The three demo profiles, whose images stand in `registry`: a host with an optional port.
 
     Where there is a chart repository, at the URL `charts`, they ask for a chart of it and for one of the registry, too.
+    The second add-on has an image of the first.
     """
     chart_lists = _chart_lists(registry, charts) if charts else ("", "")
     infrastructure = ClusterProfile(
@@ -105,7 +108,15 @@ def demo_profiles(registry: str, charts: str = "") -> tuple[ClusterProfile, Clus
         ),
         variables=(ProfileVariable(name="METRICS_AGENT_VERSION", default_value=METRICS_AGENT.tag),),
     )
-    return infrastructure, add_on
+    logging = ClusterProfile(
+        name="site-logging",
+        uid=LOGGING_UID,
+        version="2.0.1",
+        type="add-on",
+        cloud_type="edge-native",
+        packs=(_pack("log-collector", LOG_COLLECTOR.tag, "addon", _values(registry, LOG_COLLECTOR, NGINX)),),
+    )
+    return infrastructure, add_on, logging
 
 
 def _pack(name: str, version: str, layer: str, values: str, **manifests: str) -> Pack:

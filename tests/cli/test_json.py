@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from edgelift.demo.content import make_image
+from edgelift.demo.images import PROFILE_IMAGES
 from edgelift.demo.palette_api import export_document
 from edgelift.demo.profiles import demo_profiles
 from tests.cli.commands import CommandLine, make_bundle, references
@@ -57,8 +58,8 @@ def test_images_of_profiles(command_line: CommandLine) -> None:
     document = command_line.run("images", *paths, "--json").document
 
     assert {"images", "charts", "problems"} == document.keys()
-    assert (len(document["images"]), document["problems"]) == (10, [])
-    assert [sorted(image) for image in document["images"]] == [["origins", "reference"]] * 10
+    assert (len(document["images"]), document["problems"]) == (len(PROFILE_IMAGES), [])
+    assert [sorted(image) for image in document["images"]] == [["origins", "reference"]] * len(PROFILE_IMAGES)
     pause = next(image for image in document["images"] if "/pause:" in image["reference"])
     assert [(each["profile"], each["pack"], bool(each["path"])) for each in pause["origins"]] == [
         ("edge-infra@1.0.0", "edge-k3s", True),

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from edgelift.demo.images import DEMO_IMAGES
+from edgelift.demo.images import PROFILE_IMAGES
 from edgelift.demo.palette_api import DEMO_PROJECT, demo_profiles
 from edgelift.demo.profiles import ADD_ON_UID, INFRASTRUCTURE_UID
 from edgelift.errors import ConfigurationError, PaletteError
@@ -21,7 +21,7 @@ from tests.simulators.palette import PaletteSimulator
 
 KEY = "a1b2c3d4e5f6-secret-key"
 REGISTRY = "127.0.0.1:5001"
-INFRASTRUCTURE, ADD_ON = demo_profiles(REGISTRY)
+INFRASTRUCTURE, ADD_ON, LOGGING = demo_profiles(REGISTRY)
 NEXT_UID = "65c90f2d0a1b2c3d4e5f6a72"
 NEXT_ADD_ON = ADD_ON.model_copy(update={"uid": NEXT_UID, "version": "1.5.0"})
 
@@ -29,7 +29,7 @@ NEXT_ADD_ON = ADD_ON.model_copy(update={"uid": NEXT_UID, "version": "1.5.0"})
 @pytest.fixture
 def palette() -> Iterator[PaletteSimulator]:
     """The API over the demo's profiles, one of them in two versions."""
-    with PaletteSimulator([INFRASTRUCTURE, ADD_ON, NEXT_ADD_ON], KEY) as simulator:
+    with PaletteSimulator([INFRASTRUCTURE, ADD_ON, NEXT_ADD_ON, LOGGING], KEY) as simulator:
         yield simulator
 
 
@@ -86,10 +86,10 @@ def test_the_key_is_checked_once(palette: PaletteSimulator) -> None:
 
 
 def test_the_demo_profiles_resolve_to_the_demo_images(palette: PaletteSimulator) -> None:
-    """From the API to references: every demo image, no other, and no problem."""
+    """From the API to references: every image that profiles are to declare, no other, and no problem."""
     with connect(palette) as client:
-        resolution = resolve_profiles([client.read_profile(uid) for uid in (INFRASTRUCTURE_UID, ADD_ON_UID)])
-    assert references(resolution) == sorted(image.reference(REGISTRY) for image in DEMO_IMAGES)
+        resolution = resolve_profiles([client.read_profile(each.uid) for each in (INFRASTRUCTURE, ADD_ON, LOGGING)])
+    assert references(resolution) == sorted(image.reference(REGISTRY) for image in PROFILE_IMAGES)
     assert resolution.problems == ()
 
 

@@ -13,7 +13,7 @@ from edgelift.demo.images import DEMO_IMAGES
 from edgelift.demo.palette_api import DEMO_PROJECT, demo_profiles
 from edgelift.demo.palette_limits import RateLimits
 from edgelift.demo.palette_tenant import TENANT_UID, DemoRegistry, DemoService, DemoTenant
-from edgelift.demo.profiles import ADD_ON_UID, INFRASTRUCTURE_UID
+from edgelift.demo.profiles import ADD_ON_UID
 from edgelift.oci.reference import ImageReference
 from edgelift.palette.export import parse_exported_profile
 from edgelift.palette.resolve import resolve_profiles
@@ -44,7 +44,7 @@ def http() -> Iterator[httpx.Client]:
 
 
 def test_the_demo_images_are_distinct_and_well_formed() -> None:
-    """Ten images, each named once, each a reference."""
+    """Each is named once, and is a reference."""
     names = [image.reference("127.0.0.1:5001") for image in DEMO_IMAGES]
     assert [str(ImageReference.parse(name)) for name in names] == list(dict.fromkeys(names))
 
@@ -96,7 +96,7 @@ def test_a_path_that_palette_does_not_have_is_not_found(http: httpx.Client) -> N
 def test_an_export_reads_back(http: httpx.Client, form: str) -> None:
     """The exported file of each profile resolves to what the profile itself does."""
     exported = []
-    for uid in (INFRASTRUCTURE_UID, ADD_ON_UID):
+    for uid in (profile.uid for profile in PROFILES):
         response = http.get(f"/v1/clusterprofiles/{uid}/export", params={"format": form}, headers=SCOPED)
         assert response.headers["content-disposition"].endswith(f'.{form}"')
         exported.append(parse_exported_profile(response.text, f"{uid}.{form}"))
