@@ -96,8 +96,8 @@ def _judge(archive: BrowsableArchive, pruned: Pruned) -> None:
     if pruned.versions:
         kept = count(pruned.versions, "deleted file")
         tell(
-            f"warning: {archive.url('')} keeps {kept} among its older versions, to be paid for until a lifecycle rule of "
-            "the bucket removes them"
+            f"warning: {archive.url('')} keeps {kept} among its older versions, to be paid for until a lifecycle rule "
+            "of the bucket removes them"
         )
     if pruned.failures:
         raise IncompleteError(

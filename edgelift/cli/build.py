@@ -8,6 +8,7 @@ import typer
 
 from edgelift.bundle.definition import COMPRESSION_LEVEL, Release
 from edgelift.cli import attaching, metadata, options, palette_content, parts, reuse, signatures, signing, undeclared
+from edgelift.cli.access import takes_source_access
 from edgelift.cli.charts import Charts
 from edgelift.cli.console import say, say_json, set_verbosity
 from edgelift.cli.paths import text_of
@@ -17,9 +18,10 @@ from edgelift.cli.rebuilt import check_rebuilt
 from edgelift.cli.stores import place_of
 from edgelift.define import check_name
 from edgelift.errors import ConfigurationError
-from edgelift.site import ArchiveSettings, ContentSource
+from edgelift.site import DEFAULT_ACCESS, ArchiveSettings, ContentSource, RegistryAccess
 
 
+@takes_source_access
 def build(
     name: Annotated[
         str | None, typer.Option("--name", "-n", help="Name of the bundle.", rich_help_panel=options.OUTPUT)
@@ -95,18 +97,8 @@ def build(
     passphrase_fd: signing.PassphraseFd = None,
     public_key: signing.PublicKeyFile = None,
     existing_bundles: reuse.ExistingBundles = [],  # noqa: B006
-    mirror: options.MirrorRules = [],  # noqa: B006
-    rewrite: options.Rewrites = [],  # noqa: B006
     store: options.Store = None,
-    cred_file: options.CredFile = None,
-    ca_cert: options.CaCert = None,
-    insecure: options.Insecure = False,
-    insecure_registry: options.InsecureRegistries = [],  # noqa: B006
-    cert_dir: options.CertDir = None,
-    plain_http: options.PlainHttp = [],  # noqa: B006
-    trusted_realm: options.TrustedRealms = [],  # noqa: B006
-    aws: options.Aws = False,
-    parallel: options.Parallel = 8,
+    access: RegistryAccess = DEFAULT_ACCESS,
     as_json: options.Json = False,
     verbose: options.Verbose = False,
     quiet: options.Quiet = False,
@@ -125,19 +117,6 @@ def build(
     Or, of one that stands: edgelift build --check output/content-bundle/site-7.tar.zst
     """
     set_verbosity(verbose=verbose, quiet=quiet)
-    access = options.access_of(
-        cred_file=cred_file,
-        ca_cert=ca_cert,
-        insecure=insecure,
-        plain_http=plain_http,
-        trusted_realms=trusted_realm,
-        insecure_registries=insecure_registry,
-        cert_dir=cert_dir,
-        mirrors=mirror,
-        rewrites=rewrite,
-        aws=aws,
-        parallel=parallel,
-    )
     definition = attaching.cluster_definition_of(cluster_definition_name, cluster_definition_profile_ids)
     if check is not None:
         named = name or lock or profiles or profile_files or image or chart or metadata_file or images_from

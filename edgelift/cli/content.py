@@ -8,7 +8,7 @@ import typer
 
 from edgelift.bundle.definition import COMPRESSION_LEVEL
 from edgelift.cli import attaching, metadata, options, palette_content, reuse, signatures, undeclared
-from edgelift.cli.access import takes_access
+from edgelift.cli.access import takes_access, takes_source_access
 from edgelift.cli.charts import Charts
 from edgelift.cli.console import say, say_json, say_table, set_verbosity, tell
 from edgelift.cli.lock import show_lock
@@ -61,6 +61,7 @@ def images(
         raise ProfileError(f"{problems} to be mended before a bundle can be built")
 
 
+@takes_source_access
 def plan(
     profile_files: options.ProfileFiles = [],  # noqa: B006 - typer copies it
     profiles: options.Profiles = "",
@@ -106,18 +107,8 @@ def plan(
     output: Annotated[
         Path | None, typer.Option(metavar="L.json", help="Write the lock here.", rich_help_panel=options.OUTPUT)
     ] = None,
-    mirror: options.MirrorRules = [],  # noqa: B006
-    rewrite: options.Rewrites = [],  # noqa: B006
     store: options.Store = None,
-    cred_file: options.CredFile = None,
-    ca_cert: options.CaCert = None,
-    insecure: options.Insecure = False,
-    insecure_registry: options.InsecureRegistries = [],  # noqa: B006
-    cert_dir: options.CertDir = None,
-    plain_http: options.PlainHttp = [],  # noqa: B006
-    trusted_realm: options.TrustedRealms = [],  # noqa: B006
-    aws: options.Aws = False,
-    parallel: options.Parallel = 8,
+    access: RegistryAccess = DEFAULT_ACCESS,
     as_json: options.Json = False,
     verbose: options.Verbose = False,
     quiet: options.Quiet = False,
@@ -127,19 +118,6 @@ def plan(
     Example: edgelift plan --profile-file infra.json --registry mirror.example:5000/spectro --output site.lock.json
     """
     set_verbosity(verbose=verbose, quiet=quiet)
-    access = options.access_of(
-        cred_file=cred_file,
-        ca_cert=ca_cert,
-        insecure=insecure,
-        plain_http=plain_http,
-        trusted_realms=trusted_realm,
-        insecure_registries=insecure_registry,
-        cert_dir=cert_dir,
-        mirrors=mirror,
-        rewrites=rewrite,
-        aws=aws,
-        parallel=parallel,
-    )
     source = metadata.source_of(
         metadata_file,
         metadata.release_of(release_name, release_version, release_notes),

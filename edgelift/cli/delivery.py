@@ -12,6 +12,7 @@ from edgelift.bundle.selection import select_entries
 from edgelift.bundle.signed import check_lock, read_signed
 from edgelift.bundle.stream import open_for_lock
 from edgelift.cli import options, selection, signing
+from edgelift.cli.access import takes_access
 from edgelift.cli.console import say_json, set_verbosity, tell
 from edgelift.cli.receipt import show_receipt
 from edgelift.delivery.attached import prove_cluster_definition
@@ -22,11 +23,13 @@ from edgelift.documents import write_document
 from edgelift.errors import ConfigurationError
 from edgelift.keys import find_public_key
 from edgelift.progress import Pace
+from edgelift.site import DEFAULT_ACCESS, RegistryAccess
 
 if TYPE_CHECKING:
     from edgelift.bundle.signature import PublicKey
 
 
+@takes_access
 def validate(
     registry: options.RegistryOption,
     file: Annotated[
@@ -47,15 +50,7 @@ def validate(
     receipt: Annotated[
         Path | None, typer.Option(metavar="OUT.json", help="Write the receipt here.", rich_help_panel=options.OUTPUT)
     ] = None,
-    cred_file: options.CredFile = None,
-    ca_cert: options.CaCert = None,
-    insecure: options.Insecure = False,
-    insecure_registry: options.InsecureRegistries = [],  # noqa: B006
-    cert_dir: options.CertDir = None,
-    plain_http: options.PlainHttp = [],  # noqa: B006
-    trusted_realm: options.TrustedRealms = [],  # noqa: B006
-    aws: options.Aws = False,
-    parallel: options.Parallel = 8,
+    access: RegistryAccess = DEFAULT_ACCESS,
     as_json: options.Json = False,
     verbose: options.Verbose = False,
     quiet: options.Quiet = False,
@@ -66,17 +61,6 @@ def validate(
     """
     set_verbosity(verbose=verbose, quiet=quiet)
     target = Target.parse(registry, tuple(maps), docker_hub_aliases=hub_aliases)
-    access = options.access_of(
-        cred_file=cred_file,
-        ca_cert=ca_cert,
-        insecure=insecure,
-        plain_http=plain_http,
-        trusted_realms=trusted_realm,
-        insecure_registries=insecure_registry,
-        cert_dir=cert_dir,
-        aws=aws,
-        parallel=parallel,
-    )
     expected, definition = _read_lock(file, lock, find_public_key(public_key))
     chosen = select_entries(expected, annotation_selector)
     with open_registries(access) as registries:

@@ -10,7 +10,7 @@ from edgelift.errors import ConfigurationError
 
 # What the options come to is loaded where they are read: most commands take few of them, and none of that.
 if TYPE_CHECKING:
-    from edgelift.site import ContentSource, OnConflict, RegistryAccess, TargetSettings
+    from edgelift.site import ContentSource, OnConflict, TargetSettings
 
 SOURCE = "What to carry"
 TARGET = "Where to"
@@ -98,81 +98,6 @@ Store = Annotated[
         rich_help_panel=OUTPUT,
     ),
 ]
-CredFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--cred-file-path", metavar="F", help="Credentials file in palette-edge's format.", rich_help_panel=ACCESS
-    ),
-]
-CaCert = Annotated[
-    Path | None, typer.Option("--ca-cert", metavar="FILE", help="PEM file of your CA.", rich_help_panel=ACCESS)
-]
-Insecure = Annotated[
-    bool, typer.Option("--insecure", "-i", help="Do not verify TLS certificates.", rich_help_panel=ACCESS)
-]
-InsecureRegistries = Annotated[
-    list[str],
-    typer.Option(
-        "--insecure-registry",
-        metavar="HOST",
-        help="Do not verify the TLS certificate of this registry. Repeatable.",
-        rich_help_panel=ACCESS,
-    ),
-]
-CertDir = Annotated[
-    Path | None,
-    typer.Option(
-        "--cert-dir",
-        metavar="DIR",
-        help="Certificates by host, as in /etc/docker/certs.d: HOST/ca.crt, client.cert, client.key.",
-        rich_help_panel=ACCESS,
-    ),
-]
-PlainHttp = Annotated[
-    list[str],
-    typer.Option(
-        "--plain-http",
-        metavar="HOST",
-        help="A registry without TLS; loopback may go without it. Repeatable.",
-        rich_help_panel=ACCESS,
-    ),
-]
-TrustedRealms = Annotated[
-    list[str],
-    typer.Option(
-        "--trusted-realm",
-        metavar="HOST",
-        help="A token server in another domain that may get its registry's login. Repeatable.",
-        rich_help_panel=ACCESS,
-    ),
-]
-MirrorRules = Annotated[
-    list[str],
-    typer.Option(
-        "--mirror",
-        metavar="SRC=PLACE",
-        help="Read SRC (docker.io, ghcr.io/team) from PLACE (HOST:PORT/PREFIX) first. Repeatable, tried in order.",
-        rich_help_panel=ACCESS,
-    ),
-]
-Rewrites = Annotated[
-    list[str],
-    typer.Option(
-        "--rewrite",
-        metavar="SRC=PLACE",
-        help="Read SRC from PLACE instead; SRC itself is never asked. Repeatable.",
-        rich_help_panel=ACCESS,
-    ),
-]
-Aws = Annotated[
-    bool, typer.Option("--aws", help="Log in to Amazon ECR with your AWS credentials, too.", rich_help_panel=ACCESS)
-]
-Parallel = Annotated[
-    int,
-    typer.Option(
-        "--parallel", min=1, max=64, help="At most so many requests at once to a registry.", rich_help_panel=ACCESS
-    ),
-]
 Json = Annotated[bool, typer.Option("--json", help="JSON on standard output.", rich_help_panel=OUTPUT)]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Every request and decision.", rich_help_panel=OUTPUT)]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Errors only.", rich_help_panel=OUTPUT)]
@@ -225,45 +150,6 @@ def _names(text: str) -> tuple[str, ...]:
 def settings_of(texts: list[str]) -> dict[str, str]:
     """The values given with --set; raises `ConfigurationError` for a malformed one."""
     return dict(_setting(text) for text in texts)
-
-
-def access_of(
-    *,
-    cred_file: Path | None,
-    ca_cert: Path | None,
-    insecure: bool,
-    plain_http: list[str],
-    trusted_realms: list[str],
-    aws: bool,
-    parallel: int,
-    insecure_registries: Sequence[str] = (),
-    cert_dir: Path | None = None,
-    mirrors: Sequence[str] = (),
-    rewrites: Sequence[str] = (),
-) -> "RegistryAccess":
-    """How to get into registries, as the access options say; raises `ConfigurationError` where they make no sense."""
-    for option, path in (("--cred-file-path", cred_file), ("--ca-cert", ca_cert)):
-        if path is not None and not path.is_file():
-            raise ConfigurationError(f"{option}: there is no file {path}")
-    if cert_dir is not None and not cert_dir.is_dir():
-        raise ConfigurationError(f"--cert-dir: there is no folder {cert_dir}")
-    from edgelift.oci.mirrors import Mirrors  # noqa: PLC0415 - loads the HTTP client, which not all commands need
-    from edgelift.site import RegistryAccess  # noqa: PLC0415 - see above
-
-    Mirrors.parse(mirrors, rewrites)
-    return RegistryAccess(
-        credentials_file=str(cred_file.absolute()) if cred_file else None,
-        ca_cert=str(ca_cert.absolute()) if ca_cert else None,
-        insecure=insecure,
-        plain_http=tuple(plain_http),
-        trusted_realms=tuple(trusted_realms),
-        insecure_hosts=tuple(insecure_registries),
-        certs_dir=str(cert_dir.absolute()) if cert_dir else None,
-        mirrors=tuple(mirrors),
-        rewrites=tuple(rewrites),
-        aws=aws,
-        parallel=parallel,
-    )
 
 
 def target_settings(

@@ -9,6 +9,7 @@ from edgelift.bundle.reader import BundleReader
 from edgelift.bundle.selection import select_entries
 from edgelift.bundle.signed import read_bundle_signature
 from edgelift.cli import options, selection, signing
+from edgelift.cli.access import takes_access
 from edgelift.cli.console import say_json, say_table, set_verbosity, tell
 from edgelift.cli.paths import text_of
 from edgelift.cli.planning import check_locally, rehearse_push
@@ -18,7 +19,7 @@ from edgelift.cli.stores import place_of
 from edgelift.documents import read_document
 from edgelift.errors import ConfigurationError, PlanError
 from edgelift.keys import find_public_key
-from edgelift.site import EdgeSite, RegistryAccess, TargetSettings
+from edgelift.site import DEFAULT_ACCESS, EdgeSite, RegistryAccess, TargetSettings
 
 CreateRepositories = Annotated[
     bool,
@@ -30,6 +31,7 @@ CreateRepositories = Annotated[
 ]
 
 
+@takes_access
 def push(
     file: Annotated[
         str,
@@ -57,15 +59,7 @@ def push(
     output: Annotated[
         Path, typer.Option(metavar="DIR", help="Folder of receipt and settings.", rich_help_panel=options.OUTPUT)
     ] = Path("output/delivery"),
-    cred_file: options.CredFile = None,
-    ca_cert: options.CaCert = None,
-    insecure: options.Insecure = False,
-    insecure_registry: options.InsecureRegistries = [],  # noqa: B006
-    cert_dir: options.CertDir = None,
-    plain_http: options.PlainHttp = [],  # noqa: B006
-    trusted_realm: options.TrustedRealms = [],  # noqa: B006
-    aws: options.Aws = False,
-    parallel: options.Parallel = 8,
+    access: RegistryAccess = DEFAULT_ACCESS,
     as_json: options.Json = False,
     verbose: options.Verbose = False,
     quiet: options.Quiet = False,
@@ -78,18 +72,7 @@ def push(
     target = options.target_settings(
         registry, maps=maps, aliases=hub_aliases, conflict=on_conflict, create=create_repositories
     )
-    access = options.access_of(
-        cred_file=cred_file,
-        ca_cert=ca_cert,
-        insecure=insecure,
-        plain_http=plain_http,
-        trusted_realms=trusted_realm,
-        insecure_registries=insecure_registry,
-        cert_dir=cert_dir,
-        aws=aws,
-        parallel=parallel,
-    )
-    if create_repositories and not aws:
+    if create_repositories and not access.aws:
         raise ConfigurationError("--create-repositories needs AWS credentials", hint="allow yours to be used: --aws")
     if dry_run:
         _rehearse(file, target, access, public_key, annotation_selector, as_json=as_json)

@@ -14,13 +14,14 @@ from edgelift.bundle.lock import BundleLock
 from edgelift.bundle.reader import BundleReader
 from edgelift.bundle.signed import check_lock, read_signed
 from edgelift.cli import options
+from edgelift.cli.access import takes_source_access
 from edgelift.cli.console import say, say_json, say_table, set_verbosity, tell
 from edgelift.cli.quantities import parse_age, parse_size
 from edgelift.cli.stores import folder_of
 from edgelift.errors import ConfigurationError, IncompleteError
 from edgelift.keys import find_public_key
 from edgelift.progress import Pace
-from edgelift.site import RegistryAccess
+from edgelift.site import DEFAULT_ACCESS, RegistryAccess
 from edgelift.sizes import count, format_size
 from edgelift.store.check import MendingSource, StoreCheck, check_store
 from edgelift.store.local import LocalStore
@@ -57,6 +58,7 @@ def stat(store: options.Store = None, as_json: options.Json = False) -> None:
 
 
 @app.command("fsck")
+@takes_source_access
 def fsck(
     repair: Annotated[
         bool,
@@ -74,17 +76,7 @@ def fsck(
         ),
     ] = [],  # noqa: B006
     store: options.Store = None,
-    mirror: options.MirrorRules = [],  # noqa: B006
-    rewrite: options.Rewrites = [],  # noqa: B006
-    cred_file: options.CredFile = None,
-    ca_cert: options.CaCert = None,
-    insecure: options.Insecure = False,
-    insecure_registry: options.InsecureRegistries = [],  # noqa: B006
-    cert_dir: options.CertDir = None,
-    plain_http: options.PlainHttp = [],  # noqa: B006
-    trusted_realm: options.TrustedRealms = [],  # noqa: B006
-    aws: options.Aws = False,
-    parallel: options.Parallel = 8,
+    access: RegistryAccess = DEFAULT_ACCESS,
     as_json: options.Json = False,
     verbose: options.Verbose = False,
     quiet: options.Quiet = False,
@@ -96,19 +88,6 @@ def fsck(
     Example: edgelift store fsck --repair-from site.tar.zst --repair
     """
     set_verbosity(verbose=verbose, quiet=quiet)
-    access = options.access_of(
-        cred_file=cred_file,
-        ca_cert=ca_cert,
-        insecure=insecure,
-        plain_http=plain_http,
-        trusted_realms=trusted_realm,
-        insecure_registries=insecure_registry,
-        cert_dir=cert_dir,
-        mirrors=mirror,
-        rewrites=rewrite,
-        aws=aws,
-        parallel=parallel,
-    )
     content = open_store(store)
     locks = [BundleLock.from_json(read_signed(path, find_public_key(None)), str(path)) for path in repair_lock]
     locks += [lock for each in RunLocks(content.root).kept() if repair and (lock := each.read()) is not None]

@@ -16,6 +16,7 @@ from edgelift.bundle.file_digest import digest_of
 from edgelift.bundle.opening import open_source
 from edgelift.bundle.placing import SIGNATURE_SUFFIX
 from edgelift.cli import options, signing
+from edgelift.cli.access import CaCert, Insecure, read_access
 from edgelift.cli.console import say, say_json, set_verbosity, tell
 from edgelift.documents import read_document
 from edgelift.edge.host import Address, EdgeHost, UploadKind
@@ -70,8 +71,8 @@ def upload(
         int, typer.Option("--wait", min=0, metavar="SECONDS", help="Wait so long for the host to sync its content.")
     ] = 0,
     public_key: signing.PublicKeyFile = None,
-    ca_cert: options.CaCert = None,
-    insecure: options.Insecure = False,
+    ca_cert: CaCert = None,
+    insecure: Insecure = False,
     as_json: options.Json = False,
     verbose: options.Verbose = False,
     quiet: options.Quiet = False,
@@ -85,10 +86,8 @@ def upload(
     """
     set_verbosity(verbose=verbose, quiet=quiet)
     chosen = kind or kind_of(file)
-    access = options.access_of(
-        cred_file=None, ca_cert=ca_cert, insecure=insecure, plain_http=[], trusted_realms=[], aws=False, parallel=1
-    )
-    settings, address = transport_settings(access), Address.parse(host)
+    settings = transport_settings(read_access(ca_cert=ca_cert, insecure=insecure, parallel=1))
+    address = Address.parse(host)
     key, detached = find_public_key(public_key), read_document(signature) if signature is not None else None
     with closing(open_source(file)) as source:
         if key is not None:

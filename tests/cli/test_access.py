@@ -1,6 +1,7 @@
 """The options that say how to get into registries, where a command takes them as one thing."""
 
 from pathlib import Path
+from typing import Any
 
 import typer
 from typer.main import get_command
@@ -10,7 +11,12 @@ from edgelift.cli.access import takes_access
 from edgelift.cli.app import app
 from edgelift.site import DEFAULT_ACCESS, RegistryAccess
 
-TAKE_ACCESS = ("copy", "images", "list", "restore")
+TAKE_ACCESS = ("build", "copy", "images", "list", "plan", "push", "restore", "store fsck", "validate")
+READ_SOURCES = ("build", "plan", "store fsck")
+ACCESS = {
+    *("--cred-file-path", "--ca-cert", "--insecure", "--insecure-registry", "--cert-dir", "--plain-http"),
+    *("--trusted-realm", "--aws", "--parallel"),
+}
 
 
 def test_options_of_access_become_one_setting(tmp_path: Path) -> None:
@@ -40,9 +46,20 @@ def test_options_of_access_become_one_setting(tmp_path: Path) -> None:
 
 
 def test_commands_have_them() -> None:
-    """Under the same names as commands that list them by themselves."""
-    commands = getattr(get_command(app), "commands", {})
-    options = {name: {option for each in commands[name].params for option in each.opts} for name in TAKE_ACCESS}
+    """Under the same names, and with the same help, for each; mirrors only where content is read."""
+    known = {name: {each.opts[0]: each.help for each in command_of(name).params} for name in TAKE_ACCESS}
+    fsck = known["store fsck"]
 
-    for known in options.values():
-        assert {"--ca-cert", "--insecure", "--insecure-registry", "--cert-dir", "--cred-file-path", "--aws"} <= known
+    for name, options in known.items():
+        mirrors = {"--mirror", "--rewrite"} if name in READ_SOURCES else set()
+        assert ACCESS | mirrors <= options.keys()
+        assert options.keys() & {"--mirror", "--rewrite"} == mirrors
+        assert {option: fsck[option] for option in ACCESS | mirrors}.items() <= options.items()
+
+
+def command_of(name: str) -> Any:
+    """The command that is called so: `store fsck` is one of several."""
+    command: Any = get_command(app)
+    for part in name.split():
+        command = command.commands[part]
+    return command
