@@ -9,28 +9,24 @@ Which services Palette's own tools take is not public, so that all of it can be 
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from edgelift.errors import ConfigurationError
 from edgelift.explain import explain, load_yaml
-from edgelift.forms import in_order
+from edgelift.forms import Form
 
 AgentImages = Literal["none", "core", "all"]
 ServiceName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=in_order)
-
-
-class ServiceGroup(_Part):
+class ServiceGroup(Form):
     """Services whose manifests are searched for images, and images named outright."""
 
     services: tuple[ServiceName, ...] = Field((), description="Services of Palette, by name.")
     images: tuple[str, ...] = Field((), description="Images, by reference.")
 
 
-class AgentServices(_Part):
+class AgentServices(Form):
     """What `core` and `all` mean: core is core, all is core and day two."""
 
     core: ServiceGroup = Field(

@@ -2,18 +2,13 @@
 
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from edgelift.bundle.definition import BundleName
-from edgelift.forms import in_order
+from edgelift.forms import Form
 
 
-class _Part(BaseModel):
-    # Most commands name it, few make one.
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True, json_schema_extra=in_order)
-
-
-class ClusterDefinitionSource(_Part):
+class ClusterDefinitionSource(Form):
     """The cluster definition that goes with a bundle. Palette makes it of profiles that are all in the one project."""
 
     name: BundleName = Field(description="Name of the cluster definition; its file is NAME.tgz.")
@@ -28,7 +23,7 @@ class ClusterDefinitionSource(_Part):
         return self
 
 
-class PackSource(_Part):
+class PackSource(Form):
     """The packs that go with a bundle: those of the profiles, and local ones."""
 
     include: bool = Field(False, description="Carry the packs of the profiles, from their OCI pack registries.")

@@ -1,6 +1,8 @@
-"""Forms: what the schema of a model says to whoever draws one, which is Prefect's UI."""
+"""Forms: what people fill in, as files or in Prefect's UI, and what the schema says to whoever draws them."""
 
 from typing import Any
+
+from pydantic import BaseModel, ConfigDict
 
 _POSITION = "position"
 
@@ -17,3 +19,10 @@ def without_positions(schema: dict[str, Any]) -> dict[str, Any]:
         for field in form.get("properties", {}).values():
             field.pop(_POSITION, None)
     return schema
+
+
+class Form(BaseModel):
+    """A part of a request: frozen, and unknown keys are errors, so that a typo is never silent."""
+
+    # Most commands name it, few make one.
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True, json_schema_extra=in_order)

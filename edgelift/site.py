@@ -6,136 +6,38 @@ the form of a run in Prefect's UI.
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
-from edgelift.agent_services import AgentImages, AgentServices
-from edgelift.attachments import NO_PACKS, ClusterDefinitionSource, PackSource
-from edgelift.bundle.definition import COMPRESSION_LEVEL, Architecture, BundleName, CompressionLevel, Release
+from edgelift.bundle.definition import BundleName
 from edgelift.bundle.parts import PartSize
+from edgelift.content_source import ContentSource, UndeclaredPolicy
 from edgelift.errors import ConfigurationError
 from edgelift.explain import explain, load_yaml
-from edgelift.forms import in_order
+from edgelift.forms import Form
 from edgelift.oci.ecr import parse_ecr_host
 from edgelift.oci.reference import canonical_registry
 from edgelift.timetable import Schedule, Schedules, Window, check_schedules
 
+__all__ = [
+    "APPROVAL_TIMEOUT",
+    "DEFAULT_ACCESS",
+    "ArchiveSettings",
+    "ContentSource",
+    "EdgeSite",
+    "OnConflict",
+    "RegistryAccess",
+    "SigningSettings",
+    "TargetSettings",
+    "UndeclaredPolicy",
+]
+
 OnConflict = Literal["fail", "keep", "replace"]
-UndeclaredPolicy = Literal["none", "confident", "all"] | tuple[str, ...]
 ApprovalTimeout = Annotated[int, Field(ge=1, le=31_536_000)]
 RegistryLimit = Annotated[str, Field(pattern=r"^[^=\s/%&<>]+=[1-9][0-9]{0,3}$")]
 APPROVAL_TIMEOUT = 259_200  # three days, so that a weekend may lie between
 
 
-class _Settings(BaseModel):
-    """A part of a request: frozen, and unknown keys are errors, so that a typo is never silent."""
-
-    # Most commands name it, few make one.
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True, json_schema_extra=in_order)
-
-
-class ContentSource(_Settings):
-    """What a bundle is built from: profiles of Palette, exported profiles, single images and charts, in any mixture.
-
-    Or a definition file, which says all of it.
-    """
-
-    profiles: tuple[str, ...] = Field((), description="Cluster profiles by uid, or by name or name@version.")
-    project: str | None = Field(None, description="Palette project, by uid or name; empty for the tenant.")
-    palette: str | None = Field(None, description="Name of the Palette Credentials block; empty for PALETTE_API_KEY.")
-    profile_files: tuple[str, ...] = Field((), description="Paths of exported profiles (JSON or YAML); no API needed.")
-    images: tuple[str, ...] = Field((), description="Further image references.")
-    charts: tuple[str, ...] = Field(
-        (), description="Further Helm charts, as oci://HOST/PATH/NAME:VERSION or URL#NAME:VERSION."
-    )
-    image_files: tuple[str, ...] = Field((), description="Paths of lists of further images, one reference a line.")
-    definition_file: str | None = Field(
-        None, description="Path of a definition, as --metadata-only writes it; it says what to carry, and nothing else."
-    )
-    release: Release | None = Field(None, description="The release that the bundle carries, for whoever reads it.")
-    exclude_profiles: tuple[str, ...] = Field(
-        (), description="Profiles of Palette whose images and charts are left out, but for the further ones."
-    )
-    exclude_profile_files: tuple[str, ...] = Field((), description="The same, as paths of exported profiles.")
-    include_undeclared: UndeclaredPolicy = Field(
-        "none",
-        description="Which images that packs use and do not declare are carried: none, confident, all, or these ones.",
-    )
-    architecture: Architecture | None = Field(None, description="Only this architecture; empty keeps all of them.")
-    allow_external_layers: bool = Field(
-        False,
-        description="Carry images without the layers that may not be distributed and that their registry lacks.",
-    )
-    compression_level: CompressionLevel = Field(
-        COMPRESSION_LEVEL,
-        description="Of zstd, 1 to 19, for what is not compressed already. Higher ones take long and gain little.",
-    )
-    signatures: bool = Field(True, description="Carry signatures, SBOMs and whatever else refers to the images, too.")
-    require_signatures: bool = Field(False, description="Refuse the build where an image has no signature.")
-    cosign_key: str | None = Field(
-        None, description="Path of the public key (PEM) of cosign that has to have signed each image."
-    )
-    settings: dict[str, str] = Field(
-        {}, description="Values of macros and variables, by name, instead of those that the profiles give."
-    )
-    edge_hosts: str | None = Field(
-        None,
-        description="Tag (key:value) of the site's edge hosts in Palette: where no architecture or no profiles are "
-        "named, theirs are taken.",
-    )
-    agent_images: AgentImages = Field(
-        "none", description="Images of Palette's agent: core to create a cluster, all to manage it, too."
-    )
-    compliance_images: bool = Field(False, description="Images of compliance scans, as agent_services lists them.")
-    fips: bool = Field(False, description="The FIPS variants of those images. Profiles name theirs themselves.")
-    agent_services: AgentServices | None = Field(
-        None, description="Which services of Palette are core, day two and compliance; empty for the default."
-    )
-    packs: PackSource = Field(NO_PACKS, description="Which packs are carried.")
-    cluster_definition: ClusterDefinitionSource | None = Field(
-        None, description="The cluster definition that is built with the bundle; empty for none."
-    )
-
-    @model_validator(mode="after")
-    def _asks_for_something(self) -> Self:
-        if self.definition_file is not None:
-            besides = self.model_dump(exclude_defaults=True, exclude={"definition_file", "release"})
-            if besides:
-                raise ValueError(f"a definition file says all of it: leave out {', '.join(sorted(besides))}")
-        elif not (
-            self.profiles
-            or self.profile_files
-            or self.images
-            or self.charts
-            or self.image_files
-            or self.edge_hosts
-            or self.packs.paths
-            or self.asks_for_agent
-        ):
-            raise ValueError("name at least one profile, profile file, image or chart")
-        if self.fips and not self.asks_for_agent:
-            raise ValueError("fips is about agent_images and compliance_images: ask for some, or leave it out")
-        return self
-
-    @model_validator(mode="after")
-    def _requires_what_it_carries(self) -> Self:
-        if self.require_signatures and not self.signatures:
-            raise ValueError("signatures that are required cannot be left out: drop require_signatures or signatures")
-        if self.cosign_key is not None and not self.require_signatures:
-            raise ValueError("a cosign_key checks signatures that are required: set require_signatures, too")
-        return self
-
-    @property
-    def asks_for_agent(self) -> bool:
-        """Whether images of Palette's own services are asked for."""
-        return self.agent_images != "none" or self.compliance_images
-
-    @property
-    def has_attachments(self) -> bool:
-        """Whether something comes from elsewhere than a registry: local packs, or a cluster definition."""
-        return self.cluster_definition is not None or (bool(self.packs.paths) and not self.packs.images_only)
-
-
-class RegistryAccess(_Settings):
+class RegistryAccess(Form):
     """How to get into registries: names of blocks, then files, then anonymously."""
 
     registries: tuple[str, ...] = Field((), description="Names of Registry Credentials blocks.")
@@ -177,7 +79,7 @@ class RegistryAccess(_Settings):
 DEFAULT_ACCESS = RegistryAccess()  # the worker's Docker login, else anonymous
 
 
-class TargetSettings(_Settings):
+class TargetSettings(Form):
     """The registry that content is pushed to."""
 
     registry: str = Field(description="HOST[:PORT][/BASE], for example mirror.example:5000/spectro-images.")
@@ -196,7 +98,7 @@ class TargetSettings(_Settings):
         return self
 
 
-class ArchiveSettings(_Settings):
+class ArchiveSettings(Form):
     """Where a finished bundle is kept, too. One of them."""
 
     block: str | None = Field(None, description="Name of a Bundle Archive (S3) block.")
@@ -210,7 +112,7 @@ class ArchiveSettings(_Settings):
         return self
 
 
-class SigningSettings(_Settings):
+class SigningSettings(Form):
     """The private key that signs bundles and locks: a block that holds it, or a file of the worker."""
 
     block: str | None = Field(None, description="Name of a Signing Key block.")
@@ -228,7 +130,7 @@ class SigningSettings(_Settings):
         return self
 
 
-class EdgeSite(_Settings):
+class EdgeSite(Form):
     """One edge site: all that `sync_site` needs to know, as one YAML file."""
 
     name: BundleName = Field(description="Name of the site, and of its bundle.")

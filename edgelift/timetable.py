@@ -5,11 +5,11 @@ from datetime import UTC, datetime, time, timedelta
 from typing import Annotated, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from edgelift.cron import check_cron, check_timezone, start_times
 from edgelift.errors import WindowClosedError
-from edgelift.forms import in_order
+from edgelift.forms import Form
 
 _BEGINNING = datetime(2024, 1, 1, tzinfo=UTC)
 _ALL_SEASONS = timedelta(days=366)
@@ -29,11 +29,7 @@ TimeOfDay = Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$"), Be
 ScheduleName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True, json_schema_extra=in_order)
-
-
-class Window(_Part):
+class Window(Form):
     """The hours in which a site may be synchronised, by the clock on the wall; they may go past midnight."""
 
     start: TimeOfDay = Field(description="When it opens, HH:MM.")
@@ -71,7 +67,7 @@ class Window(_Part):
         return f"{self.start}-{self.end} {self.timezone}"
 
 
-class Schedule(_Part):
+class Schedule(Form):
     """When a site is synchronised, and what is different in these runs."""
 
     name: ScheduleName = Field("site", description="Name of the schedule; no two of a site have the same.")

@@ -91,6 +91,7 @@ PURE = (
     "edgelift.charts.metadata",
     "edgelift.charts.repository",
     "edgelift.charts.versions",
+    "edgelift.content_source",
     "edgelift.cron",
     "edgelift.forms",
     "edgelift.bundle.referrer",

@@ -7,7 +7,8 @@ from edgelift.bundle.attribution import attribute_sizes
 from edgelift.bundle.kinds import count_kinds, name_of
 from edgelift.bundle.lock import BundleLock
 from edgelift.report.markup import cell, code
-from edgelift.sizes import count, format_size
+from edgelift.report.wording import count
+from edgelift.sizes import format_size
 
 BIGGEST = 10
 MOST_WARNINGS = 100

@@ -9,8 +9,8 @@ from edgelift.report.model import Problem, RunReport, Stage, Verb
 from edgelift.report.tables import image_table, told_problem
 from edgelift.report.throughput import draw_throughput
 from edgelift.report.timeline import draw_timeline, legend
-from edgelift.report.wording import format_duration
-from edgelift.sizes import count, format_size
+from edgelift.report.wording import count, format_duration
+from edgelift.sizes import format_size
 from edgelift.treemap.svg import draw_treemap
 
 MOST_TOLD = 100  # problems, and warnings; the log has all of them

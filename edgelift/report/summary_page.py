@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 from edgelift.report.markup import code
 from edgelift.report.model import Problem, RunReport, Verb
-from edgelift.report.wording import format_duration
-from edgelift.sizes import count, format_size
+from edgelift.report.wording import count, format_duration
+from edgelift.sizes import format_size
 
 MOST_TOLD = 20  # problems; the report has more
 _VERBS: tuple[Verb, ...] = ("pull", "push")

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 from edgelift.report.markup import Markup, code, element, join
 from edgelift.report.model import ImageReport, Problem, RunReport, Step
-from edgelift.report.wording import format_duration
-from edgelift.sizes import count, format_size
+from edgelift.report.wording import count, format_duration
+from edgelift.sizes import format_size
 
 MOST_ROWS = 1000
 _STYLES = {"failed": "bad", "not begun": "plain", "pulled, not pushed": "care"}

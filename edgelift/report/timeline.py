@@ -11,8 +11,8 @@ from edgelift.report.axis import Scale, time_label, time_ticks
 from edgelift.report.markup import Markup, element
 from edgelift.report.model import ImageReport, RunReport, Step, Verb
 from edgelift.report.throughput import spread
-from edgelift.report.wording import format_duration
-from edgelift.sizes import count, format_size
+from edgelift.report.wording import count, format_duration
+from edgelift.sizes import format_size
 from edgelift.treemap.text import fit
 
 MOST_BARS = 40

@@ -2,6 +2,10 @@
 
 from datetime import UTC, datetime
 
+from edgelift.sizes import count
+
+__all__ = ["count", "format_duration", "format_moment"]
+
 _MINUTE, _HOUR = 60, 3600
 
 
