@@ -15,6 +15,7 @@ import httpx
 
 from edgelift.access import cache_folder
 from edgelift.cli.console import show_run_log, tell
+from edgelift.cli.starting import allow_plugins
 from edgelift.documents import write_document
 from edgelift.errors import ConfigurationError
 
@@ -36,6 +37,7 @@ def running_api(*, quiet: bool) -> Iterator[None]:
         tell(place)
     import prefect.main  # noqa: F401, PLC0415 - sets up Prefect's logging, which ours hangs on to
 
+    allow_plugins()  # here, as most of Prefect is loaded now, and its server, if one is needed, is not started yet
     show_run_log(quiet=quiet)
     yield
 
@@ -50,6 +52,7 @@ def start_server(host: str, port: int, *, stop: bool = False) -> str:
     log = cache_folder() / "prefect-server.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", host, "--port", str(port)]
+    allow_plugins()
     environment = os.environ | {"PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
     with log.open("ab") as output:
         server = subprocess.Popen(  # noqa: S603 - our own interpreter, no shell

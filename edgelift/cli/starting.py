@@ -7,5 +7,14 @@ of plugins for pydantic.
 import gc
 import os
 
+_PLUGINS = "PYDANTIC_DISABLE_PLUGINS"
+
 gc.set_threshold(50_000)  # objects
-os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")
+_is_ours = _PLUGINS not in os.environ
+os.environ.setdefault(_PLUGINS, "1")
+
+
+def allow_plugins() -> None:
+    """Have the user's plugins for pydantic found again: a server that is started, and its children, may want them."""
+    if _is_ours:
+        os.environ.pop(_PLUGINS, None)

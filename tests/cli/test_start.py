@@ -140,3 +140,31 @@ def test_what_reads_a_bundle_names_no_site() -> None:
     told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environment)
 
     assert told.stdout == "[]\n"
+
+
+STARTS_A_SERVER = """\
+import sys
+from edgelift.cli.prefect_api import start_server
+from edgelift.errors import ConfigurationError
+sys.executable = sys.argv[1]
+try:
+    start_server("127.0.0.1", 1)
+except ConfigurationError as error:
+    print(error.message)
+"""
+WISHES = {"none": {}, "all but one": {"PYDANTIC_DISABLE_PLUGINS": "slow-plugin"}}
+
+
+@pytest.mark.parametrize("wishes", WISHES.values(), ids=WISHES)
+def test_a_server_that_is_started_finds_the_plugins_of_its_user(wishes: dict[str, str], tmp_path: Path) -> None:
+    """That our own start looks for none of pydantic's is not handed on; what the user has said of them is."""
+    server = tmp_path / "server"
+    server.write_text("#!/bin/sh\nenv\n")
+    server.chmod(0o755)
+    environment = {**CommandLine(tmp_path).full_environment, "XDG_CACHE_HOME": str(tmp_path), **wishes}
+    command = [sys.executable, "-c", STARTS_A_SERVER, str(server)]
+    told = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60, check=True)
+    found = (tmp_path / "edgelift" / "prefect-server.log").read_text().splitlines()
+
+    assert "did not start" in told.stdout
+    assert [line for line in found if "PYDANTIC" in line] == [f"{name}={value}" for name, value in wishes.items()]
