@@ -4,7 +4,9 @@ Secrets are never here: only the names of the blocks, and the paths of the files
 the form of a run in Prefect's UI.
 """
 
-from typing import Annotated, Literal, Self
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
@@ -29,8 +31,10 @@ __all__ = [
     "SigningSettings",
     "TargetSettings",
     "UndeclaredPolicy",
+    "same_named",
 ]
 
+_Named = TypeVar("_Named")
 OnConflict = Literal["fail", "keep", "replace"]
 ApprovalTimeout = Annotated[int, Field(ge=1, le=31_536_000)]
 RegistryLimit = Annotated[str, Field(pattern=r"^[^=\s/%&<>]+=[1-9][0-9]{0,3}$")]
@@ -198,3 +202,11 @@ class EdgeSite(Form):
                 f"{where} is not a site file: {explain(error, text)}",
                 hint="deployments/sites holds examples; unknown keys are refused so that no typo is overlooked",
             ) from None
+
+
+def same_named(named: Iterable[tuple[str, _Named]]) -> dict[str, list[_Named]]:
+    """Those whose site has the name of another's, by it: all that is kept of a site is kept under its name."""
+    groups = defaultdict[str, list[_Named]](list)
+    for name, each in named:
+        groups[name].append(each)
+    return {name: group for name, group in groups.items() if len(group) > 1}

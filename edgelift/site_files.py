@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from edgelift.documents import read_text
 from edgelift.errors import ConfigurationError, SitesError
 from edgelift.explain import Problem, find_problems, find_repeated_keys, problem_at, read_yaml
-from edgelift.site import EdgeSite
+from edgelift.site import EdgeSite, same_named
 from edgelift.site_mistakes import find_mistakes
 
 _SUFFIXES = (".yaml", ".yml")
@@ -37,11 +37,9 @@ def read_sites(paths: Sequence[Path]) -> list[SiteFile]:
     Raises `ConfigurationError` where a folder holds none.
     """
     files = [_read(path) for path in find_site_files(paths)]
-    named: dict[str, list[SiteFile]] = {}
-    for file in files:
-        if file.site is not None:
-            named.setdefault(file.site.name, []).append(file)
-    return [_alone(file, named[file.site.name]) if file.site is not None else file for file in files]
+    shared = same_named((file.site.name, file) for file in files if file.site is not None)
+    rivals = {file.path: group for group in shared.values() for file in group}
+    return [_refuse(file, rivals[file.path]) if file.path in rivals else file for file in files]
 
 
 def load_sites(paths: Sequence[Path]) -> tuple[EdgeSite, ...]:
@@ -91,11 +89,9 @@ def _read(path: Path) -> SiteFile:
     return SiteFile(path, site if not problems else None, tuple(problems))
 
 
-def _alone(file: SiteFile, same: Sequence[SiteFile]) -> SiteFile:
-    """`file`; it is wrong where others name the same site, since nobody can tell which of them is meant."""
+def _refuse(file: SiteFile, same: Sequence[SiteFile]) -> SiteFile:
+    """`file`, which is wrong, as others name the same site: nobody can tell which of them is meant."""
     others = [str(other.path) for other in same if other is not file]
-    if not others:
-        return file
     message = f"{' and '.join(others)} {'names' if len(others) == 1 else 'name'} this site, too"
     _, root = read_yaml(read_text(file.path), str(file.path))
     return replace(file, site=None, problems=(problem_at(("name",), message, root),))

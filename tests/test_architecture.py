@@ -117,7 +117,9 @@ PURE = (
     ),
     "edgelift.palette.undeclared.template",
     "edgelift.palette.undeclared.tree",
+    "edgelift.result_document",
     "edgelift.site",
+    "edgelift.sizes",
     "edgelift.site_mistakes",
     "edgelift.timetable",
 )

@@ -3,16 +3,15 @@
 Pure: three receipts in, the changes out.
 """
 
-import json
 from collections.abc import Iterator
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from edgelift.bundle.lock import ArtifactKind
 from edgelift.delivery.receipt import DeliveryReceipt, Proof
-from edgelift.errors import ConfigurationError, IncompleteError
-from edgelift.explain import explain
+from edgelift.errors import IncompleteError
+from edgelift.result_document import ResultDocument
 from edgelift.sizes import count
 
 ChangeKind = Literal["missing", "differs", "broken", "not-checkable", "well again"]
@@ -41,10 +40,10 @@ class Change(BaseModel):
     kind: ArtifactKind | None = None
 
 
-class Drift(BaseModel):
+class Drift(ResultDocument):
     """All changes at one registry, and how many references are as they were delivered."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    what: ClassVar[str] = "what an audit writes"
 
     registry: str
     delivered_at: str
@@ -65,25 +64,9 @@ class Drift(BaseModel):
         told = [f"{self.unchanged} as delivered", *(f"{count} {kind}" for kind, count in counts.items() if count)]
         return f"{self.registry}, since the delivery of {self.delivered_at}: {', '.join(told)}"
 
-    def document(self) -> dict[str, Any]:
-        """The drift for scripts, with the verdict on the whole in it."""
-        return self.model_dump(mode="json", exclude_none=True) | {"whole": not self.open_changes}
-
-    def to_json(self) -> bytes:
-        """The drift as it is kept in a file."""
-        return (json.dumps(self.document(), indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
-
-    @classmethod
-    def from_json(cls, content: bytes, where: str) -> Self:
-        """Read a drift; raises `ConfigurationError` that names `where` and every wrong key."""
-        try:
-            document = json.loads(content)
-            document.pop("whole", None)
-            return cls.model_validate_json(json.dumps(document))
-        except ValidationError as error:
-            raise ConfigurationError(f"{where} is not what an audit writes: {explain(error)}") from None
-        except (ValueError, AttributeError, TypeError):
-            raise ConfigurationError(f"{where} is not what an audit writes: it is not a JSON object") from None
+    def derived(self) -> dict[str, Any]:
+        """The verdict on the whole."""
+        return {"whole": not self.open_changes}
 
     def raise_for_changes(self) -> None:
         """Raises `IncompleteError` that names every reference that is not as it should be."""

@@ -1,14 +1,14 @@
 """The delivery receipt: what was proved at the target, reference by reference."""
 
-import json
-from typing import Any, Literal, Self
+from collections.abc import Set
+from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from edgelift.bundle.lock import ArtifactKind
-from edgelift.errors import ConfigurationError, IncompleteError
-from edgelift.explain import explain
+from edgelift.errors import IncompleteError
 from edgelift.oci.digest import Digest
+from edgelift.result_document import ResultDocument
 
 FORMAT: Literal["edgelift.receipt/v1"] = "edgelift.receipt/v1"
 Verdict = Literal["ok", "differs", "missing", "not-checkable"]
@@ -71,14 +71,15 @@ class Extras(BaseModel):
     not_checkable: tuple[str, ...] = ()
 
 
-class DeliveryReceipt(BaseModel):
+class DeliveryReceipt(ResultDocument):
     """The outcome of a validation: `proofs` decide whether a delivery is whole; `extras` inform.
 
     With a `selection` only the entries of the lock that it chooses were looked at: nothing is said of the others.
     `cluster_definition` is there where the content was at hand that should hold one; a registry does not.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    what: ClassVar[str] = "a delivery receipt"
+    derived_keys: ClassVar[Set[str]] = frozenset({"counts", "whole"})
 
     format: Literal["edgelift.receipt/v1"] = FORMAT
     registry: str
@@ -124,6 +125,10 @@ class DeliveryReceipt(BaseModel):
             if proof.verdict in ("missing", "differs") and proof.found in (None, proof.expected)
         )
 
+    def derived(self) -> dict[str, Any]:
+        """The counts, and the verdict on the whole."""
+        return {"counts": self.counts, "whole": self.is_whole}
+
     def raise_unless_whole(self) -> None:
         """Raises `IncompleteError` that names every reference that is not `ok`, or says that there is none."""
         if not self.proofs:
@@ -142,23 +147,3 @@ class DeliveryReceipt(BaseModel):
                 [f"{proof.target}: {', '.join(filter(None, (proof.verdict, proof.reason)))}" for proof in open_proofs],
                 hint="; ".join(step for verdict, step in _NEXT_STEP.items() if verdict in verdicts),
             )
-
-    def document(self) -> dict[str, Any]:
-        """The receipt for scripts, with the counts and the verdict on the whole in it."""
-        return self.model_dump(mode="json", exclude_none=True) | {"counts": self.counts, "whole": self.is_whole}
-
-    def to_json(self) -> bytes:
-        """The receipt as it is kept in a file."""
-        return (json.dumps(self.document(), indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
-
-    @classmethod
-    def from_json(cls, content: bytes, where: str = "the receipt") -> Self:
-        """Read a receipt; raises `ConfigurationError` that names `where` and every wrong key."""
-        try:
-            document = json.loads(content)
-            derived = {"counts", "whole"}
-            return cls.model_validate_json(json.dumps({key: document[key] for key in document.keys() - derived}))
-        except ValidationError as error:
-            raise ConfigurationError(f"{where} is not a delivery receipt: {explain(error)}") from None
-        except (ValueError, AttributeError, RecursionError):
-            raise ConfigurationError(f"{where} is not a delivery receipt: it is not a JSON object") from None

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from edgelift.errors import ConfigurationError
-from edgelift.site import EdgeSite
+from edgelift.site import EdgeSite, same_named
 
 
 def choose_canaries(sites: Sequence[EdgeSite], names: Sequence[str]) -> tuple[EdgeSite, ...]:
@@ -15,7 +15,7 @@ def choose_canaries(sites: Sequence[EdgeSite], names: Sequence[str]) -> tuple[Ed
     if not sites:
         raise ConfigurationError("a fleet of no sites", hint="name site files, or the folder that holds them")
     known = [site.name for site in sites]
-    twice = next((name for name in known if known.count(name) > 1), None)
+    twice = next(iter(same_named((site.name, site) for site in sites)), None)
     if twice is not None:
         raise ConfigurationError(f"two sites are called {twice}", hint="receipts are kept by name: give each its own")
     stranger = next((name for name in names if name not in known), None)
