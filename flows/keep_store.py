@@ -5,6 +5,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from edgelift.site import DEFAULT_ACCESS, RegistryAccess
 from tasks.check import StoreHealth, check_content
+from tasks.connect import let_go
 from tasks.sweep import sweep_content
 
 
@@ -13,6 +14,8 @@ from tasks.sweep import sweep_content
     flow_run_name="look after the store",
     task_runner=ThreadPoolTaskRunner(max_workers=1),
     persist_result=False,
+    on_completion=[let_go],
+    on_failure=[let_go],
 )
 def keep_store(
     store: str | None = None,

@@ -3,8 +3,6 @@
 from functools import lru_cache
 from pathlib import Path
 
-from prefect.runtime import flow_run
-
 from blocks.archive import BundleArchive
 from blocks.load import load_block
 from blocks.registry import load_registries
@@ -23,22 +21,25 @@ from edgelift.oci.push import KnownBlobs
 from edgelift.site import RegistryAccess, SigningSettings, TargetSettings
 from edgelift.store.opening import BLOCK, is_block, open_place
 from edgelift.store.working import WorkingStore
+from tasks.attempt import PerAttempt
 from tasks.narrate import narrate, narrate_progress
 from tasks.stopping import stop_in_time
 
 # Sites that one run has to do with at a time, with their bundles and blocks: 16 deliveries, and what they come from.
 # Each keeps some connections open, and many systems let a process have no more than 1,024 files.
 _SITES = 24
+_SHARED = 8  # stores, keys and sets of bundles, of which sites have few
+_ATTEMPTS = 4  # that may be under way in one process
 
 
 def connect(access: RegistryAccess) -> Connections:
     """Clients for every registry of `access`; each attempt at a run loads its blocks anew: a rotated secret counts."""
-    return _open(_attempt(), access)
+    return _shared.get().connections(access)
 
 
 def open_store(store: str | None) -> WorkingStore:
     """The working store in a folder, at s3://bucket/prefix or of block:NAME; without any, that of the worker."""
-    return _store(_attempt(), store_place(store))
+    return _shared.get().store(store_place(store))
 
 
 def store_place(store: str | None) -> str:
@@ -69,7 +70,7 @@ def open_bundle(bundle: str, public_key: str | None = None, archive_block: str |
 
     Raises `SignatureError` where a public key is configured and the file is not signed with its private key.
     """
-    return _bundle(_attempt(), bundle, public_key, archive_block)
+    return _shared.get().bundle(bundle, public_key, archive_block)
 
 
 def open_content(
@@ -83,17 +84,17 @@ def open_content(
 
 def open_existing(places: tuple[str, ...]) -> tuple[BundleReader, ...]:
     """The bundles at `places`, files or folders of them; opened once for an attempt. Raises `BundleError`."""
-    return _existing(_attempt(), tuple(map(path_of, places)))
+    return _shared.get().existing(tuple(map(path_of, places)))
 
 
 def private_key(signing: SigningSettings | None) -> PrivateKey | None:
     """The key that signs, read or loaded once for all tasks of an attempt; raises `ConfigurationError`."""
-    return _key(_attempt(), signing) if signing is not None else None
+    return _shared.get().key(signing) if signing is not None else None
 
 
 def known_blobs(target: TargetSettings) -> KnownBlobs:
     """What this run has learned of where blobs are at the target."""
-    return _known(_attempt(), target.registry)
+    return _shared.get().known_blobs(target.registry)
 
 
 def target_of(settings: TargetSettings) -> Target:
@@ -101,18 +102,29 @@ def target_of(settings: TargetSettings) -> Target:
     return Target.parse(settings.registry, settings.rules, docker_hub_aliases=settings.docker_hub_aliases)
 
 
-def _attempt() -> str:
-    return f"{flow_run.id}/{flow_run.run_count}"
+def let_go(*_: object) -> None:
+    """Let go of what the run has opened, at its end: nothing of it stays open in a process that goes on."""
+    _shared.forget()
 
 
-@lru_cache(maxsize=_SITES)
-def _open(attempt: str, access: RegistryAccess) -> Connections:  # noqa: ARG001 - part of the key only
+class _Shared:
+    """What the tasks of one attempt at a run share, each thing opened once for all of them."""
+
+    def __init__(self) -> None:
+        self.connections = lru_cache(maxsize=_SITES)(_open_registries)
+        self.store = lru_cache(maxsize=_SHARED)(_open_store)
+        self.bundle = lru_cache(maxsize=_SITES)(_open_checked)
+        self.existing = lru_cache(maxsize=_SHARED)(open_bundles)
+        self.key = lru_cache(maxsize=_SHARED)(_read_key)
+        self.known_blobs = lru_cache(maxsize=_SITES)(_know_nothing)
+
+
+def _open_registries(access: RegistryAccess) -> Connections:
     stop_in_time()  # here, since every flow comes by before it moves anything
     return load_registries(access)
 
 
-@lru_cache(maxsize=2)
-def _store(attempt: str, place: str) -> WorkingStore:  # noqa: ARG001 - part of the key only
+def _open_store(place: str) -> WorkingStore:
     if is_block(place):
         return load_block(BlobStore, place.removeprefix(BLOCK)).get_client()
     return open_place(place)
@@ -127,13 +139,7 @@ def _is_store(place: str) -> bool:
     return path_of(place).is_dir() and not find_index(path_of(place))
 
 
-@lru_cache(maxsize=_SITES)
-def _bundle(
-    attempt: str,  # noqa: ARG001 - part of the key only
-    bundle: str,
-    public_key: str | None,
-    archive_block: str | None,
-) -> BundleReader:
+def _open_checked(bundle: str, public_key: str | None, archive_block: str | None) -> BundleReader:
     opened, key = _open_bundle(bundle, archive_block), find_public_key(optional_path(public_key))
     if key is not None:
         try:
@@ -145,24 +151,20 @@ def _bundle(
     return opened
 
 
-@lru_cache(maxsize=2)
-def _existing(attempt: str, places: tuple[Path, ...]) -> tuple[BundleReader, ...]:  # noqa: ARG001 - part of the key only
-    return open_bundles(places)
-
-
 def _open_bundle(bundle: str, archive_block: str | None) -> BundleReader:
     if archive_block is not None:
         return BundleReader.of(load_block(BundleArchive, archive_block).get_client().open(bundle))
     return BundleReader.open(bundle if is_object(bundle) else path_of(bundle))
 
 
-@lru_cache(maxsize=2)
-def _key(attempt: str, signing: SigningSettings) -> PrivateKey:  # noqa: ARG001 - part of the key only
+def _read_key(signing: SigningSettings) -> PrivateKey:
     if signing.block is not None:
         return load_block(SigningKey, signing.block).get_client()
     return read_private_key(path_of(str(signing.file)), optional_path(signing.passphrase_file))
 
 
-@lru_cache(maxsize=_SITES)
-def _known(attempt: str, registry: str) -> KnownBlobs:  # noqa: ARG001 - part of the key only
+def _know_nothing(_registry: str) -> KnownBlobs:
     return KnownBlobs()
+
+
+_shared = PerAttempt(_Shared, _ATTEMPTS)

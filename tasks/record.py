@@ -4,12 +4,11 @@ It is cheap: a few numbers an image. Each attempt at a run has a record of its o
 comes with the results that are taken over from it.
 """
 
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from prefect.runtime import flow_run, task_run
+from prefect.runtime import task_run
 
 from edgelift.bundle.lock import BundleLock
 from edgelift.delivery.receipt import DeliveryReceipt
@@ -17,6 +16,7 @@ from edgelift.oci.transfer import Transfer
 from edgelift.progress import Pace
 from edgelift.report.model import Stage, Step, Timing, Verb
 from edgelift.report.plan_page import Present
+from tasks.attempt import PerAttempt
 
 MOST_WARNINGS = 500
 _KEPT = 64  # attempts; those that are reported go by themselves
@@ -71,19 +71,12 @@ class RunRecord:
 
 def record() -> RunRecord:
     """The record of the attempt that is running; it begins with the first question for it."""
-    key = _attempt()
-    with _guard:
-        if key not in _records:
-            while len(_records) >= _KEPT:
-                del _records[next(iter(_records))]
-            _records[key] = RunRecord()
-        return _records[key]
+    return _records.get()
 
 
 def forget_record() -> None:
     """Let go of the record of the attempt that is running."""
-    with _guard:
-        _records.pop(_attempt(), None)
+    _records.forget()
 
 
 @contextmanager
@@ -122,9 +115,4 @@ def measured(verb: Verb, reference: str) -> Iterator[Measured]:
         raise
 
 
-def _attempt() -> str:
-    return f"{flow_run.id}/{flow_run.run_count}"
-
-
-_records: dict[str, RunRecord] = {}
-_guard = threading.Lock()
+_records = PerAttempt(RunRecord, _KEPT)

@@ -14,7 +14,7 @@ from edgelift.report.model import Problem, RunReport, Verb, headline_of, problem
 from edgelift.report.page import render_report
 from edgelift.report.summary_page import headline, summary_page
 from edgelift.report.tables import image_rows
-from tasks.connect import path_of
+from tasks.connect import let_go, path_of
 from tasks.narrate import narrate
 from tasks.publish import publish_markdown, publish_table
 from tasks.record import RunRecord, forget_record, record
@@ -35,7 +35,7 @@ def begin_report(
 
 
 def sum_up(flow: Flow[..., object], flow_run: FlowRun, state: State) -> None:
-    """Write NAME.report.html and publish its figures: a hook for the end of a run.
+    """Write NAME.report.html and publish its figures, and let go of what is open: a hook for the end of a run.
 
     It changes nothing of how the run has ended: what it cannot write is told.
     """
@@ -45,6 +45,7 @@ def sum_up(flow: Flow[..., object], flow_run: FlowRun, state: State) -> None:
             _report(found, gather(found, flow.name, flow_run, state))
     finally:
         forget_record()
+        let_go()
 
 
 def gather(found: RunRecord, flow: str, flow_run: FlowRun, state: State) -> RunReport:
