@@ -2,14 +2,12 @@
 
 import re
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from typer.main import get_command
 
-from edgelift.cli.app import app
+from tests.cli.surface import options_of
 
 TESTS = Path(__file__).parent
 PAGE = (TESTS.parent / "docs" / "palette-cli.md").read_text()
@@ -76,19 +74,6 @@ def rows() -> Iterator[Row]:
 
 ROWS = list(rows())
 SHOWN = [row for row in ROWS if row.reason is None]
-
-
-@cache
-def options_of(words: tuple[str, ...]) -> set[str] | None:
-    """The options of the command that `words` begin with, which may be one below another; None where there is none."""
-    command = get_command(app)
-    for word in words:
-        below = getattr(command, "commands", {})
-        if word in list(below):
-            command = below[word]
-    if command.name not in words:
-        return None
-    return {"--help", *(option for parameter in command.params for option in parameter.opts)}
 
 
 @pytest.mark.parametrize("command", FLAGS)
