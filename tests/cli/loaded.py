@@ -15,6 +15,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
+from importlib import import_module
+from importlib.abc import MetaPathFinder
 from pathlib import Path
 
 _PROJECT = Path(__file__).parents[2]
@@ -27,10 +29,13 @@ for place in COMMANDS.values():
     import_module("edgelift.cli." + place.partition(".")[0])
 import edgelift.bundle.signature, edgelift.s3_object
 import edgelift.serve.access, edgelift.serve.pinned, edgelift.serve.server
-from tests.cli.loaded import serve
+from tests.cli.loaded import load_flows, serve
+load_flows()
 serve()
 main()
 """
+_FLOWS = ("audit_site", "build_bundle", "push_bundle", "rebuild_bundle", "sync_fleet", "sync_site")
+_PREFECT = "prefect.main"  # what reads the settings, when it is imported
 _OWN = 3  # the first descriptor that a program does not find open
 _MANY = 256  # more than are ever open here
 
@@ -66,7 +71,8 @@ def _loaded() -> "subprocess.Popen[bytes]":
     process = subprocess.Popen(
         [sys.executable, "-c", _PROGRAM],
         cwd=_PROJECT,
-        env={"PATH": "/usr/bin:/bin"},  # what Python and the libraries see while they are loaded
+        # What Python and the libraries see while they are loaded.
+        env={"PATH": "/usr/bin:/bin", "PREFECT_HOME": os.environ["PREFECT_HOME"]},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         bufsize=0,  # nothing that was said may be out of sight of `poll`
@@ -85,6 +91,23 @@ def _become(command: Command) -> None:
     os.environ.clear()
     os.environ.update(command.environment)
     sys.argv[:] = ["edgelift", *command.arguments]
+
+
+def load_flows() -> None:
+    """Load Prefect and our flows, two seconds for each command that runs one; every child has settings of its own."""
+    for name in _FLOWS:
+        import_module(f"flows.{name}")
+    del sys.modules[_PREFECT]
+    sys.meta_path.insert(0, _OwnSettings())
+
+
+class _OwnSettings(MetaPathFinder):
+    """Reads Prefect's settings anew when a child comes to import it, from the environment that the child has then."""
+
+    def find_spec(self, name: str, _path: object, _target: object = None) -> None:
+        """Finds nothing: the next finder does."""
+        if name == _PREFECT:
+            import_module("prefect.context").refresh_global_settings_context()
 
 
 def serve() -> None:
