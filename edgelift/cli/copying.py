@@ -52,7 +52,8 @@ def copy(
     target: Annotated[
         str,
         typer.Argument(
-            metavar="TARGET", help="Of a file the registry, HOST[:PORT][/BASE]; else HOST[:PORT]/REPOSITORY[:TAG]."
+            metavar="TARGET",
+            help=r"Of a file the registry, HOST[:PORT]\[/BASE]; else HOST[:PORT]/REPOSITORY[:TAG].",  # no closing tag
         ),
     ],
     maps: options.Maps = [],  # noqa: B006 - typer copies it

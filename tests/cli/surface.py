@@ -1,5 +1,6 @@
 """What the command line offers, for tests of what pages say of it."""
 
+from collections.abc import Iterator
 from functools import cache
 
 from typer.main import get_command
@@ -22,8 +23,11 @@ def options_of(words: tuple[str, ...]) -> set[str] | None:
 
 def all_options() -> set[str]:
     """Those of all commands."""
-    found = set[str]()
+    return set[str]().union(*(options_of(command) or () for command in all_commands()))
+
+
+def all_commands() -> Iterator[tuple[str, ...]]:
+    """Every command as it is typed, with those below another one."""
     for name, command in getattr(get_command(app), "commands", {}).items():
-        for below in ((), *((each,) for each in getattr(command, "commands", ()))):
-            found |= options_of((name, *below)) or set()
-    return found
+        yield (name,)
+        yield from ((name, below) for below in getattr(command, "commands", ()))

@@ -8,11 +8,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from edgelift.cli.app import app
 from edgelift.cli.commands import COMMANDS as EVERY_COMMAND
 from edgelift.demo.content import make_image
 from edgelift.demo.palette_api import export_document
 from tests.cli.commands import CommandLine, make_bundle, references
+from tests.cli.surface import all_commands
 from tests.palette.builders import image_values, make_pack, make_profile
 from tests.simulators.registry import RegistrySimulator
 
@@ -92,6 +95,22 @@ def test_every_command_has_an_example_or_an_obvious_use(command_line: CommandLin
     for command in EVERY_COMMAND:
         assert f" {command} " in text
     assert "3 incomplete" in text
+
+
+@pytest.mark.parametrize("command", [(), *all_commands()], ids=" ".join)
+def test_every_command_explains_itself(command: tuple[str, ...]) -> None:
+    """Whatever brackets there are in what its help says."""
+    shown = CliRunner().invoke(app, [*command, "--help"], catch_exceptions=False)
+
+    assert shown.exit_code == 0
+    assert "Usage: " in shown.output
+
+
+def test_a_target_of_a_copy_is_explained_to_the_letter() -> None:
+    """What looks like markup to the library that draws the help is none."""
+    shown = CliRunner().invoke(app, ["copy", "--help"], env={"COLUMNS": "200"})
+
+    assert "HOST[:PORT][/BASE]; else HOST[:PORT]/REPOSITORY[:TAG]" in shown.output
 
 
 def test_sync_tells_of_direct_copies(command_line: CommandLine) -> None:

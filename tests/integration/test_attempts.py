@@ -1,7 +1,6 @@
 """What an attempt at a run shares among its tasks, and that it ends with it."""
 
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -58,9 +57,9 @@ def test_a_run_leaves_nothing_open(prefect: PrefectServer, site: Site) -> None:
 def open_files() -> dict[str, int]:
     """How many there are of each kind in this process: sockets, pipes, and files by name."""
     found: dict[str, int] = {}
-    for number in os.listdir("/proc/self/fd"):
+    for number in Path("/proc/self/fd").iterdir():
         try:
-            name = os.readlink(f"/proc/self/fd/{number}").partition(":")[0]
+            name = str(number.readlink()).partition(":")[0]
         except FileNotFoundError:  # the folder that is read here
             continue
         found[name] = found.get(name, 0) + 1
