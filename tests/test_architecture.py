@@ -160,10 +160,9 @@ class Module:
         return parse(self.path)
 
     @property
-    def imports(self) -> list[Import]:
+    def imports(self) -> tuple[Import, ...]:
         """All that it imports, except what only type checkers see."""
-        package = self.name if self.path.name == "__init__.py" else self.name.rpartition(".")[0]
-        return list(imports_of(self.tree, package))
+        return imports_in(self)
 
     def is_below(self, *packages: str) -> bool:
         """Whether it is one of `packages` or lies in one."""
@@ -179,6 +178,13 @@ def is_below(name: str, package: str) -> bool:
 def parse(path: Path) -> ast.Module:
     """The syntax of the file at `path`."""
     return ast.parse(path.read_text(), str(path))
+
+
+@cache
+def imports_in(module: Module) -> tuple[Import, ...]:
+    """All that `module` imports: found once for all the rules."""
+    package = module.name if module.path.name == "__init__.py" else module.name.rpartition(".")[0]
+    return tuple(imports_of(module.tree, package))
 
 
 def imports_of(node: ast.AST, package: str, *, deferred: bool = False) -> Iterator[Import]:

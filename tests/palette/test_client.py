@@ -309,5 +309,5 @@ def test_a_file_that_is_no_certificate_is_a_configuration_error(
 
 def test_a_client_shows_no_key(palette: PaletteSimulator) -> None:
     """Neither the client nor what it holds prints the key."""
-    client = connect(palette)
-    assert KEY not in f"{client!r}{vars(client)!r}{client._api!r}"
+    with connect(palette) as client:
+        assert KEY not in f"{client!r}{vars(client)!r}{client._api!r}"
