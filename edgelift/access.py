@@ -92,13 +92,17 @@ class Connections:
         found = (each.name for each in self._sources if each.credentials.find(host, repository) is not None)
         return next(found, "anonymous")
 
+    def close(self) -> None:
+        """Close all connections."""
+        self.registries.close()
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.registries.close()
+        self.close()
 
 
 def open_registries(

@@ -33,10 +33,10 @@ class PerAttempt(Generic[T]):
                 self._made[attempt] = self._make()
             return self._made[attempt]
 
-    def forget(self) -> None:
-        """Let go of that of the attempt which is running."""
+    def forget(self) -> T | None:
+        """Let go of that of the attempt which is running, and give it away; None where there is none."""
         with self._guard:
-            self._made.pop(str(_attempt()), None)
+            return self._made.pop(str(_attempt()), None)
 
 
 def _attempt() -> str | None:

@@ -1,7 +1,9 @@
 """The clients that the tasks of one run share in one process; secrets are loaded here and kept nowhere else."""
 
+import weakref
 from functools import lru_cache
 from pathlib import Path
+from typing import TypeVar
 
 from blocks.archive import BundleArchive
 from blocks.load import load_block
@@ -30,6 +32,7 @@ from tasks.stopping import stop_in_time
 _SITES = 24
 _SHARED = 8  # stores, keys and sets of bundles, of which sites have few
 _ATTEMPTS = 4  # that may be under way in one process
+Opened = TypeVar("Opened", Connections, BundleReader)
 
 
 def connect(access: RegistryAccess) -> Connections:
@@ -103,20 +106,33 @@ def target_of(settings: TargetSettings) -> Target:
 
 
 def let_go(*_: object) -> None:
-    """Let go of what the run has opened, at its end: nothing of it stays open in a process that goes on."""
-    _shared.forget()
+    """Close what the run has opened, at its end: nothing of it stays open in a process that goes on."""
+    if (shared := _shared.forget()) is not None:
+        shared.close()
 
 
 class _Shared:
     """What the tasks of one attempt at a run share, each thing opened once for all of them."""
 
     def __init__(self) -> None:
-        self.connections = lru_cache(maxsize=_SITES)(_open_registries)
+        self._open = weakref.WeakSet[Connections | BundleReader]()
+        self.connections = lru_cache(maxsize=_SITES)(lambda access: self._noted(_open_registries(access)))
         self.store = lru_cache(maxsize=_SHARED)(_open_store)
-        self.bundle = lru_cache(maxsize=_SITES)(_open_checked)
+        self.bundle = lru_cache(maxsize=_SITES)(lambda *place: self._noted(_open_checked(*place)))
         self.existing = lru_cache(maxsize=_SHARED)(open_bundles)
         self.key = lru_cache(maxsize=_SHARED)(_read_key)
         self.known_blobs = lru_cache(maxsize=_SITES)(_know_nothing)
+
+    def close(self) -> None:
+        """Close connections and bundles, also those that have made room for others, and let go of stores."""
+        for each in tuple(self._open):
+            each.close()
+        for cache in (self.connections, self.store, self.bundle, self.existing):
+            cache.cache_clear()
+
+    def _noted(self, opened: Opened) -> Opened:
+        self._open.add(opened)
+        return opened
 
 
 def _open_registries(access: RegistryAccess) -> Connections:

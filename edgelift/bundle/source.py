@@ -5,6 +5,7 @@ Others are `edgelift.s3_object` and `bundle.spanned`; `bundle.opening` chooses.
 
 import os
 import stat
+import weakref
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Protocol
@@ -68,6 +69,8 @@ class LocalFile:
             found = os.fstat(self._number)
         except OSError as error:
             raise BundleError(f"cannot open {path}: {error.strerror}") from None
+        # Whoever opens many, and cannot know when the last of their readers is done, need not close them.
+        self._close = weakref.finalize(self, os.close, self._number)
         self.size = found.st_size
         if not stat.S_ISREG(found.st_mode):
             self.close()
@@ -97,6 +100,5 @@ class LocalFile:
 
     def close(self) -> None:
         """Close the file."""
-        number, self._number = self._number, -1
-        if number >= 0:
-            os.close(number)
+        self._number = -1
+        self._close()
