@@ -25,9 +25,9 @@ def audit_site(site: EdgeSite, output: str = "~/edgelift/sites", store: str | No
     Args:
         site: The site, as it was synchronised.
         output: Folder of the worker with the receipt; the receipt of the audit is written beside it.
-        store: Folder of the working store; empty for the one in the user's cache.
+        store: The working store: a folder, s3://bucket/prefix or block:NAME; empty for the site's, or the worker's own.
     """
-    expected = open_receipt(site, output, store)
+    expected = open_receipt(site, output, store or site.store)
     log_in(None, site.access, site.target)
     found = validate_target(as_is(expected.lock), site.access, site.target, deep=site.deep)
     return report_drift(site, as_is(expected), as_is(found), output)

@@ -48,7 +48,7 @@ def refresh_bundle(
         output: Folder of the worker that holds the last lock, and that the delta and its lock are written to.
         access: How to get into the registries that hold the images.
         archive: Where the delta is kept, too.
-        store: Folder of the working store; empty for the one in the user's cache.
+        store: The working store: a folder, s3://bucket/prefix or block:NAME; empty for the worker's own.
         signing: The key that signs the delta and its lock.
         base: What to compare with: path of a receipt, a lock or a bundle, or s3://bucket/key; empty for the last lock.
         existing_bundles: Paths of bundles, or folders of them, that blobs are taken from instead of a registry.

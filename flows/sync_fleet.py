@@ -37,10 +37,10 @@ def sync_fleet(
         parallel: So many sites at a time.
         stop_on_failure_rate: Of the sites that were begun and have ended, the share (0 to 1) that may fail.
         output: Folder of the worker for bundles, locks, receipts, site-side settings, and fleet.json and fleet.md.
-        store: Folder of the working store; empty for the one in the user's cache.
+        store: The working store of all, as of a site; empty for that of each build's first site, or the worker's own.
     """
     fleet = gather_sites(as_is(sites), folder, canaries)
     content = plan_fleet(fleet, store)
-    content = build_fleet(content, store, output)
+    content = build_fleet(content, output)
     summary = roll_out(content, parallel, stop_on_failure_rate, output)
     return summarise_fleet(as_is(summary), output)

@@ -29,6 +29,7 @@ from tasks.stopping import stop_in_time
 # Sites that one run has to do with at a time, with their bundles and blocks: 16 deliveries, and what they come from.
 # Each keeps some connections open, and many systems let a process have no more than 1,024 files.
 _SITES = 24
+_SHARED = 8  # stores and keys, of which the sites of a fleet have few
 
 
 def connect(access: RegistryAccess) -> Connections:
@@ -111,7 +112,7 @@ def _open(attempt: str, access: RegistryAccess) -> Connections:  # noqa: ARG001 
     return load_registries(access)
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=_SHARED)
 def _store(attempt: str, place: str) -> WorkingStore:  # noqa: ARG001 - part of the key only
     if is_block(place):
         return load_block(BlobStore, place.removeprefix(BLOCK)).get_client()
@@ -156,7 +157,7 @@ def _open_bundle(bundle: str, archive_block: str | None) -> BundleReader:
     return BundleReader.open(bundle if is_object(bundle) else path_of(bundle))
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=_SHARED)
 def _key(attempt: str, signing: SigningSettings) -> PrivateKey:  # noqa: ARG001 - part of the key only
     if signing.block is not None:
         return load_block(SigningKey, signing.block).get_client()

@@ -13,7 +13,7 @@ from edgelift.bundle.lock import BundleLock
 from edgelift.bundle.standing import standing_place
 from edgelift.delivery.preflight import check_disk
 from edgelift.errors import EdgeliftError, PlanError
-from edgelift.fleet.sharing import FleetBuild, PlannedTogether, group_by_lock, group_by_source
+from edgelift.fleet.sharing import FleetBuild, PlannedSite, PlannedTogether, group_by_lock, group_by_source
 from edgelift.fleet.sites import choose_canaries
 from edgelift.site import EdgeSite
 from edgelift.site_files import load_sites
@@ -55,23 +55,27 @@ def gather_sites(sites: Sequence[EdgeSite], folder: str | None, canaries: Sequen
 
 
 def plan_fleet(sites: tuple[EdgeSite, ...], store: str | None) -> FleetContent:
-    """Plan what the sites ask for, each thing once. What cannot be planned fails its own sites only."""
+    """Plan what the sites ask for, each thing once. What cannot be planned fails its own sites only.
+
+    Without a `store` for all, that is done in the store of the first site that asks for it.
+    """
     failures = dict[str, EdgeliftError]()
     able = [site for site in sites if _attempt(partial(_check, site), [site], failures) is not None]
-    planned = list[tuple[EdgeSite, BundleLock]]()
+    planned = list[PlannedSite]()
     for group in group_by_source(able):
-        lock = _attempt(partial(_plan, group, store), group.sites, failures)
-        planned += [(site, lock) for site in group.sites] if lock is not None else []
+        place = store or group.sites[0].store
+        lock = _attempt(partial(_plan, group, place), group.sites, failures)
+        planned += [PlannedSite(site, lock, place) for site in group.sites] if lock is not None else []
     builds = group_by_lock(planned)
     narrate(f"{len(planned)} sites share {len(builds)} builds")
     return FleetContent(sites, builds, failures)
 
 
-def build_fleet(content: FleetContent, store: str | None, output: str) -> FleetContent:
+def build_fleet(content: FleetContent, output: str) -> FleetContent:
     """Pull and assemble each build once, into `output`. One that fails, fails its own sites only."""
     failures, contents = dict(content.failures), dict[str, str]()
     for build in content.builds:
-        place = _attempt(partial(_build, build, store, output), build.sites, failures)
+        place = _attempt(partial(_build, build, output), build.sites, failures)
         contents |= {site.name: place for site in build.sites} if place is not None else {}
     return FleetContent(content.sites, content.builds, failures, contents)
 
@@ -104,9 +108,9 @@ def _plan(group: PlannedTogether, store: str | None) -> BundleLock:
     return plan_lock(as_is(definition), access, store, None, attached=as_is(attached), is_one_of_many=True)
 
 
-def _build(build: FleetBuild, store: str | None, output: str) -> str:
+def _build(build: FleetBuild, output: str) -> str:
     """Where the content is: the bundle, or the store that a direct copy takes the manifests from."""
-    lock, name, first = build.lock, build.name, build.first
+    lock, name, first, store = build.lock, build.name, build.first, build.store
     if first.direct:
         return keep_lock(as_is(lock), name, store, output, first.signing)
     shortage = check_disk(lock, open_store(store), standing_place(bundle_path(name, output), first.part_size))
