@@ -18,6 +18,7 @@ from tasks.pull import pull_images
 from tasks.refresh import RefreshReport, look_for_moves, report_moves
 from tasks.resolve import resolve_source
 from tasks.sign import check_signing
+from tasks.sum_up import begin_report, sum_up
 
 
 @flow(
@@ -25,7 +26,8 @@ from tasks.sign import check_signing
     flow_run_name="refresh {name}",
     task_runner=ThreadPoolTaskRunner(max_workers=4),
     persist_result=False,
-    on_failure=[announce_failure],
+    on_completion=[sum_up],
+    on_failure=[sum_up, announce_failure],
     on_crashed=[announce_failure],
 )
 def refresh_bundle(
@@ -55,7 +57,8 @@ def refresh_bundle(
         part_size: Bytes of a part, where the delta is written in parts; empty for one file.
     """
     check_signing(signing)
-    definition = resolve_source(name, source, access)
+    begin_report(name, output, pulls=True)
+    definition = resolve_source(name, source, access, store)
     attached = attach_to(name, source, access, store) if source.has_attachments else NOTHING
     log_in(as_is(definition), access)
     if archive:

@@ -86,7 +86,7 @@ def _attempt(act: Callable[[], T], sites: Sequence[EdgeSite], failures: dict[str
         return act()
     except EdgeliftError as error:
         names = ", ".join(site.name for site in sites)
-        narrate(f"nothing can be delivered to {names}: {error}", warn=True)
+        narrate(f"nothing can be delivered to {names}: {error}", warn=True, is_reported=False)
         failures.update(dict.fromkeys((site.name for site in sites), error))
         return None
 
@@ -102,7 +102,7 @@ def _check(site: EdgeSite) -> EdgeSite:
 def _plan(group: PlannedTogether, store: str | None) -> BundleLock:
     name, (first, *_) = group
     source, access = first.source, first.access
-    definition = resolve_source(name, source, access)
+    definition = resolve_source(name, source, access, store)
     attached = attach_to(name, source, access, store) if source.has_attachments else NOTHING
     log_in(as_is(definition), access)
     return plan_lock(as_is(definition), access, store, None, attached=as_is(attached), is_one_of_many=True)

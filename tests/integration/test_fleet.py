@@ -155,13 +155,15 @@ def test_a_canary_that_fails_stops_the_rest(fleet: Fleet, place: Site) -> None:
     assert (canary.ok, canary.images, canary.moved_bytes > 0) == (2, 3, True)
     assert "403" in canary.why
     assert sent(place) == {"first"}
-    page = (fleet.folder / "output" / "fleet.md").read_text()
-    assert all(name in page for name in ("first (canary)", "not begun", "403"))
+    page = (fleet.folder / "output" / "fleet.report.html").read_text()
+    assert page.index("What went wrong") < page.index("403") < page.index("3 sites") < page.index("What was built once")
+    assert ("not begun" in page, "2 of 3 are ok" in page) == (True, True)
 
     place.target.heal()
     retried = fleet.sync(sites, failed)
     assert retried.state == "COMPLETED", retried.outcome
     assert set(fleet.states.values()) == {"whole"}
+    assert "What went wrong" not in (fleet.folder / "output" / "fleet.report.html").read_text()
 
 
 def test_a_retry_leaves_alone_what_is_whole(fleet: Fleet, place: Site) -> None:
@@ -245,6 +247,8 @@ def test_an_audit_tells_what_has_changed_since_the_delivery(prefect: PrefectServ
     assert sorted(drift_of(site)) == [("broken", "an earlier audit"), ("well again", "this audit")]
     assert (site.folder / "output" / f"{NAME}.receipt.json").read_bytes() == delivered
     assert json.loads((site.folder / "output" / f"{NAME}.audit.json").read_bytes())["whole"] is False
+    page = (site.folder / "output" / f"{NAME}.audit.report.html").read_text()
+    assert page.index("What went wrong") < page.index("What has changed since the delivery") < page.index("well again")
 
 
 # Refreshed bundles
@@ -258,6 +262,11 @@ def refresh(prefect: PrefectServer, site: Site, first: Attempt | None = None, **
     return prefect.run_again(refresh_bundle, parameters, first)
 
 
+def report_of(site: Site) -> str:
+    """The report of the last run."""
+    return (site.folder / "output" / f"{NAME}.report.html").read_text()
+
+
 def test_a_refresh_builds_a_delta_of_what_has_moved(prefect: PrefectServer, site: Site) -> None:
     """The first build is whole; where nothing has moved no blob is asked for; each delta goes on top of the last."""
     first = refresh(prefect, site)
@@ -267,6 +276,7 @@ def test_a_refresh_builds_a_delta_of_what_has_moved(prefect: PrefectServer, site
     assert (idle.state, idle.outcome.bundle, idle.outcome.moved_bytes) == ("COMPLETED", None, 0)
     assert {each.method for each in site.source.requests if "/manifests/" in each.path} == {"HEAD"}
     assert site.fetched_blobs == []
+    assert "nothing has moved" in report_of(site)
 
     moved, base = site.images[1], BundleLock.from_json((site.folder / "output" / f"{NAME}.lock.json").read_bytes())
     for version in ("a", "b"):
@@ -283,6 +293,7 @@ def test_a_refresh_builds_a_delta_of_what_has_moved(prefect: PrefectServer, site
         assert lock.base.lock == base.digest
         assert 0 < built.outcome.moved_bytes <= sum(blob.size for blob in newer.blobs)
         base = lock
+        assert ("What has moved" in report_of(site), site.reference(moved) in report_of(site)) == (True, True)
     assert refresh(prefect, site).outcome.bundle is None
 
 
