@@ -106,8 +106,8 @@ class _Course:
         """What has come of all."""
         outcomes = (self._outcomes.get(site.name) or self._unbegun(site) for site in self._content.sites)
         made, builds = self._content.contents, self._content.builds
-        shared = tuple(SharedBuild.of(build, is_made=build.first.name in made) for build in builds)
-        return FleetSummary(builds=len(builds), sites=tuple(outcomes), stopped=stopped, shared=shared)
+        shared = (SharedBuild.of(build, is_made=any(site.name in made for site in build.sites)) for build in builds)
+        return FleetSummary(builds=len(builds), sites=tuple(outcomes), stopped=stopped, shared=tuple(shared))
 
     def _judge(self, site: EdgeSite, state: State[Any], found: object) -> SiteOutcome:
         if isinstance(found, SiteOutcome):

@@ -15,11 +15,11 @@ from edgelift.delivery.preflight import check_disk
 from edgelift.errors import EdgeliftError, PlanError
 from edgelift.fleet.sharing import FleetBuild, PlannedSite, PlannedTogether, group_by_lock, group_by_source
 from edgelift.fleet.sites import choose_canaries
-from edgelift.site import EdgeSite
+from edgelift.site import ArchiveSettings, EdgeSite, RegistryAccess
 from edgelift.site_files import load_sites
 from tasks.archive import archive_bundle, check_archive, prune_archived
 from tasks.as_is import as_is
-from tasks.assemble import assemble_content, begin_assembly, keep_lock
+from tasks.assemble import BuiltBundle, assemble_content, begin_assembly, keep_lock
 from tasks.attach import attach_to
 from tasks.connect import bundle_path, open_store, path_of
 from tasks.log_in import log_in
@@ -72,11 +72,14 @@ def plan_fleet(sites: tuple[EdgeSite, ...], store: str | None) -> FleetContent:
 
 
 def build_fleet(content: FleetContent, output: str) -> FleetContent:
-    """Pull and assemble each build once, into `output`. One that fails, fails its own sites only."""
+    """Pull and assemble each build once, into `output`. One that fails, fails its own sites only.
+
+    Where it cannot be archived, that fails the sites that name this archive.
+    """
     failures, contents = dict(content.failures), dict[str, str]()
     for build in content.builds:
-        place = _attempt(partial(_build, build, output), build.sites, failures)
-        contents |= {site.name: place for site in build.sites} if place is not None else {}
+        place = _make(build, output, failures)
+        contents |= {site.name: place for site in build.sites if place is not None and site.name not in failures}
     return FleetContent(content.sites, content.builds, failures, contents)
 
 
@@ -108,11 +111,26 @@ def _plan(group: PlannedTogether, store: str | None) -> BundleLock:
     return plan_lock(as_is(definition), access, store, None, attached=as_is(attached), is_one_of_many=True)
 
 
-def _build(build: FleetBuild, output: str) -> str:
-    """Where the content is: the bundle, or the store that a direct copy takes the manifests from."""
+def _make(build: FleetBuild, output: str, failures: dict[str, EdgeliftError]) -> str | None:
+    """Where the content of `build` is, once it is archived where its sites want it; None where it could not be made."""
+    if build.first.direct:
+        return _attempt(partial(_keep_lock, build, output), build.sites, failures)
+    bundle = _attempt(partial(_build, build, output), build.sites, failures)
+    if bundle is None:
+        return None
+    for archive, access in build.archives:
+        keepers = [site for site in build.sites if site.archive == archive]
+        bundle = _attempt(partial(_archive, build, bundle, archive, access), keepers, failures) or bundle
+    return bundle.path
+
+
+def _keep_lock(build: FleetBuild, output: str) -> str:
+    """The place of the store that a direct copy takes the manifests from."""
+    return keep_lock(as_is(build.lock), build.name, build.store, output, build.first.signing)
+
+
+def _build(build: FleetBuild, output: str) -> BuiltBundle:
     lock, name, first, store = build.lock, build.name, build.first, build.store
-    if first.direct:
-        return keep_lock(as_is(lock), name, store, output, first.signing)
     shortage = check_disk(lock, open_store(store), standing_place(bundle_path(name, output), first.part_size))
     if shortage is not None:
         raise PlanError("the disk is too small; nothing was moved", [shortage])
@@ -121,8 +139,10 @@ def _build(build: FleetBuild, output: str) -> str:
         lock, name, store, output, first.signing, archive=archive, part_size=first.part_size
     ) as assembly:
         pull_images(lock, first.access, store)
-        bundle = assemble_content(assembly, as_is(lock), name, output, first.signing)
-    for place, access in build.archives:
-        bundle = archive_bundle(bundle, as_is(lock), place, access)
-        prune_archived(as_is(bundle), place, first.public_key)
-    return bundle.path
+        return assemble_content(assembly, as_is(lock), name, output, first.signing)
+
+
+def _archive(build: FleetBuild, bundle: BuiltBundle, archive: ArchiveSettings, access: RegistryAccess) -> BuiltBundle:
+    archived = archive_bundle(bundle, as_is(build.lock), archive, access)
+    prune_archived(as_is(archived), archive, build.first.public_key)
+    return archived

@@ -1,6 +1,7 @@
 """Many sites at once, and one site again and again: fleets, audits, refreshed bundles."""
 
 import json
+import uuid
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -9,20 +10,30 @@ from typing import Any
 
 import pytest
 
+from blocks import BundleArchive
 from edgelift.bundle.lock import BundleLock
 from edgelift.demo.content import SampleImage, make_image
 from edgelift.errors import ConfigurationError, IncompleteError
 from edgelift.fleet.summary import FleetSummary
 from edgelift.refresh import find_last
-from edgelift.site import ContentSource, EdgeSite, RegistryAccess, TargetSettings
+from edgelift.site import (
+    ArchiveSettings,
+    ContentSource,
+    EdgeSite,
+    RegistryAccess,
+    SigningSettings,
+    TargetSettings,
+)
 from flows.audit_site import audit_site
 from flows.refresh_bundle import refresh_bundle
 from flows.sync_fleet import sync_fleet
+from tests.archive.buckets import Bucket
 from tests.images import load_image, make_image_set
 from tests.integration.prefect_server import Attempt, PrefectServer
 from tests.integration.sites import NAME, Site, site_in, sync
 from tests.integration.test_day_two import requests_of
-from tests.real_parts import RunningRegistry
+from tests.keys import KeyFiles, openssl_accepts
+from tests.real_parts import RunningRegistry, RunningS3
 
 ACCESS = RegistryAccess(docker_config=False)
 
@@ -205,6 +216,58 @@ def test_what_cannot_be_planned_fails_its_own_sites(fleet: Fleet, place: Site) -
     assert "team/nowhere" in bad.why
     assert bad.lock is None
     assert fleet.summary.stopped is None
+
+
+@pytest.fixture
+def bucket(prefect: PrefectServer, s3_server: RunningS3) -> Bucket:
+    """A bucket, with the block `fleet` for archives in it."""
+    bucket = Bucket(s3_server, s3_server.make_bucket(f"fleet-{uuid.uuid4().hex[:12]}"))
+    with prefect.as_api():
+        BundleArchive(
+            bucket=bucket.name,
+            endpoint=s3_server.endpoint,
+            access_key=s3_server.access_key,
+            secret_key=s3_server.secret_key,
+        ).save("fleet", overwrite=True)
+    return bucket
+
+
+def test_a_fleet_signs_cuts_and_archives_what_it_builds(fleet: Fleet, place: Site, bucket: Bucket) -> None:
+    """Keys, parts and archives are those of each site; a wrong key, or an archive that refuses, fails who names it."""
+    keys, stranger = KeyFiles.write(place.folder, "site"), KeyFiles.write(place.folder, "stranger")
+    signs = {"signing": SigningSettings(file=str(keys.private)), "public_key": str(keys.public)}
+    sites = [
+        fleet.site("parted", place.images, part_size=2**20, archive=ArchiveSettings(block="fleet"), **signs),
+        fleet.site("signed", place.images, archive=ArchiveSettings(block="fleet"), **signs),
+        fleet.site("cheated", place.images, **{**signs, "public_key": str(stranger.public)}),
+        fleet.site("shelved", place.images, archive=ArchiveSettings(artifact=f"{place.target.host}/bundles")),
+        fleet.site("plain", place.images),
+    ]
+    place.target.deny("/v2/bundles/")
+
+    attempt = fleet.sync(sites)
+
+    assert attempt.state == "FAILED"
+    assert fleet.states == {
+        **dict.fromkeys(("parted", "signed", "plain"), "whole"),
+        **dict.fromkeys(("cheated", "shelved"), "failed"),
+    }
+    assert (fleet.summary.builds, [each.sites for each in fleet.summary.shared]) == (
+        3,
+        [("parted",), ("signed",), ("shelved", "plain")],
+    )
+    why = {each.site: each.why for each in fleet.summary.sites}
+    assert "is not the public half of the key that signs this one" in why["cheated"]
+    assert "bundles" in why["shelved"]
+    assert sent(place).isdisjoint({"cheated", "shelved"})
+    parted, signed = (fleet.receipt(name)["bundle"] for name in ("parted", "signed"))
+    assert fleet.written(f"{parted}.tar.zst.part*")[0] == f"{parted}.tar.zst.part-0001"
+    assert openssl_accepts(fleet.folder / "output" / f"{signed}.tar.zst", keys.public)
+    kept = bucket.state()[0]
+    assert {f"{signed}.tar.zst", f"{signed}.tar.zst.sig", f"{signed}.lock.json.sig"} <= set(kept)
+    assert any(key.endswith(f"{parted}.tar.zst.parts.json") for key in kept)
+    audited = fleet.prefect.run(audit_site, {"site": sites[0], "output": str(fleet.folder / "output")})
+    assert audited.state == "COMPLETED", audited.outcome
 
 
 # Audits

@@ -166,7 +166,8 @@ def test_what_is_none_of_the_stores(bucket: Bucket, store: S3Store) -> None:
 
 def sweep(store: S3Store, *, days: float = 8, **rules: object) -> Sweep:
     """Delete by `rules` in so many `days`, with a week of grace unless they say something else."""
-    planned = plan_sweep(store, Rules(**{"grace": 7 * DAY, **rules}), time.time() + days * DAY)  # type: ignore[arg-type]
+    moment = time.time() + days * DAY
+    planned = plan_sweep(store, Rules(**{"grace": 7 * DAY, **rules}), moment)  # type: ignore[arg-type]
     sweep_store(store, planned)
     return planned
 
@@ -206,7 +207,8 @@ def test_leftovers_go_with_their_time(bucket: Bucket, store: S3Store, days: int)
 
     done = sweep(store, days=days)
 
-    left = [*keys_in(bucket, "partial/"), *keys_in(bucket, "quarantine/"), *keys_in(bucket, "runs/"), *uploads_in(bucket)]
+    left = [key for place in ("partial/", "quarantine/", "runs/") for key in keys_in(bucket, place)]
+    left += uploads_in(bucket)
     assert (len(left), len(done.leftovers), len(done.runs)) == ((4, 0, 0) if days == 6 else (0, 3, 1))
 
 
@@ -262,7 +264,7 @@ def test_nobody_is_alone_while_another_has_it_open(bucket: Bucket, store: S3Stor
 
 
 def test_a_machine_that_has_died_is_not_waited_for_for_long(bucket: Bucket) -> None:
-    """Its mark counts until it has not been written for as long as marks hold; so does a lease, which older ones make."""
+    """Its mark counts for as long as marks hold; so does a lease, which machines of older releases make."""
     for key in (f"use/{'0' * 32}", f"leases/sha256-{OWN.digest.hex}"):
         bucket.server.client().put_object(Bucket=bucket.name, Key=key, Body=b"{}")
     waiting = store_in(bucket, use_seconds=SHORT)
