@@ -137,8 +137,9 @@ class BucketFolder:
                     Bucket=self._bucket,
                     Delete={"Objects": [{"Key": self._prefix + name} for name in some], "Quiet": True},
                 )
-            for each in answer.get("Errors", []):  # the answer as a whole is a good one all the same
-                code, message = each.get("Code", ""), each.get("Message", "")
+            errors = answer.get("Errors", [])  # the answer as a whole is a good one all the same
+            if errors:
+                code, message = errors[0].get("Code", ""), errors[0].get("Message", "")
                 raise refusal(attempt, self.server, code, HTTPStatus.OK, message, rights=_RIGHTS)
 
     def move(self, name: str, to: str, etag: str) -> None:
