@@ -1,9 +1,9 @@
 """Who works in a store in S3: marked by all who have it open, alone for the one who takes content away.
 
-A mark is an object, `use/<id>`, that a thread writes anew several times a minute; who is alone has the lease `alone`. Who
-opens the store makes his mark, then looks for that lease; who wants to be alone takes the lease, then looks for marks: of
-two who meet, one sees the other. What was not written for as long as it holds counts no more, by the server's clock: a
-machine that has died is waited for no longer than that.
+A mark is an object, `use/<id>`, that a thread writes anew several times a minute; who is alone has the lease `alone`.
+Who opens the store makes his mark, then looks for that lease; who wants to be alone takes the lease, then looks for
+marks: of two who meet, one sees the other. What was not written for as long as it holds counts no more, by the server's
+clock: a machine that has died is waited for no longer than that.
 """
 
 import atexit
@@ -46,7 +46,7 @@ class S3Use:
         said = json.dumps({"name": f"{socket.gethostname()}/{os.getpid()}"}).encode()
         folder.write(self._mark, said)
         upkeep = _Upkeep(holds, partial(folder.write, self._mark, said), partial(folder.remove, [self._mark]))
-        weakref.finalize(self, upkeep.end).atexit = False  # see `_end_all`
+        weakref.finalize(self, upkeep.end)
         while self._is_held():
             sleep(_PAUSE)
 

@@ -253,7 +253,7 @@ def test_a_pull_counts_as_use(bucket: Bucket, proxy: FaultyS3, monkeypatch: pyte
 def test_nobody_is_alone_while_another_has_it_open(bucket: Bucket, store: S3Store) -> None:
     """Who wants to be is told who is there; once that one is gone, he is."""
     other = store_in(bucket)
-    with pytest.raises(StoreError, match="is in use by .*; nothing was deleted") as caught, store.use.alone(0):
+    with pytest.raises(StoreError, match="; nothing was deleted") as caught, store.use.alone(0):
         pass
     assert caught.value.retryable
 
