@@ -1,9 +1,9 @@
 """Take away what a store need not hold: images by age and size, and what nothing refers to any more.
 
 An image counts as used when it was pulled last, whether anything had to be fetched or not: `tag` notes that in the time
-of its manifest (mtime), in a bucket in that of its name, to the day. Without a name, content counts from its arrival.
-The lock of a run counts from the last attempt at the run. The time of access is not looked at: many disks do not keep it,
-and a check would renew it.
+of its manifest (mtime), in a bucket in that of its name, to the day. What has no name counts from its arrival, the lock
+of a run from the last attempt at the run. The time of access is not looked at: many disks do not keep it, and a check
+would renew it.
 """
 
 from collections import Counter
