@@ -172,7 +172,7 @@ def _stage(report: RunReport, stage: Stage) -> Markup:
     moved: dict[str, Verb] = {"pull": "pull", "push": "push"}
     verb = moved.get(stage.name)
     told = ""
-    if verb is not None:
+    if verb is not None and report.images:  # a fleet tells of its sites alone
         rate = _mean_rate(report, verb)
         told = f"{format_size(report.moved(verb))}{f', {rate}' if rate else ''}"
     failed = chip("not finished", "bad") if stage.is_failed else ""

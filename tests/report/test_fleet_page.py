@@ -78,8 +78,10 @@ def test_what_is_said_of_a_fleet_in_a_line() -> None:
 def test_the_stages_of_many_builds_are_told_as_one() -> None:
     """From the first beginning to the last end; one that failed somewhere has failed."""
     stages = [Stage("pull", 5, 6), Stage("plan", 0, 1), Stage("plan", 2, 4, is_failed=True)]
+    merged = merge_stages(stages)
 
-    assert merge_stages(stages) == (Stage("plan", 0, 4, is_failed=True), Stage("pull", 5, 6))
+    assert merged == (Stage("plan", 0, 4, is_failed=True), Stage("pull", 5, 6))
+    assert "pull 1.0 s 3 sites" in text_of(REPORT._replace(stages=merged))
 
 
 def test_findings_have_a_table_of_their_own() -> None:
