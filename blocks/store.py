@@ -30,8 +30,8 @@ class BlobStore(Bucket, Block):
     _description = "A bucket that is the working store of several machines."
     _documentation_url = "https://docs.aws.amazon.com/AmazonS3/latest/userguide/Welcome.html"
 
-    def get_client(self) -> "S3Store":
-        """The store, ready to read and write."""
+    def get_client(self, *, is_made: bool = True) -> "S3Store":
+        """The store, ready to read and write; made where there is none, if it `is_made`."""
         from edgelift.store.s3 import S3Store  # noqa: PLC0415 - loads boto3, which a store in a folder does not need
 
-        return S3Store(**self.place())
+        return S3Store(**self.place(), is_made=is_made)

@@ -186,6 +186,15 @@ def head_if_there(client: "S3Client", **request: Any) -> "HeadObjectOutputTypeDe
         raise
 
 
+def abort_if_there(client: "S3Client", **request: Any) -> None:
+    """Have S3 carry out AbortMultipartUpload; nothing where there is no such upload. Raises what boto3 does."""
+    try:
+        client.abort_multipart_upload(**request)
+    except ClientError as error:
+        if status_of(error) != _ABSENT:
+            raise
+
+
 def put_if(client: "S3Client", **request: Any) -> "PutObjectOutputTypeDef | None":
     """What S3 answers to PutObject; None where its condition (IfMatch, IfNoneMatch) does not hold.
 

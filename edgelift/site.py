@@ -141,6 +141,9 @@ class EdgeSite(Form):
     source: ContentSource = Field(description="What the site needs.")
     target: TargetSettings = Field(description="The site's own registry.")
     access: RegistryAccess = Field(DEFAULT_ACCESS, description="How to get into the registries.")
+    store: str | None = Field(
+        None, description="The working store: a folder, s3://bucket/prefix or block:NAME; empty for the worker's own."
+    )
     archive: ArchiveSettings | None = Field(None, description="Where the bundle is kept, too.")
     signing: SigningSettings | None = Field(None, description="The key that signs the bundle and its lock.")
     public_key: str | None = Field(
@@ -166,15 +169,11 @@ class EdgeSite(Form):
     description: Annotated[str, Field(max_length=500)] = Field("", description="A line for the operators.")
 
     @model_validator(mode="after")
-    def _has_a_bundle_to_keep(self) -> Self:
+    def _has_the_bundle_that_it_needs(self) -> Self:
         if self.direct and self.archive is not None:
             raise ValueError("direct copies make no bundle that could be archived: leave out direct or archive")
         if self.direct and self.part_size is not None:
             raise ValueError("direct copies make no bundle that could be in parts: leave out direct or part_size")
-        return self
-
-    @model_validator(mode="after")
-    def _has_a_bundle_to_check(self) -> Self:
         if self.direct and self.public_key is not None:
             raise ValueError("direct copies make no bundle that could be checked: leave out direct or public_key")
         if self.public_key is not None and self.signing is None:

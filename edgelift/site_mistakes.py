@@ -11,6 +11,7 @@ from edgelift.delivery.target import MappingRule, Target
 from edgelift.errors import ConfigurationError
 from edgelift.oci.mirrors import Mirrors
 from edgelift.oci.reference import ImageReference, canonical_registry, is_registry, is_repository
+from edgelift.store.opening import BLOCK, is_block
 
 Steps = tuple[str | int, ...]
 Mistake = tuple[Steps, str]
@@ -84,6 +85,14 @@ def _check_block(text: str) -> None:
         raise ConfigurationError("this is no name of a block", hint="they are of small letters, digits and dashes")
 
 
+def _check_store(text: str) -> None:
+    scheme, separator, bucket = text.partition("://")
+    if is_block(text):
+        _check_block(text.removeprefix(BLOCK))
+    elif separator and not (scheme == "s3" and bucket.partition("/")[0] and text.isprintable()):
+        raise ConfigurationError("this names no store", hint="write a folder, s3://bucket/prefix or block:NAME")
+
+
 def _check_artifact(text: str) -> None:
     host, _, repository = text.partition("/")
     if not (is_registry(host) and is_repository(repository)):
@@ -116,6 +125,7 @@ _CHECKS: dict[Steps, Callable[[str], object]] = {
     ("access", "registries"): _check_block,
     ("access", "mirrors"): _check_mirror,
     ("access", "rewrites"): _check_rewrites,
+    ("store",): _check_store,
     ("archive", "block"): _check_block,
     ("archive", "artifact"): _check_artifact,
     ("signing", "block"): _check_block,

@@ -32,7 +32,7 @@ def keep_store(
     """Let go of what the store need not hold, then hash all that stays.
 
     Args:
-        store: Folder of the working store; empty for the one in the user's cache.
+        store: The working store: a folder, s3://bucket/prefix or block:NAME; empty for the worker's own.
         delete: Delete; without it, only tell what would go.
         older_than_days: Let go of images that were not pulled for so many days; empty for none.
         max_size: Let go of the images pulled longest ago beyond so many bytes; empty for no bound.

@@ -18,6 +18,7 @@ from tasks.pull import pull_images
 from tasks.refresh import RefreshReport, look_for_moves, report_moves
 from tasks.resolve import resolve_source
 from tasks.sign import check_signing
+from tasks.sum_up import begin_report, sum_up
 
 
 @flow(
@@ -25,7 +26,8 @@ from tasks.sign import check_signing
     flow_run_name="refresh {name}",
     task_runner=ThreadPoolTaskRunner(max_workers=4),
     persist_result=False,
-    on_failure=[announce_failure],
+    on_completion=[sum_up],
+    on_failure=[sum_up, announce_failure],
     on_crashed=[announce_failure],
 )
 def refresh_bundle(
@@ -48,14 +50,15 @@ def refresh_bundle(
         output: Folder of the worker that holds the last lock, and that the delta and its lock are written to.
         access: How to get into the registries that hold the images.
         archive: Where the delta is kept, too.
-        store: Folder of the working store; empty for the one in the user's cache.
+        store: The working store: a folder, s3://bucket/prefix or block:NAME; empty for the worker's own.
         signing: The key that signs the delta and its lock.
         base: What to compare with: path of a receipt, a lock or a bundle, or s3://bucket/key; empty for the last lock.
         existing_bundles: Paths of bundles, or folders of them, that blobs are taken from instead of a registry.
         part_size: Bytes of a part, where the delta is written in parts; empty for one file.
     """
     check_signing(signing)
-    definition = resolve_source(name, source, access)
+    begin_report(name, output, pulls=True)
+    definition = resolve_source(name, source, access, store)
     attached = attach_to(name, source, access, store) if source.has_attachments else NOTHING
     log_in(as_is(definition), access)
     if archive:

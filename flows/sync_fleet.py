@@ -10,6 +10,7 @@ from edgelift.site import EdgeSite
 from tasks.as_is import as_is
 from tasks.roll_out import roll_out
 from tasks.share import build_fleet, gather_sites, plan_fleet
+from tasks.sum_up import begin_report, sum_up
 from tasks.summarise import FleetReport, summarise_fleet
 
 
@@ -18,6 +19,8 @@ from tasks.summarise import FleetReport, summarise_fleet
     flow_run_name="sync fleet",
     task_runner=ThreadPoolTaskRunner(max_workers=16),  # sites at a time, at most; the engine bounds each registry
     persist_result=False,
+    on_completion=[sum_up],
+    on_failure=[sum_up],
 )
 def sync_fleet(
     sites: tuple[EdgeSite, ...] = (),
@@ -36,11 +39,12 @@ def sync_fleet(
         canaries: Names of sites that go first, besides those whose files say so; unless all are whole, no other begins.
         parallel: So many sites at a time.
         stop_on_failure_rate: Of the sites that were begun and have ended, the share (0 to 1) that may fail.
-        output: Folder of the worker for bundles, locks, receipts, site-side settings, and fleet.json and fleet.md.
-        store: Folder of the working store; empty for the one in the user's cache.
+        output: Folder of the worker for bundles, locks, receipts, site-side settings, fleet.json and its report.
+        store: The working store of all, as of a site; empty for that of each build's first site, or the worker's own.
     """
     fleet = gather_sites(as_is(sites), folder, canaries)
+    begin_report("fleet", output)
     content = plan_fleet(fleet, store)
-    content = build_fleet(content, store, output)
+    content = build_fleet(content, output)
     summary = roll_out(content, parallel, stop_on_failure_rate, output)
     return summarise_fleet(as_is(summary), output)

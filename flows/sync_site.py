@@ -44,10 +44,11 @@ def sync_site(
     Args:
         site: The site: what it needs, its registry, and how to get in.
         output: Folder of the worker that the bundle, its lock, the receipt and the site-side settings are written to.
-        store: The working store: a folder, s3://bucket/prefix or block:NAME; empty for the worker's own.
+        store: The working store: a folder, s3://bucket/prefix or block:NAME; empty for the site's, or the worker's own.
         deep: Validate by reading every blob back in this run, whatever the site says.
         ignore_window: Run now, also where the window of the site is closed.
     """
+    store = store or site.store
     window = enter_window(site.window, ignored=ignore_window)
     if site.approval:
         check_approval()

@@ -15,8 +15,8 @@ from edgelift.keys import find_public_key
 from edgelift.site import RegistryAccess
 from edgelift.sizes import count, format_size
 from edgelift.store.check import MendingSource, StoreCheck, check_store
-from edgelift.store.contents import list_blobs
 from edgelift.store.mending import BundleMending, RegistryMending
+from edgelift.store.opening import holdings_of
 from tasks.connect import connect, path_of
 from tasks.narrate import narrate, narrate_progress
 from tasks.sweep import standing_store
@@ -51,7 +51,8 @@ def check_content(
     with all that remains.
     """
     content = standing_store(store)
-    total = sum(blob.size for blob in list_blobs(content.root))
+    holdings = holdings_of(content)
+    total = sum(blob.size for blob in holdings.blobs())
     with _sources(repair_from, access if repair else None) as sources:
         checked = check_store(content, sources=sources, progress=narrate_progress("checking the store", total))
     health = StoreHealth(
@@ -61,8 +62,8 @@ def check_content(
         problems=len(checked.problems),
         unmended=len(checked.unmended),
     )
-    create_markdown_artifact(key="store-check", markdown=_markdown(str(content.root), checked, health))
-    narrate(f"{content.root}: {health}", warn=health.problems > 0)
+    create_markdown_artifact(key="store-check", markdown=_markdown(holdings.place, checked, health))
+    narrate(f"{holdings.place}: {health}", warn=health.problems > 0)
     if checked.unmended:
         raise IncompleteError(
             f"{len(checked.unmended)} contents of the store are not as they should be",

@@ -30,7 +30,7 @@ from tasks.stopping import stop_in_time
 # Sites that one run has to do with at a time, with their bundles and blocks: 16 deliveries, and what they come from.
 # Each keeps some connections open, and many systems let a process have no more than 1,024 files.
 _SITES = 24
-_SHARED = 8  # stores, keys and sets of bundles, of which sites have few
+_SHARED = 8  # stores, keys and sets of bundles, of which the sites of a fleet have few
 _ATTEMPTS = 4  # that may be under way in one process
 Opened = TypeVar("Opened", Connections, BundleReader)
 

@@ -13,9 +13,12 @@ from tasks.record import record
 CHANNEL = "edgelift"  # the command line shows what is logged under this name, and nothing of the engine's own
 
 
-def narrate(message: str, *, warn: bool = False) -> None:
-    """Log one line about the step that is running; a warning is in the report of the run, too."""
-    if warn:
+def narrate(message: str, *, warn: bool = False, is_reported: bool = True) -> None:
+    """Log one line about the step that is running; a warning is in the report of the run, too.
+
+    Not where it `is_reported` otherwise: give False for what the report says by itself.
+    """
+    if warn and is_reported:
         record().warn(message)
     logger = get_run_logger().getChild(CHANNEL)
     logger.log(logging.WARNING if warn else logging.INFO, message)

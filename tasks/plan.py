@@ -75,6 +75,8 @@ def plan_lock(
     if base is not None and lock.base is None:
         narrate(f"{base} has brought none of these blobs: all of them are carried", warn=True)
     _narrate_totals(lock)
+    if not is_one_of_many:
+        record().lock = lock
     _tell_plan(lock, content if output is not None else None)
     return lock
 
@@ -108,6 +110,7 @@ def replay_lock(
     if shortage is not None:
         raise PlanError("the disk is too small; nothing was moved", [shortage])
     _narrate_totals(lock)
+    record().lock = lock
     _tell_plan(lock, open_store(store))
     return lock
 
@@ -148,7 +151,6 @@ def _check_obstacles(
 def _tell_plan(lock: BundleLock, content: WorkingStore | None) -> None:
     """Publish what will be done; in `content` is what need not be pulled."""
     found = record()
-    found.lock = lock
     if content is not None:
         stored = sum(each.size for each in contents_of(lock) if content.exists(each))
         found.present = found.present._replace(stored=stored)

@@ -116,7 +116,8 @@ def pull_images(
     open_existing(existing)  # before the tasks, which share them
     pull = partial(_pull, left_out=left_out, access=access, store=store, existing=existing, window=window)
     total, found = sum(blob.size for image in images for blob in image.content_without(left_out).blobs), record()
-    with stage("pull"), progress_of("pull", lock.definition.name, total, lambda: found.done("pull")):
+    names = [image.reference for image in images]
+    with stage("pull"), progress_of("pull", lock.definition.name, total, lambda: found.done("pull", names)):
         settled = pull(images)
         # A result that Prefect took over from an earlier attempt says nothing about the disk of this worker.
         content = open_store(store)

@@ -140,7 +140,8 @@ def push_images(
     inputs = _Inputs(content, access, target, public_key, archive_block, direct, window)
     images = lock.largest_first()
     total, found = _bytes_to_send(images, target), record()
-    with stage("push"), progress_of("push", lock.definition.name, total, lambda: found.done("push")):
+    names = [image.reference for image in images]
+    with stage("push"), progress_of("push", lock.definition.name, total, lambda: found.done("push", names)):
         settled = _push(images, inputs)
         # A result taken over from an earlier attempt proves nothing about the registry as it is now.
         cached = [image for image, outcome in zip(images, settled, strict=True) if outcome.is_cached]

@@ -5,16 +5,17 @@ comes with the results that are taken over from it.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from prefect.runtime import task_run
 
 from edgelift.bundle.lock import BundleLock
 from edgelift.delivery.receipt import DeliveryReceipt
+from edgelift.fleet.summary import FleetSummary
 from edgelift.oci.transfer import Transfer
 from edgelift.progress import Pace
-from edgelift.report.model import Stage, Step, Timing, Verb
+from edgelift.report.model import Findings, Stage, Step, Timing, Verb
 from edgelift.report.plan_page import Present
 from tasks.attempt import PerAttempt
 
@@ -25,19 +26,22 @@ _KEPT = 64  # attempts; those that are reported go by themselves
 class RunRecord:
     """What is known of one attempt so far; its threads write into it.
 
-    `folder` and `name` say where the report goes; without a folder nobody wants one. `steps` are found by their verb
-    and the reference of the image.
+    `folder` says where the report goes; without one nobody wants it. It is about `name`, and called so, unless it has a
+    `stem` of its own. `steps` are found by their verb and the reference of the image.
     """
 
     def __init__(self) -> None:
         self.started = time.time()
         self.name = ""
         self.folder: str | None = None
+        self.stem = ""
         self.place = ""
         self.archived: str | None = None
         self.expected: tuple[Verb, ...] = ()
         self.lock: BundleLock | None = None
         self.receipt: DeliveryReceipt | None = None
+        self.findings: Findings | None = None
+        self.fleet: FleetSummary | None = None
         self.present = Present()
         self.stages: list[Stage] = []
         self.steps: dict[tuple[Verb, str], Step] = {}
@@ -64,9 +68,9 @@ class RunRecord:
         pace = self._paces.get((verb, reference))
         return pace.done if pace is not None else 0
 
-    def done(self, verb: Verb) -> int:
-        """Bytes of all images that were done so far, those that were there already included."""
-        return sum(pace.done for (each, _), pace in list(self._paces.items()) if each == verb)
+    def done(self, verb: Verb, references: Iterable[str]) -> int:
+        """Bytes of these images that were done so far, those that were there already included."""
+        return sum(self.arrived(verb, reference) for reference in references)
 
 
 def record() -> RunRecord:

@@ -15,13 +15,15 @@ from edgelift.bundle.standing import standing_place
 from edgelift.delivery.base import check_output, read_base
 from edgelift.delivery.preflight import check_disk
 from edgelift.errors import PlanError
-from edgelift.fleet.summary import in_code
 from edgelift.keys import find_public_key
 from edgelift.refresh import find_last, make_delta, note_last
+from edgelift.report.markup import code
+from edgelift.report.model import Findings
 from edgelift.sizes import format_size
 from tasks.assemble import BuiltBundle
 from tasks.connect import bundle_path, open_store, path_of
 from tasks.narrate import narrate
+from tasks.record import record
 
 SHOWN = 100  # moves in the artifact; `edgelift diff` shows all
 
@@ -71,13 +73,15 @@ def look_for_moves(
     last = base or find_last(path_of(output), name)
     if last is None:
         refresh = Refresh(lock, None, ())
-        narrate(f"there is no lock of {name} yet: all of it is built")
+        said = f"there is no lock of {name} yet: all of it is built"
     else:
         place = str(last) if is_object(str(last)) else str(path_of(str(last)))
         found = read_base(place, content.runs, find_public_key(None))
         moves = find_moves(found.lock, lock)
         refresh = Refresh(make_delta(lock, found) if moves else lock, place, moves)
-        narrate(f"since {place}: {_counted(moves)}")
+        said = f"since {place}: {_counted(moves)}"
+    narrate(said)
+    _note(refresh, said)
     if refresh.moves and refresh.lock.base is None:
         narrate(f"{refresh.base} has brought none of these blobs: all of them are carried", warn=True)
     if refresh.is_needed:
@@ -104,6 +108,16 @@ def report_moves(refresh: Refresh, name: str, output: str, bundle: BuiltBundle |
     )
 
 
+def _note(refresh: Refresh, said: str) -> None:
+    """Have it in the report of the run, which has no images where nothing has moved."""
+    found = record()
+    found.lock = refresh.lock
+    if not refresh.is_needed:
+        found.expected = ()
+    rows = [(each.what, each.name, each.before, each.after, format_size(each.size)) for each in refresh.moves]
+    found.findings = Findings("What has moved", said, ("What", "Name", "Before", "After", "New bytes"), tuple(rows))
+
+
 def _counted(moves: tuple[Move, ...]) -> str:
     kinds = list(dict.fromkeys(move.what for move in moves))
     counts = (f"{kind}: {sum(move.what == kind for move in moves)}" for kind in kinds)
@@ -119,9 +133,9 @@ def _rows(moves: tuple[Move, ...]) -> list[dict[str, str]]:
     return [
         {
             "what": move.what,
-            "name": in_code(move.name),
-            "before": in_code(move.before),
-            "after": in_code(move.after),
+            "name": code(move.name),
+            "before": code(move.before),
+            "after": code(move.after),
             "new bytes": format_size(move.size),
         }
         for move in moves[:SHOWN]

@@ -10,17 +10,19 @@ from edgelift.delivery.expected import receipt_path
 from edgelift.delivery.receipt import DeliveryReceipt
 from edgelift.errors import EdgeliftError, UndeliveredError
 from edgelift.fleet.rollout import Rollout
-from edgelift.fleet.summary import FleetSummary, SiteOutcome
+from edgelift.fleet.summary import FleetSummary, SharedBuild, SiteOutcome
 from edgelift.site import EdgeSite
 from tasks.as_is import as_is
 from tasks.connect import connect, known_blobs, open_content, path_of
 from tasks.deliver import deliver_site
 from tasks.narrate import narrate
+from tasks.record import stage
 from tasks.settle import outcome_of
 from tasks.share import FleetContent
 from tasks.validate import validate_target
 
 
+@stage("roll out")
 def roll_out(content: FleetContent, parallel: int, stop_on_failure_rate: float, output: str) -> FleetSummary:
     """Deliver to every site, `parallel` of them at a time, each as a task of its own; gives what came of each.
 
@@ -39,9 +41,9 @@ def roll_out(content: FleetContent, parallel: int, stop_on_failure_rate: float, 
         site, outcome = course.advance()
         if outcome is not None:
             rollout.settle(site, is_whole=outcome.state == "whole")
-            narrate(course.progress(outcome), warn=outcome.state != "whole")
+            narrate(course.progress(outcome), warn=outcome.state != "whole", is_reported=False)
     if rollout.stopped is not None:
-        narrate(f"no further site is begun: {rollout.stopped}", warn=True)
+        narrate(f"no further site is begun: {rollout.stopped}", warn=True, is_reported=False)
     return course.summary(rollout.stopped)
 
 
@@ -103,7 +105,9 @@ class _Course:
     def summary(self, stopped: str | None) -> FleetSummary:
         """What has come of all."""
         outcomes = (self._outcomes.get(site.name) or self._unbegun(site) for site in self._content.sites)
-        return FleetSummary(builds=len(self._content.builds), sites=tuple(outcomes), stopped=stopped)
+        made, builds = self._content.contents, self._content.builds
+        shared = (SharedBuild.of(build, is_made=any(site.name in made for site in build.sites)) for build in builds)
+        return FleetSummary(builds=len(builds), sites=tuple(outcomes), stopped=stopped, shared=tuple(shared))
 
     def _judge(self, site: EdgeSite, state: State[Any], found: object) -> SiteOutcome:
         if isinstance(found, SiteOutcome):

@@ -3,23 +3,22 @@
 import time
 from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import cast
 
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from pydantic import BaseModel, ConfigDict
 
+from blocks.load import load_block
+from blocks.store import BlobStore
 from edgelift.bundle.lock import BundleLock
 from edgelift.bundle.signed import read_signed
-from edgelift.errors import ConfigurationError
 from edgelift.keys import find_public_key
 from edgelift.sizes import count, format_size
-from edgelift.store.local import LocalStore
-from edgelift.store.opening import is_elsewhere
+from edgelift.store.opening import BLOCK, holdings_of, is_block, open_standing
 from edgelift.store.sweep import Rules, Sweep, plan_sweep, sweep_store
-from tasks.connect import open_store, path_of, store_place
+from edgelift.store.working import WorkingStore
+from tasks.connect import path_of, store_place
 from tasks.narrate import narrate
 
 _SHOWN = 100  # images in the artifact
@@ -62,13 +61,14 @@ def sweep_content(
     then raises `StoreError`.
     """
     content = standing_store(store)
+    holdings = holdings_of(content)
     rules = Rules(
         grace=_seconds(grace_days),
         older_than=_seconds(older_than_days) if older_than_days is not None else None,
         max_size=max_size,
         keep=tuple(map(_read_lock, keep_locks)),
     )
-    with content.alone(wait) if delete else nullcontext():
+    with holdings.alone(wait) if delete else nullcontext():
         sweep = plan_sweep(content, rules, time.time())
         if delete:
             sweep_store(content, sweep)
@@ -81,25 +81,23 @@ def sweep_content(
         size=sweep.size,
         remaining=sweep.remaining,
     )
-    create_markdown_artifact(key="store-sweep", markdown=_markdown(content, sweep, outcome))
-    narrate(f"{content.root}: {outcome}")
+    create_markdown_artifact(key="store-sweep", markdown=_markdown(holdings.place, sweep, outcome))
+    narrate(f"{holdings.place}: {outcome}")
     if max_size is not None and sweep.remaining > max_size:
         excess = format_size(sweep.remaining - max_size)
         narrate(f"{excess} more than max_size remain: locks need them, or they are younger than the grace", warn=True)
     return outcome
 
 
-def standing_store(store: str | None) -> LocalStore:
-    """The store, which is not made by looking after it; raises `ConfigurationError` where there is none in a folder."""
+def standing_store(store: str | None) -> WorkingStore:
+    """The store, which is not made by looking after it; raises `ConfigurationError` where there is none.
+
+    It is opened for this task alone: who keeps it open could not be alone in it.
+    """
     place = store_place(store)
-    if is_elsewhere(place):
-        raise ConfigurationError(
-            f"{place[:200]} is a store in S3, and this looks after one in a folder",
-            hint="name a folder; what a store in S3 need not hold any more is for the rules of its bucket",
-        )
-    if not (Path(place) / "blobs").is_dir():
-        raise ConfigurationError(f"there is no store in {place}", hint="name the one that runs on this worker use")
-    return cast(LocalStore, open_store(store))
+    if is_block(place):
+        return load_block(BlobStore, place.removeprefix(BLOCK)).get_client(is_made=False)
+    return open_standing(place)
 
 
 def _read_lock(path: str) -> BundleLock:
@@ -110,11 +108,11 @@ def _seconds(days: float) -> float:
     return timedelta(days=days).total_seconds()
 
 
-def _markdown(store: LocalStore, sweep: Sweep, outcome: StoreSweep) -> str:
+def _markdown(store: str, sweep: Sweep, outcome: StoreSweep) -> str:
     rows = [f"| `{image.reference}` | {_moment(image.used)} |" for image in sweep.images[:_SHOWN]]
     more = [f"and {len(sweep.images) - _SHOWN:,} more"] if len(sweep.images) > _SHOWN else []
     table = ["\n".join(["| image | last pulled |", "|---|---|", *rows])] if rows else []
-    return "\n\n".join([f"# {store.root}", f"{outcome}.", *table, *more])
+    return "\n\n".join([f"# {store}", f"{outcome}.", *table, *more])
 
 
 def _moment(seconds: float) -> str:

@@ -72,8 +72,8 @@ SIBLINGS = {
 }
 
 REPORT = (
-    *("axis", "markup", "model", "page", "plan_page", "sections", "style", "summary_page", "tables", "throughput"),
-    *("timeline", "wording"),
+    *("axis", "fleet_sections", "markup", "model", "page", "plan_page", "sections", "style", "summary_page", "tables"),
+    *("throughput", "timeline", "wording"),
 )
 
 # Modules that only decide: values in, values out.

@@ -35,6 +35,7 @@ access:
   registries: [mirror, Mirror]
   mirrors: [docker.io]
   rewrites: [ghcr.io=a.example, ghcr.io=b.example]
+store: block:Shared Store
 archive: {artifact: "registry.example"}
 signing: {block: site key}
 deep: true
@@ -57,11 +58,12 @@ PLACES = {
     (20, "access.registries.1"): "no name of a block",
     (21, "access.mirrors.0"): "names no mirror",
     (22, "access.rewrites"): "several rewrites of ghcr.io",
-    (23, "archive.artifact"): "HOST[:PORT]/REPOSITORY",
-    (24, "signing.block"): "no name of a block",
-    (27, "schedules.0.cron"): "it has 4 fields",
-    (28, "schedules.1.timezone"): "no such time zone",
-    (29, "deep"): "the key stands in line 25 already",
+    (23, "store"): "no name of a block",
+    (24, "archive.artifact"): "HOST[:PORT]/REPOSITORY",
+    (25, "signing.block"): "no name of a block",
+    (28, "schedules.0.cron"): "it has 4 fields",
+    (29, "schedules.1.timezone"): "no such time zone",
+    (30, "deep"): "the key stands in line 26 already",
 }
 
 
@@ -77,7 +79,7 @@ def test_every_mistake_of_a_file_is_found_at_once(tmp_path: Path) -> None:
     (file,) = read_sites([write(tmp_path / "plant-7.yaml", WRONG)])
 
     assert list(PLACES) == [(problem.line, problem.place) for problem in file.problems]
-    assert [text in each.message for text, each in zip(PLACES.values(), file.problems, strict=True)] == [True] * 18
+    assert [text in each.message for text, each in zip(PLACES.values(), file.problems, strict=True)] == [True] * 19
     assert file.site is None
 
 
@@ -105,6 +107,26 @@ def test_two_sites_of_one_name_are_both_wrong(tmp_path: Path) -> None:
         f"{two}:2: name: {one} names this site, too",
     ]
     assert [file.site.name for file in files if file.site is not None] == ["plant-8"]
+
+
+STORES = {
+    "a folder": ("/srv/edgelift/store", True),
+    "a bucket": ("s3://bucket/prefix", True),
+    "a block": ("block:store", True),
+    "a folder that is called like a block": ("./block:Of Wood", True),
+    "no bucket": ("s3:///prefix", False),
+    "another server": ("https://s3.example/bucket", False),
+    "a block of no name": ("block:", False),
+}
+
+
+@pytest.mark.parametrize(("store", "is_right"), STORES.values(), ids=STORES)
+def test_a_site_names_its_store_as_the_option_does(tmp_path: Path, store: str, *, is_right: bool) -> None:
+    """A folder of the worker, a bucket, or the block that has its keys; what can be none of these is told."""
+    (file,) = read_sites([write(tmp_path / "plant-7.yaml", f'{RIGHT}store: "{store}"\n')])
+
+    assert [problem.place for problem in file.problems] == ([] if is_right else ["store"])
+    assert (file.site is not None and file.site.store == store) is is_right
 
 
 NOT_READ = {

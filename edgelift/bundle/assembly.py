@@ -104,12 +104,14 @@ class _Arriving:
 
     def exists(self, descriptor: Descriptor) -> bool:
         """Whether the content is here, or may still come."""
+        self._check()
         return not self._ended.is_set() or self._source.exists(descriptor)
 
     def read_into(self, buffer: memoryview, descriptor: Descriptor) -> Iterator[memoryview]:
         """The content, once it is here; errors are those of `source`."""
         while not self._ended.is_set() and not self._source.exists(descriptor):
             self._ended.wait(self._pause)
+        self._check()  # else what has not arrived would be told of as missing, which nobody wants any more
         for chunk in self._source.read_into(buffer, descriptor):
             self._check()
             yield chunk

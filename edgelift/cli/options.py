@@ -94,7 +94,7 @@ Store = Annotated[
     str | None,
     typer.Option(
         metavar="DIR|s3://BUCKET/PREFIX",
-        help="Working store; the default is in your cache folder. Runs also take block:NAME.",
+        help="Working store; the default is in your cache folder. Runs and `edgelift store` also take block:NAME.",
         rich_help_panel=OUTPUT,
     ),
 ]

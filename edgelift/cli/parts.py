@@ -13,7 +13,7 @@ from edgelift.bundle.stream import BundleStream, open_for_lock, reassemble_bundl
 from edgelift.cli import options
 from edgelift.cli.console import say, say_json
 from edgelift.cli.quantities import parse_size
-from edgelift.cli.store import open_store
+from edgelift.cli.stores import open_standing_named
 from edgelift.errors import ConfigurationError
 from edgelift.keys import find_public_key
 from edgelift.sizes import count, format_size
@@ -74,7 +74,7 @@ def reassemble(
             raise ConfigurationError("parts are made again on a disk", hint="copy the index and the lock to a folder")
         if part_size is not None:
             raise ConfigurationError("--part makes parts of the size that the index says: leave out --part-size")
-        made = remake_parts(Path(bundle), part, open_store(store), lock, find_public_key(None), folder=output)
+        made = remake_parts(Path(bundle), part, open_standing_named(store), lock, find_public_key(None), folder=output)
         if as_json:
             say_json({"parts": list(map(str, made))})
         for path in () if as_json else made:

@@ -81,6 +81,7 @@ def _document(site: EdgeSite, now: datetime) -> dict[str, Any]:
         "next": following.isoformat() if following is not None else None,
         "window": site.window.model_dump(mode="json") if site.window is not None else None,
         "direct": site.direct,
+        "store": site.store,
         "archive": site.archive.model_dump(mode="json", exclude_none=True) if site.archive is not None else None,
         "policy": {
             "on_conflict": site.target.on_conflict,

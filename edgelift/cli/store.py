@@ -17,16 +17,15 @@ from edgelift.cli import options
 from edgelift.cli.access import takes_source_access
 from edgelift.cli.console import say, say_json, say_table, set_verbosity, tell
 from edgelift.cli.quantities import parse_age, parse_size
-from edgelift.cli.stores import folder_of
-from edgelift.errors import ConfigurationError, IncompleteError
+from edgelift.cli.stores import open_standing_named
+from edgelift.errors import IncompleteError
 from edgelift.keys import find_public_key
 from edgelift.progress import Pace
 from edgelift.site import DEFAULT_ACCESS, RegistryAccess
 from edgelift.sizes import count, format_size
 from edgelift.store.check import MendingSource, StoreCheck, check_store
-from edgelift.store.local import LocalStore
 from edgelift.store.mending import BundleMending, ChartMending, RegistryMending
-from edgelift.store.runs import RunLocks
+from edgelift.store.opening import holdings_of
 from edgelift.store.survey import survey_store
 from edgelift.store.sweep import Rules, Sweep, plan_sweep, sweep_store
 
@@ -42,7 +41,7 @@ app = typer.Typer(
 @app.command("stat")
 def stat(store: options.Store = None, as_json: options.Json = False) -> None:
     """Tell how much the store holds and how old that is. Reads no content."""
-    document = survey_store(open_store(store))
+    document = survey_store(open_standing_named(store))
     if as_json:
         say_json(document)
         return
@@ -52,9 +51,9 @@ def stat(store: options.Store = None, as_json: options.Json = False) -> None:
         for each in (document[name],)
     ]
     say_table(("CONTENT", "FILES", "SIZE", "OLDEST", "NEWEST"), rows)
-    free = format_size(document["disk_free"])
+    free = f", {format_size(document['disk_free'])} free" if document["disk_free"] is not None else ""
     images, runs = count(document["images"], "image"), count(document["runs"], "run")
-    say(f"{images}, locks of {runs}, {free} free in {document['store']}")
+    say(f"{images}, locks of {runs}{free} in {document['store']}")
 
 
 @app.command("fsck")
@@ -88,13 +87,14 @@ def fsck(
     Example: edgelift store fsck --repair-from site.tar.zst --repair
     """
     set_verbosity(verbose=verbose, quiet=quiet)
-    content = open_store(store)
+    content = open_standing_named(store)
+    holdings = holdings_of(content)
     locks = [BundleLock.from_json(read_signed(path, find_public_key(None)), str(path)) for path in repair_lock]
-    locks += [lock for each in RunLocks(content.root).kept() if repair and (lock := each.read()) is not None]
+    locks += [lock for each in holdings.runs() if repair and (lock := each.read()) is not None]
     with _sources(repair_from, access if repair else None, locks) as sources:
         outcome = check_store(content, sources=sources, progress=_tell_progress(quiet))
     if as_json:
-        say_json(_check_document(content, outcome))
+        say_json(_check_document(holdings.place, outcome))
     else:
         _print_check(outcome)
     _raise_for_damage(outcome, can_ask_more=not (repair or repair_from))
@@ -134,26 +134,19 @@ def gc(
         max_size=parse_size(max_size, "--max-size") if max_size is not None else None,
         keep=tuple(BundleLock.from_json(read_signed(path, find_public_key(None)), str(path)) for path in keep_lock),
     )
-    content = open_store(store)
-    with content.alone(wait) if delete else nullcontext():
+    content = open_standing_named(store)
+    holdings = holdings_of(content)
+    with holdings.alone(wait) if delete else nullcontext():
         sweep = plan_sweep(content, rules, time.time())
         if delete:
             sweep_store(content, sweep)
     if as_json:
-        say_json(_sweep_document(content, sweep, deleted=delete))
+        say_json(_sweep_document(holdings.place, sweep, deleted=delete))
     else:
         _print_sweep(sweep, deleted=delete)
     if rules.max_size is not None and sweep.remaining > rules.max_size:
         excess = format_size(sweep.remaining - rules.max_size)
         tell(f"warning: {excess} more than --max-size remain: locks need them, or they are younger than --grace")
-
-
-def open_store(store: str | None) -> LocalStore:
-    """The store, which is not made here; raises `ConfigurationError` where it is in no folder."""
-    folder = folder_of(store)
-    if not (folder / "blobs").is_dir():
-        raise ConfigurationError(f"there is no store in {folder}", hint="name the one that runs use with --store DIR")
-    return LocalStore(folder)
 
 
 @contextmanager
@@ -183,9 +176,9 @@ def _tell_progress(quiet: bool) -> Callable[[int], None]:
     return on_progress
 
 
-def _check_document(store: LocalStore, outcome: StoreCheck) -> dict[str, Any]:
+def _check_document(store: str, outcome: StoreCheck) -> dict[str, Any]:
     return {
-        "store": str(store.root),
+        "store": store,
         "blobs": outcome.blobs,
         "bytes": outcome.size,
         "images": outcome.images,
@@ -231,17 +224,17 @@ def _raise_for_damage(outcome: StoreCheck, *, can_ask_more: bool) -> None:
         )
 
 
-def _sweep_document(store: LocalStore, sweep: Sweep, *, deleted: bool) -> dict[str, Any]:
+def _sweep_document(store: str, sweep: Sweep, *, deleted: bool) -> dict[str, Any]:
     return {
-        "store": str(store.root),
+        "store": store,
         "deleted": deleted,
         "images": [
             {"reference": image.reference, "digest": image.descriptor.digest, "last_pulled": _moment(image.used)}
             for image in sweep.images
         ],
         "blobs": [blob.digest for blob in sweep.blobs],
-        "leftovers": [str(file.path.relative_to(store.root)) for file in sweep.leftovers],
-        "runs": [run.folder.name for run in sweep.runs],
+        "leftovers": [file.name for file in sweep.leftovers],
+        "runs": [run.name for run in sweep.runs],
         "bytes": sweep.size,
         "remaining_bytes": sweep.remaining,
     }

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from edgelift.access import default_place
+from edgelift.cli.prefect_api import running_api
 from edgelift.errors import ConfigurationError
-from edgelift.store.opening import is_block, is_elsewhere, open_place
+from edgelift.store.opening import BLOCK, is_block, is_elsewhere, open_place, open_standing
 from edgelift.store.runs import RunLocks
 from edgelift.store.working import KeptLocks, WorkingStore
 
@@ -19,23 +20,25 @@ def open_named(store: str | None) -> WorkingStore:
     place = store or default_place()
     if is_block(place):
         raise ConfigurationError(
-            f"{place[:200]} is a block of Prefect's, which only build and sync load",
+            f"{place[:200]} is a block of Prefect's, which only runs and `edgelift store` load",
             hint="name the store as s3://bucket/prefix, with its keys in AWS_* variables or a profile",
         )
     return open_place(place)
 
 
-def folder_of(store: str | None) -> Path:
-    """The folder of the store; raises `ConfigurationError` for one that is in none."""
+def open_standing_named(store: str | None) -> WorkingStore:
+    """The store that is named, also by a block, or that of the environment; raises `ConfigurationError` without one."""
     place = store or default_place()
-    if is_elsewhere(place):
-        raise ConfigurationError(
-            f"{place[:200]} is a store in S3, and this command is for one in a folder",
-            hint="name a folder; what a store in S3 need not hold any more is for the rules of its bucket",
-        )
-    return Path(place)
+    if not is_block(place):
+        return open_standing(place)
+    with running_api(quiet=True):
+        from blocks.load import load_block  # noqa: PLC0415 - loads Prefect
+        from blocks.store import BlobStore  # noqa: PLC0415 - likewise
+
+        return load_block(BlobStore, place.removeprefix(BLOCK)).get_client(is_made=False)
 
 
 def runs_of(store: str | None) -> KeptLocks:
     """The locks of the runs that use the store; a folder that is not there has none, and is not made."""
-    return open_named(store).runs if is_elsewhere(store or default_place()) else RunLocks(folder_of(store))
+    place = store or default_place()
+    return open_named(store).runs if is_elsewhere(place) else RunLocks(Path(place))

@@ -23,12 +23,25 @@ class PlannedTogether(NamedTuple):
     sites: tuple[EdgeSite, ...]
 
 
+class PlannedSite(NamedTuple):
+    """A site, its lock, and the store that this was planned in; None for the worker's own."""
+
+    site: EdgeSite
+    lock: BundleLock
+    store: str | None = None
+
+
 @dataclass(frozen=True)
 class FleetBuild:
-    """What `sites` share: a lock, and what it makes, a bundle or a direct copy from registry to registry."""
+    """What `sites` share: a lock, and what it makes, a bundle or a direct copy from registry to registry.
+
+    A store changes nothing of what is built, so sites that name others share as well: it is made in the `store` that
+    the first of them was planned in, which has what comes from no registry.
+    """
 
     lock: BundleLock
     sites: tuple[EdgeSite, ...]
+    store: str | None = None
 
     @property
     def name(self) -> str:
@@ -68,16 +81,15 @@ def share_lock(lock: BundleLock, site: EdgeSite) -> BundleLock:
     return _rename(lock, f"{NAME}-{_mark(_rename(lock, NAME).to_json() + file.encode())}")
 
 
-def group_by_lock(planned: Iterable[tuple[EdgeSite, BundleLock]]) -> tuple[FleetBuild, ...]:
+def group_by_lock(planned: Iterable[PlannedSite]) -> tuple[FleetBuild, ...]:
     """The builds that all of `planned` need, each once; a direct copy of a lock is another than its bundle."""
-    groups = defaultdict[tuple[Digest, bool], list[EdgeSite]](list)
-    locks = dict[Digest, BundleLock]()
-    for site, lock in planned:
+    groups = defaultdict[tuple[Digest, bool], list[PlannedSite]](list)
+    for site, lock, store in planned:
         shared = share_lock(lock, site)
-        digest = shared.digest
-        locks[digest] = shared
-        groups[digest, site.direct].append(site)
-    return tuple(FleetBuild(locks[digest], tuple(sites)) for (digest, _), sites in groups.items())
+        groups[shared.digest, site.direct].append(PlannedSite(site, shared, store))
+    return tuple(
+        FleetBuild(group[0].lock, tuple(each.site for each in group), group[0].store) for group in groups.values()
+    )
 
 
 def _rename(lock: BundleLock, name: str) -> BundleLock:

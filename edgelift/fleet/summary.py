@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from edgelift.errors import ConfigurationError, EdgeliftError, IncompleteError, ManyError
 from edgelift.explain import explain
+from edgelift.fleet.sharing import FleetBuild
 from edgelift.oci.digest import Digest
 from edgelift.site import EdgeSite
 from edgelift.sizes import count, format_size
@@ -51,6 +52,11 @@ class SiteOutcome(BaseModel):
             update={"state": "failed", "why": explain_error(error), "next_step": getattr(error, "hint", None) or _AGAIN}
         )
 
+    def told(self) -> str:
+        """What has become of it, and below that the next step where it is one of its own."""
+        step = f"\n  → {self.next_step}" if self.state == "failed" and self.next_step not in ("", _AGAIN) else ""
+        return f"{self.site}: {self.state}{f', {self.why}' if self.why else ''}{step}"
+
     def cells(self) -> tuple[str, ...]:
         """What a table shows under `HEADINGS`."""
         known = self.images is not None and self.ok is not None
@@ -67,8 +73,41 @@ class SiteOutcome(BaseModel):
         )
 
 
+class SharedBuild(BaseModel):
+    """What was built once: the `bundle`, the lock and the `images` in it, their `size` (bytes), and who shares it.
+
+    A `direct` copy has a lock and no bundle; what is not `is_made` has failed.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    bundle: str
+    lock: Digest
+    images: int
+    size: int
+    sites: tuple[str, ...]
+    direct: bool = False
+    is_made: bool = True
+
+    @classmethod
+    def of(cls, build: FleetBuild, *, is_made: bool) -> Self:
+        """What is told of a `build`."""
+        return cls(
+            bundle=build.name,
+            lock=build.lock.digest,
+            images=len(build.lock.images),
+            size=build.lock.carried_size,
+            sites=tuple(site.name for site in build.sites),
+            direct=build.first.direct,
+            is_made=is_made,
+        )
+
+
 class FleetSummary(BaseModel):
-    """All sites in the order in which they were named, how many builds they took, and why the rollout `stopped`."""
+    """All sites in the order in which they were named, how many builds they took, and why the rollout `stopped`.
+
+    The builds are `shared` by the sites that each of them names.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -76,6 +115,7 @@ class FleetSummary(BaseModel):
     builds: int
     sites: tuple[SiteOutcome, ...]
     stopped: str | None = None
+    shared: tuple[SharedBuild, ...] = ()
 
     @property
     def is_whole(self) -> bool:
@@ -96,9 +136,10 @@ class FleetSummary(BaseModel):
         if self.is_whole:
             return
         undone = [each for each in self.sites if each.state != "whole"]
+        failed_first = sorted(undone, key=lambda each: each.state != "failed")
         raise IncompleteError(
             f"{len(undone)} of {len(self.sites)} sites are not whole; the others are done and stay done",
-            [f"{each.site}: {each.state}{f', {each.why}' if each.why else ''}" for each in undone],
+            [each.told() for each in failed_first],
             hint=_AGAIN,
         )
 
@@ -122,12 +163,6 @@ class FleetSummary(BaseModel):
         except (ValueError, AttributeError, TypeError):
             raise ConfigurationError(f"{where} is not the summary of a fleet: it is not a JSON object") from None
 
-    def to_markdown(self) -> str:
-        """The summary as a page."""
-        lines = [HEADINGS, ("---",) * len(HEADINGS), *(tuple(map(in_code, each.cells())) for each in self.sites)]
-        rows = [f"| {' | '.join(line)} |" for line in lines]
-        return "\n".join(("# Fleet", "", f"{self.headline}.", "", *rows, ""))
-
 
 def explain_error(error: Exception) -> str:
     """Why, on one line: what an error says, and the first of what it names."""
@@ -137,9 +172,3 @@ def explain_error(error: Exception) -> str:
     named = [" ".join(failure.split()) for failure in failures[:_NAMED]]
     more = [f"and {len(failures) - _NAMED} more"] if len(failures) > _NAMED else []
     return "; ".join((error.message, *named, *more))
-
-
-def in_code(text: str) -> str:
-    """`text` as code in a cell, in which nothing is markup: reasons are partly what a registry says."""
-    line = " ".join(text.replace("`", "'").replace("|", "\\|").split())
-    return f"`{line}`" if line else ""

@@ -31,6 +31,27 @@ def join(parts: Iterable[str]) -> Markup:
     return Markup("".join(part if isinstance(part, Markup) else clean(one_line(part)) for part in parts))
 
 
+def section(heading: str, *content: str, class_: str | None = None) -> Markup:
+    """A part of the page under its heading."""
+    return element("section", element("h2", heading), *content, class_=class_)
+
+
+def note(text: str) -> Markup:
+    """A line that explains what is above or below it."""
+    return element("p", text, class_="note")
+
+
+def chip(text: str, style: str) -> Markup:
+    """A word in the colours of a `style`: `good`, `care`, `bad` or `plain`."""
+    return element("span", text, class_=f"chip {style}")
+
+
+def table(headings: Iterable[Markup], rows: Iterable[Markup]) -> Markup:
+    """A table of `rows` (`tr`) under its `headings` (`th`); a narrow page scrolls it sideways."""
+    parts = element("thead", element("tr", *headings)), element("tbody", *rows)
+    return element("div", element("table", *parts), class_="scroll")
+
+
 def one_line(text: str, longest: int = _LONGEST) -> str:
     """`text` on one line, and no longer than `longest` characters."""
     line = " ".join(text.split())

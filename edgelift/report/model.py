@@ -12,6 +12,7 @@ from edgelift.bundle.kinds import name_of
 from edgelift.bundle.lock import BundleLock, LockedImage
 from edgelift.delivery.receipt import DeliveryReceipt
 from edgelift.errors import EdgeliftError, ManyError
+from edgelift.fleet.summary import FleetSummary
 from edgelift.oci.transfer import Transfer
 from edgelift.packs.names import is_local
 
@@ -71,6 +72,15 @@ class Stage(NamedTuple):
     def seconds(self) -> float:
         """How long it took."""
         return max(0.0, self.ended - self.started)
+
+
+class Findings(NamedTuple):
+    """What a run has found out beside what it moved: under a heading, what is `said` of it, and rows of a table."""
+
+    heading: str
+    said: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...] = ()
 
 
 class ImageReport(NamedTuple):
@@ -133,6 +143,8 @@ class RunReport(NamedTuple):
     images: tuple[ImageReport, ...] = ()
     lock: BundleLock | None = None
     receipt: DeliveryReceipt | None = None
+    findings: Findings | None = None
+    fleet: FleetSummary | None = None
 
     @property
     def seconds(self) -> float:
@@ -168,6 +180,17 @@ def report_images(
         )
         for image in images
     )
+
+
+def merge_stages(stages: Sequence[Stage]) -> tuple[Stage, ...]:
+    """One of each name, from its first beginning to its last end, in the order in which they began."""
+    merged = dict[str, Stage]()
+    for stage in sorted(stages, key=lambda each: each.started):
+        known = merged.get(stage.name, stage)
+        merged[stage.name] = known._replace(
+            ended=max(known.ended, stage.ended), is_failed=known.is_failed or stage.is_failed
+        )
+    return tuple(merged.values())
 
 
 def problems_of(error: BaseException) -> tuple[Problem, ...]:

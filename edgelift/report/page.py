@@ -3,7 +3,7 @@
 A policy in the page forbids everything but its own style, should anything hostile get into it all the same.
 """
 
-from edgelift.report import sections
+from edgelift.report import fleet_sections, sections
 from edgelift.report.markup import Markup, element, join
 from edgelift.report.model import RunReport
 from edgelift.report.style import STYLE
@@ -13,12 +13,15 @@ _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 
 def render_report(report: RunReport) -> bytes:
-    """The page: problems, summary, transfers, validation, sizes and all images, in this order."""
+    """The page: problems, summary, sites, findings, transfers, validation, sizes and all images, in this order."""
     content = join(
         part
         for section in (
             sections.problems,
             sections.summary,
+            fleet_sections.sites,
+            fleet_sections.builds,
+            sections.findings,
             sections.transfers,
             sections.validation,
             sections.sizes,

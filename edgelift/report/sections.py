@@ -4,7 +4,8 @@ from collections.abc import Iterator, Sequence
 
 from edgelift.delivery.receipt import DeliveryReceipt, Proof, Verdict
 from edgelift.report.axis import Scale
-from edgelift.report.markup import Markup, element, join
+from edgelift.report.fleet_sections import fleet_figures
+from edgelift.report.markup import Markup, chip, element, note, section, table
 from edgelift.report.model import Problem, RunReport, Stage, Verb
 from edgelift.report.tables import image_table, told_problem
 from edgelift.report.throughput import draw_throughput
@@ -15,6 +16,7 @@ from edgelift.treemap.svg import draw_treemap
 
 MOST_TOLD = 100  # problems, and warnings; the log has all of them
 MOST_CELLS = 2000
+MOST_FOUND = 1000
 _VERDICTS: dict[Verdict, tuple[str, str]] = {
     "ok": ("good", "✓"),
     "not-checkable": ("plain", "?"),
@@ -30,16 +32,16 @@ def problems(report: RunReport) -> Iterator[Markup]:
         common = headline.next_step if headline is not None else ""
         told = [each._replace(next_step="") if each.next_step == common else each for each in report.problems]
         above = [element("p", told_problem(headline), class_="headline")] if headline is not None else []
-        yield _section("What went wrong", *above, _told(told), class_="problems")
+        yield section("What went wrong", *above, _told(told), class_="problems")
     if report.warnings:
         warnings = [Problem("", each) for each in report.warnings]
-        yield _section(count(len(warnings), "warning"), _told(warnings), class_="warnings")
+        yield section(count(len(warnings), "warning"), _told(warnings), class_="warnings")
 
 
 def summary(report: RunReport) -> Iterator[Markup]:
     """The figures, and what each stage took."""
     tiles = element("div", *(_tile(value, name) for value, name in _figures(report)), class_="tiles")
-    yield _section("Summary", tiles, *(_stages(report) if report.stages else ()))
+    yield section("Summary", tiles, *(_stages(report) if report.stages else ()))
 
 
 def transfers(report: RunReport) -> Iterator[Markup]:
@@ -48,17 +50,17 @@ def transfers(report: RunReport) -> Iterator[Markup]:
     if timeline is None:
         return
     if timeline.others:
-        note = (
+        about = (
             f"The {timeline.shown} images that failed or took longest have a bar each; "
             f"the other {timeline.others:,} are shown together, at the bottom. The table below has all of them."
         )
     else:
-        note = "One bar an image, in the order in which they began. Time is that of the run."
-    yield _section("Transfers", _note(note), legend(report), timeline.picture)
+        about = "One bar an image, in the order in which they began. Time is that of the run."
+    yield section("Transfers", note(about), legend(report), timeline.picture)
     picture = draw_throughput(report)
     if picture is not None:
-        note = "Bytes over the wire. Each transfer counts with its mean over its own time."
-        yield _section("Throughput", _note(note), picture)
+        about = "Bytes over the wire. Each transfer counts with its mean over its own time."
+        yield section("Throughput", note(about), picture)
 
 
 def validation(report: RunReport) -> Iterator[Markup]:
@@ -71,9 +73,9 @@ def validation(report: RunReport) -> Iterator[Markup]:
     open_proofs = [proof for proof in proofs if proof.verdict != "ok"]
     counts = ", ".join(f"{number:,} {verdict}" for verdict, number in receipt.counts.items() if number)
     depth = "every blob was read back" if receipt.deep else "manifests and blob sizes were asked for"
-    yield _section(
+    yield section(
         "Validation",
-        _note(f"{receipt.registry}: {counts}; {depth}. One square for each image under each of its names there."),
+        note(f"{receipt.registry}: {counts}; {depth}. One square for each image under each of its names there."),
         element("div", *map(_cell, proofs[:MOST_CELLS]), class_="cells"),
         *([_matrix(open_proofs)] if open_proofs else []),
         element(
@@ -88,22 +90,26 @@ def validation(report: RunReport) -> Iterator[Markup]:
 def sizes(report: RunReport) -> Iterator[Markup]:
     """What of the content costs how much."""
     if report.lock is not None and report.lock.images:
-        note = _note("What each pack carries, by size: packs, in them images, in them layers. Point at a box for more.")
-        yield _section("What costs how much", note, Markup(draw_treemap(report.lock).decode()))
+        about = "What each pack carries, by size: packs, in them images, in them layers. Point at a box for more."
+        yield section("What costs how much", note(about), Markup(draw_treemap(report.lock).decode()))
+
+
+def findings(report: RunReport) -> Iterator[Markup]:
+    """What the run has found out beside what it moved."""
+    found = report.findings
+    if found is None:
+        return
+    headings = (element("th", name) for name in found.columns)
+    rows = (element("tr", *(element("td", text, class_="reason") for text in row)) for row in found.rows[:MOST_FOUND])
+    rest = len(found.rows) - MOST_FOUND
+    more = [note(f"And {rest:,} more.")] if rest > 0 else []
+    yield section(found.heading, note(found.said), *([table(headings, rows)] if found.rows else []), *more)
 
 
 def images(report: RunReport) -> Iterator[Markup]:
     """The table."""
     if report.images:
-        yield _section(count(len(report.images), "image"), image_table(report))
-
-
-def _section(heading: str, *content: str, class_: str | None = None) -> Markup:
-    return element("section", element("h2", heading), *content, class_=class_)
-
-
-def _note(text: str) -> Markup:
-    return element("p", text, class_="note")
+        yield section(count(len(report.images), "image"), image_table(report))
 
 
 def _told(told: Sequence[Problem]) -> Markup:
@@ -126,6 +132,8 @@ def _tile(value: str, name: str) -> Markup:
 
 def _figures(report: RunReport) -> Iterator[tuple[str, str]]:
     yield format_duration(report.seconds), "wall time of the run"
+    if report.fleet is not None:
+        yield from fleet_figures(report.fleet)
     if report.images:
         done = sum(image.state == "done" for image in report.images)
         pulled = sum(step.state != "failed" for step in report.steps("pull"))
@@ -151,25 +159,23 @@ def _mean_rate(report: RunReport, verb: Verb) -> str:
 
 def _stages(report: RunReport) -> Iterator[Markup]:
     """A row a stage: when it was, as a bar, how long it took, and what it moved at which rate."""
-    head = element(
-        "tr",
+    headings = (
         element("th", "Stage"),
         element("th", "Time", class_="number"),
         element("th", "Moved", class_="number"),
         element("th", "When"),
     )
-    rows = (_stage(report, stage) for stage in report.stages)
-    yield element("div", element("table", element("thead", head), element("tbody", *rows)), class_="scroll")
+    yield table(headings, (_stage(report, stage) for stage in report.stages))
 
 
 def _stage(report: RunReport, stage: Stage) -> Markup:
     moved: dict[str, Verb] = {"pull": "pull", "push": "push"}
     verb = moved.get(stage.name)
     told = ""
-    if verb is not None:
+    if verb is not None and report.images:  # a fleet tells of its sites alone
         rate = _mean_rate(report, verb)
         told = f"{format_size(report.moved(verb))}{f', {rate}' if rate else ''}"
-    failed = element("span", "not finished", class_="chip bad") if stage.is_failed else ""
+    failed = chip("not finished", "bad") if stage.is_failed else ""
     return element(
         "tr",
         element("td", stage.name, Markup(" "), failed),
@@ -203,23 +209,23 @@ def _cell(proof: Proof) -> Markup:
 
 def _matrix(proofs: Sequence[Proof]) -> Markup:
     """A row for each image under each of its names."""
-    head = element("tr", join(element("th", name) for name in ("Image", "Name at the target", "Verdict", "Why")))
+    headings = (element("th", name) for name in ("Image", "Name at the target", "Verdict", "Why"))
     rows = (
         element(
             "tr",
             element("td", proof.reference, class_="name"),
             element("td", proof.target, class_="name"),
-            element("td", element("span", proof.verdict, class_=f"chip {_VERDICTS[proof.verdict][0]}")),
+            element("td", chip(proof.verdict, _VERDICTS[proof.verdict][0])),
             element("td", proof.reason, class_="reason"),
         )
         for proof in proofs
     )
-    return element("div", element("table", element("thead", head), element("tbody", *rows)), class_="scroll")
+    return table(headings, rows)
 
 
 def _extras(receipt: DeliveryReceipt) -> Iterator[Markup]:
     found = len(receipt.extras.tags) + len(receipt.extras.repositories)
     if found:
-        yield _note(f"Tags and repositories that stand there beside these: {found:,}; the receipt names them.")
+        yield note(f"Tags and repositories that stand there beside these: {found:,}; the receipt names them.")
     if receipt.cluster_definition is not None:
-        yield _note(str(receipt.cluster_definition))
+        yield note(str(receipt.cluster_definition))

@@ -45,7 +45,7 @@ ul.told li { padding: 10px 0; border-top: 1px solid var(--line); overflow-wrap: 
 ul.told li:first-child { padding-top: 0; border-top: 0; }
 ul.told li:last-child { padding-bottom: 0; }
 .subject { display: block; font: 13px/1.5 ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace; }
-.step { display: block; color: var(--soft); }
+.step, .below { display: block; color: var(--soft); }
 .step::before { content: "→ "; }
 .tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: 12px; margin-bottom: 18px; }
 .tile { padding: 12px 14px; border-radius: 8px; background: var(--faint); }

@@ -25,9 +25,12 @@ def summary_page(report: RunReport, places: Mapping[str, str]) -> str:
 
 def headline(report: RunReport) -> str:
     """The figures in one line: `45 of 46 images are done, 1.2 GiB pulled, in 3 min 05 s`."""
+    if report.fleet is not None:
+        return f"{report.fleet.headline}; in {format_duration(report.seconds)}"
     done = sum(image.state == "done" for image in report.images)
     parts = [f"{done:,} of {count(len(report.images), 'image')} are done"] if report.images else []
     parts += [f"{format_size(moved)} {verb}ed" for verb in _VERBS if (moved := report.moved(verb))]
+    parts += [report.findings.said] if report.findings is not None else []
     return ", ".join([*parts, f"in {format_duration(report.seconds)}"])
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from edgelift.report.markup import Markup, code, element, join
+from edgelift.report.markup import Markup, chip, code, element, join, note, table
 from edgelift.report.model import ImageReport, Problem, RunReport, Step
 from edgelift.report.wording import count, format_duration
 from edgelift.sizes import format_size
@@ -25,14 +25,13 @@ def image_table(report: RunReport) -> Markup:
     images = report.problems_first
     shown = images[:MOST_ROWS]
     columns = [column for column in _COLUMNS if any(column.cell(image) for image in shown)]
-    head = element("tr", *(element("th", each.heading, class_=each.style) for each in columns))
+    headings = (element("th", each.heading, class_=each.style) for each in columns)
     rows = (
         element("tr", *(element("td", column.cell(image), class_=column.style) for column in columns))
         for image in shown
     )
-    table = element("div", element("table", element("thead", head), element("tbody", *rows)), class_="scroll")
     rest = len(images) - len(shown)
-    return join((table, element("p", f"{count(rest, 'more image')}: see the lock.", class_="note") if rest else ""))
+    return join((table(headings, rows), note(f"{count(rest, 'more image')}: see the lock.") if rest else ""))
 
 
 def image_rows(report: RunReport) -> list[dict[str, str]]:
@@ -69,7 +68,7 @@ def told_problem(problem: Problem) -> Markup:
 
 def _chip(image: ImageReport) -> Markup:
     state = state_of(image)
-    return element("span", state, class_=f"chip {_STYLES.get(state, 'good')}")
+    return chip(state, _STYLES.get(state, "good"))
 
 
 def _outcome(step: Step | None) -> str:

@@ -6,25 +6,23 @@ way: locked by the one who brings it, named when it is whole.
 
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal, Protocol
 
-from edgelift.errors import EdgeliftError, IntegrityError, StoreError
+from edgelift.errors import EdgeliftError
 from edgelift.oci.descriptor import Descriptor
 from edgelift.oci.digest import Digest
-from edgelift.store.contents import StoredBlob, list_blobs, list_odd_blobs, list_strays
 from edgelift.store.graph import ContentGraph
-from edgelift.store.local import LocalStore
-from edgelift.store.runs import RunLocks
+from edgelift.store.holdings import Damage, Holdings, Progress, StoredBlob
+from edgelift.store.opening import holdings_of
+from edgelift.store.working import WorkingStore
 
-Progress = Callable[[int], None]  # bytes checked since the last call
-Kind = Literal["wrong", "unreadable", "missing"]
+Kind = Damage | Literal["missing"]
 
 _HASHERS = min(4, os.cpu_count() or 1)
-_ANY = "application/octet-stream"
 
 
 @dataclass(frozen=True)
@@ -58,7 +56,7 @@ _SAID: dict[Kind, str] = {
 class MendingSource(Protocol):
     """Where good content may come from."""
 
-    def bring(self, problem: Problem, store: LocalStore) -> str | None:
+    def bring(self, problem: Problem, store: WorkingStore) -> str | None:
         """Bring the content into `store` and say where it is from; None where it is not to be had here.
 
         Raises `EdgeliftError`.
@@ -82,78 +80,64 @@ class StoreCheck:
 
 
 def check_store(
-    store: LocalStore, *, sources: Sequence[MendingSource] = (), progress: Progress | None = None
+    store: WorkingStore, *, sources: Sequence[MendingSource] = (), progress: Progress | None = None
 ) -> StoreCheck:
     """Hash all of `store` and follow its names, mending from the first of `sources` that can.
 
     `progress` is called from several threads. Raises `StoreError` where the store cannot be listed.
     """
-    images = len(store.references())  # a damaged index is told at once, not after an hour of hashing
-    blobs = list_blobs(store.root)
-    found = _hash_all(store, blobs, progress or _ignore)
-    found |= dict.fromkeys(list_odd_blobs(store.root), "unreadable")
+    holdings = holdings_of(store)
+    images = len(holdings.names())  # a damaged index is told at once, not after an hour of hashing
+    blobs = holdings.blobs()
+    found: dict[Digest, Kind] = {**_hash_all(holdings, blobs, progress or _ignore)}
+    found |= dict.fromkeys(holdings.odd_blobs(), "unreadable")
     problems = dict[Digest, Problem]()
     # A manifest that is back may name more that is missing.
-    while fresh := [each for each in _find_problems(store, found) if each.digest not in problems]:
+    while fresh := [each for each in _find_problems(store, holdings, found) if each.digest not in problems]:
         problems |= {each.digest: _mend(each, sources, store) for each in fresh}
     size = sum(blob.size for blob in blobs)
-    return StoreCheck(len(blobs), size, images, tuple(problems.values()), tuple(list_strays(store.root)))
+    return StoreCheck(len(blobs), size, images, tuple(problems.values()), tuple(holdings.strays()))
 
 
-def _hash_all(store: LocalStore, blobs: Sequence[StoredBlob], progress: Progress) -> dict[Digest, Kind]:
-    """Those of `blobs` that are not right."""
+def _hash_all(holdings: Holdings, blobs: Sequence[StoredBlob], progress: Progress) -> dict[Digest, Damage]:
+    """Those of `blobs` that are not right, which are then out of the way."""
     pool = ThreadPoolExecutor(_HASHERS, thread_name_prefix="check")
     try:
-        kinds = pool.map(partial(_hash, store, progress), blobs)
+        kinds = pool.map(partial(holdings.judge, progress=progress), blobs)
         return {blob.digest: kind for blob, kind in zip(blobs, kinds, strict=True) if kind is not None}
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _hash(store: LocalStore, progress: Progress, blob: StoredBlob) -> Kind | None:
-    """What is wrong with `blob`, which is then out of the way; None also where it went while we looked."""
-    descriptor = Descriptor(media_type=_ANY, digest=blob.digest, size=blob.size)
-    try:
-        for chunk in store.read(descriptor):
-            progress(len(chunk))
-    except IntegrityError:
-        return "wrong"
-    except StoreError:
-        if store.exists(descriptor):  # the disk does not give it back; while it has its name, no pull would replace it
-            store.set_aside(descriptor)
-        elif not blob.path.exists():
-            return None
-        return "unreadable"
-    return None
-
-
-def _find_problems(store: LocalStore, found: Mapping[Digest, Kind]) -> Iterator[Problem]:
+def _find_problems(store: WorkingStore, holdings: Holdings, found: Mapping[Digest, Kind]) -> Iterator[Problem]:
     """What names lead to and is not there, then whatever else was `found`."""
     graph, lost, images = ContentGraph(store), dict[Digest, Descriptor](), defaultdict[Digest, list[str]](list)
-    for reference, root in store.references().items():
-        for digest, descriptor in graph.reach(root).lost.items():
+    for name in holdings.names():
+        for digest, descriptor in graph.reach(name.descriptor).lost.items():
             lost[digest] = descriptor
-            images[digest].append(reference)
+            images[digest].append(name.reference)
     for digest, descriptor in lost.items():
         yield Problem(digest, found.get(digest, "missing"), descriptor, tuple(images[digest]))
     others = [digest for digest in found if digest not in lost]
-    planned = _planned(store) if others else {}
+    planned = _planned(holdings) if others else {}
     for digest in others:
         yield replace(planned.get(digest, Problem(digest, "wrong")), kind=found[digest])
 
 
-def _planned(store: LocalStore) -> dict[Digest, Problem]:
+def _planned(holdings: Holdings) -> dict[Digest, Problem]:
     """What the locks of runs say of content that has no name (yet)."""
     planned = dict[Digest, Problem]()
-    for lock in filter(None, (each.read() for each in RunLocks(store.root).kept())):
+    for lock in filter(None, (each.read() for each in holdings.runs())):
         for image in lock.images:
             for each in (*image.all_manifests, *image.all_blobs):
                 planned[each.digest] = Problem(each.digest, "missing", each.plain(), (image.reference,))
     return planned
 
 
-def _mend(problem: Problem, sources: Sequence[MendingSource], store: LocalStore) -> Problem:
+def _mend(problem: Problem, sources: Sequence[MendingSource], store: WorkingStore) -> Problem:
     """The problem, once every source was asked until one had it."""
+    if problem.kind == "unreadable" and store.root is None:  # its server may well give it back later
+        return replace(problem, failures=("it was left as it is",))
     failures = []
     for source in sources:
         try:

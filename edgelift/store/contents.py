@@ -8,6 +8,7 @@ from pathlib import Path
 from edgelift.errors import MalformedReferenceError
 from edgelift.oci.digest import Digest
 from edgelift.store.disk import disk_errors
+from edgelift.store.holdings import Stored, StoredBlob
 
 _FOLDERS = ("blobs", "budgets", "partial", "quarantine", "resolved", "runs")
 _FILES = ("oci-layout", "index.json", "index.lock", "use.lock")
@@ -23,17 +24,14 @@ class StoredFile:
     modified: float
 
 
-@dataclass(frozen=True)
-class StoredBlob(StoredFile):
-    """A plain file under the name of its content."""
-
-    digest: Digest
-
-
 def list_blobs(root: Path) -> list[StoredBlob]:
     """Every plain file that has a digest as its name, by digest."""
     files = ((described(path), digest) for path, digest in _named_blobs(root))
-    return [StoredBlob(file.path, file.size, file.modified, digest) for file, digest in files if file is not None]
+    return [
+        StoredBlob(str(file.path.relative_to(root)), file.size, file.modified, digest)
+        for file, digest in files
+        if file is not None
+    ]
 
 
 def list_odd_blobs(root: Path) -> list[Digest]:
@@ -45,9 +43,10 @@ def list_odd_blobs(root: Path) -> list[Digest]:
     ]
 
 
-def list_files(folder: Path) -> list[StoredFile]:
-    """Every plain file in `folder`."""
-    return [file for path in _entries(folder) if (file := described(path)) is not None]
+def list_files(root: Path, folder: str) -> list[Stored]:
+    """Every plain file in a `folder` of the store at `root`."""
+    files = filter(None, map(described, _entries(root / folder)))
+    return [Stored(str(file.path.relative_to(root)), file.size, file.modified) for file in files]
 
 
 def list_strays(root: Path) -> list[str]:

@@ -6,7 +6,7 @@ from edgelift.errors import IntegrityError, RefusedError, StoreError
 from edgelift.oci.descriptor import Descriptor
 from edgelift.oci.digest import Digest
 from edgelift.oci.manifest import MANIFEST_LIMIT, is_foreign, parse_manifest
-from edgelift.store.local import LocalStore
+from edgelift.store.working import WorkingStore
 
 
 class Reached(NamedTuple):
@@ -25,10 +25,15 @@ class _Named(NamedTuple):
 
 
 class ContentGraph:
-    """The manifests of `store`, each read once; a damaged one goes into quarantine and counts as lost."""
+    """The manifests of `store`, each read once; a damaged one goes into quarantine and counts as lost.
 
-    def __init__(self, store: LocalStore) -> None:
+    So does one that cannot be read, unless the graph `is_strict`: then the error is raised. What hangs on a manifest
+    must not be taken away because a server did not answer.
+    """
+
+    def __init__(self, store: WorkingStore, *, is_strict: bool = False) -> None:
         self._store = store
+        self._is_strict = is_strict
         self._read: dict[Digest, _Named | None] = {}
 
     def reach(self, root: Descriptor) -> Reached:
@@ -64,6 +69,8 @@ class ContentGraph:
         try:
             raw = b"".join(self._store.read(manifest))
         except (IntegrityError, StoreError):
+            if self._is_strict and self._store.exists(manifest):
+                raise
             return None
         try:
             parsed = parse_manifest(raw, manifest.media_type, manifest.digest)

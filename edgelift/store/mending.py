@@ -12,7 +12,7 @@ from edgelift.oci.reference import ImageReference
 from edgelift.oci.source import Source
 from edgelift.packs.names import is_local
 from edgelift.store.check import Problem
-from edgelift.store.local import LocalStore
+from edgelift.store.working import WorkingStore
 
 
 class BundleMending:
@@ -23,7 +23,7 @@ class BundleMending:
         held = (*bundle.lock.unique_manifests(), *bundle.lock.unique_blobs(), *bundle.lock.attached)
         self._held = {each.digest: each for each in held if bundle.exists(each)}
 
-    def bring(self, problem: Problem, store: LocalStore) -> str | None:
+    def bring(self, problem: Problem, store: WorkingStore) -> str | None:
         """Bring the content into `store`; raises `EdgeliftError` where the bundle is damaged, or the disk full."""
         descriptor = self._held.get(problem.digest)
         if descriptor is None:
@@ -55,7 +55,7 @@ class ChartMending:
         """Whether a lock says of the content that it is a chart's."""
         return problem.digest in self._held
 
-    def bring(self, problem: Problem, store: LocalStore) -> str | None:
+    def bring(self, problem: Problem, store: WorkingStore) -> str | None:
         """Bring the content into `store`; raises `EdgeliftError` where the archive is not to be had, or another."""
         if not self.knows(problem):
             return None
@@ -77,7 +77,7 @@ class RegistryMending:
         self._open_source = open_source
         self._charts = charts
 
-    def bring(self, problem: Problem, store: LocalStore) -> str | None:
+    def bring(self, problem: Problem, store: WorkingStore) -> str | None:
         """Bring the content into `store`; raises the last `EdgeliftError` where every image was asked for in vain."""
         if self._charts is not None and self._charts.knows(problem):
             return self._charts.bring(problem, store)
@@ -98,7 +98,7 @@ class RegistryMending:
         return None
 
 
-def _fetch(descriptor: Descriptor, source: Source, repository: str, store: LocalStore) -> None:
+def _fetch(descriptor: Descriptor, source: Source, repository: str, store: WorkingStore) -> None:
     if descriptor.media_type in MANIFEST_TYPES | INDEX_TYPES:
         store.write(descriptor, source.read_manifest(repository, descriptor.digest).raw)
     else:

@@ -18,6 +18,11 @@ class RunLock(NamedTuple):
     used: float
 
     @property
+    def name(self) -> str:
+        """Which run it is."""
+        return self.folder.name
+
+    @property
     def path(self) -> Path:
         """Where its lock is; a run that was killed may not have one."""
         return self.folder / "lock.json"

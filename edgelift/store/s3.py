@@ -7,16 +7,18 @@ leases/<algorithm>-<hex>       who fetches it now: see `s3_lease`
 names/<hex>.json               a tagged manifest, with its full reference
 resolved/<hex>.json            what a reference stood for when it was last planned: a hint
 runs/<run>/lock.json           what a retry of that run replays
+quarantine/<algorithm>-<hex>   bytes that turned out wrong, kept for a look
+use/<id>, alone                who has it open, and who takes content away: see `s3_use`
 """
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
+from pydantic import SecretStr
 
 from edgelift.errors import ConfigurationError, IntegrityError, StoreError
 from edgelift.oci.content import CHUNK
@@ -26,32 +28,26 @@ from edgelift.s3 import host_of, make_client
 from edgelift.s3_object import S3Object
 from edgelift.store.s3_folder import BucketFolder, Standing
 from edgelift.store.s3_lease import HOLDS, Lease, Leases, Turns
+from edgelift.store.s3_names import S3Names
 from edgelift.store.s3_partial import PIECE, S3Partial
 from edgelift.store.s3_runs import S3RunLocks
+from edgelift.store.s3_use import S3Use
 
-_MARK = "edgelift-store"
+MARK = "edgelift-store"
 _CONNECTIONS = 64
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 5.0  # seconds between two looks at what another machine fetches
 _AGAIN = "run the same command again: what is missing is fetched anew"
 _log = logging.getLogger(__name__)
 
 
-class _Name(BaseModel):
-    """A reference, and what it stands for."""
-
-    model_config = ConfigDict(frozen=True)
-
-    reference: str
-    descriptor: Descriptor
-
-
 class S3Store:
     """Content in `bucket` under `prefix`, for several threads, processes and machines. Implements `WorkingStore`.
 
     Without `endpoint` that is what boto3 finds, or AWS; without keys, too (environment, profile, the machine's role).
-    What has been seen there counts as being there until reading it fails: nobody takes content away while runs go on.
+    What has been seen there counts as being there until reading it fails: nobody takes content away while it is open.
 
-    Raises `ConfigurationError` for settings that cannot be used, `StoreError` where the bucket cannot be written to.
+    Raises `ConfigurationError` for settings that cannot be used, and unless it is to be made (`is_made`) where there is
+    none; `StoreError` where the bucket cannot be written to.
     """
 
     root: Path | None = None  # it is in no folder of this machine
@@ -69,6 +65,8 @@ class S3Store:
         insecure: bool = False,
         piece_size: int = PIECE,
         lease_seconds: float = HOLDS,
+        use_seconds: float = HOLDS,
+        is_made: bool = True,
     ) -> None:
         client = make_client(
             endpoint=endpoint,
@@ -79,26 +77,31 @@ class S3Store:
             insecure=insecure,
             connections=_CONNECTIONS,
         )
-        self._objects = BucketFolder(client, host_of(endpoint or client.meta.endpoint_url), bucket, prefix.strip("/"))
+        self.objects = BucketFolder(client, host_of(endpoint or client.meta.endpoint_url), bucket, prefix.strip("/"))
         self._piece_size = piece_size
-        has_conditions = self._objects.keeps_conditions(_MARK)
+        if not is_made and self.objects.find(MARK) is None:
+            raise ConfigurationError(f"there is no store in {self.objects.url()}", hint="name the one that runs use")
+        has_conditions = self.objects.keeps_conditions(MARK)
         if not has_conditions:
             _log.warning(
                 "%s does not heed conditions: machines that need a blob at the same time may each fetch it",
-                self._objects.server,
+                self.objects.server,
             )
-        self._leases = Leases(self._objects, holds=lease_seconds, are_kept=has_conditions)
+        self._leases = Leases(self.objects, holds=lease_seconds, are_kept=has_conditions)
         self._turns = Turns()
         self._present: dict[Digest, int] = {}  # and its size
-        self.runs = S3RunLocks(self._objects)
+        self.runs = S3RunLocks(self.objects)
+        self.names = S3Names(self.objects, "names")
+        self.hints = S3Names(self.objects, "resolved")
+        self.use = S3Use(self.objects, holds=use_seconds, are_kept=has_conditions)
 
     @classmethod
-    def at(cls, url: str) -> Self:
+    def at(cls, url: str, *, is_made: bool = True) -> Self:
         """The store at s3://bucket/prefix, with the server and the keys that boto3 finds: see `open_object`."""
         bucket, _, prefix = url.removeprefix("s3://").partition("/")
         if not bucket or not url.isprintable():
             raise ConfigurationError(f"{url[:200]!r} does not name a bucket", hint="write it as s3://bucket/prefix")
-        return cls(bucket, prefix=prefix)
+        return cls(bucket, prefix=prefix, is_made=is_made)
 
     def exists(self, descriptor: Descriptor) -> bool:
         """Whether the content is here with the right size."""
@@ -108,7 +111,7 @@ class S3Store:
         return is_here
 
     def read(self, descriptor: Descriptor) -> Iterator[bytes]:
-        """The content in chunks, hashed on the way; wrong content is removed before `IntegrityError`."""
+        """The content in chunks, hashed on the way; wrong content is put into quarantine before `IntegrityError`."""
         hasher, seen, last = descriptor.digest.hasher(), 0, b""
         for chunk in self._open(descriptor).chunks(0):
             if last:
@@ -153,8 +156,8 @@ class S3Store:
                 yield None
                 return
             with lease:
-                name = _blob_name(descriptor.digest)
-                partial = S3Partial(self._objects, descriptor, name, lease, piece_size=self._piece_size)
+                name = blob_name(descriptor.digest)
+                partial = S3Partial(self.objects, descriptor, name, lease, piece_size=self._piece_size)
                 partial.resume()
                 yield partial
                 if partial.is_committed:
@@ -166,26 +169,28 @@ class S3Store:
             return
         if len(content) != descriptor.size or not descriptor.digest.matches(content):
             raise IntegrityError(f"{len(content):,} bytes are not {descriptor.digest} with {descriptor.size:,} bytes")
-        self._objects.write(_blob_name(descriptor.digest), content)
+        self.objects.write(blob_name(descriptor.digest), content)
         self._present[descriptor.digest] = descriptor.size
 
     def tag(self, reference: str, descriptor: Descriptor) -> None:
-        """Name the manifest `descriptor`."""
-        self._keep_name("names", reference, descriptor)
+        """Name the manifest `descriptor`, and note, to the day, that it was used now."""
+        self.names.keep(reference, descriptor, notes_use=True)
 
     def references(self) -> dict[str, Descriptor]:
         """The tagged manifests by full reference."""
-        read = (self._read_name(name) for name, _ in self._objects.names("names/"))
-        return dict(sorted((each.reference, each.descriptor) for each in read if each is not None))
+        return {each.reference: each.descriptor for each in self.names.all()}
 
     def recall(self, reference: str) -> Descriptor | None:
         """What `reference` stood for when it was last planned; None where that is not known."""
-        found = self._read_name(_reference_name("resolved", reference))
-        return found.descriptor if found is not None and found.reference == reference else None
+        return self.hints.recall(reference)
 
     def remember(self, reference: str, descriptor: Descriptor) -> None:
         """Keep what `reference` stands for as a hint to the next plan."""
-        self._keep_name("resolved", reference, descriptor)
+        self.hints.keep(reference, descriptor)
+
+    def count_as_here(self, found: Iterable[tuple[Digest, int]]) -> None:
+        """Take nothing but what was `found` in a list, with its size (bytes), for being here: nobody need ask again."""
+        self._present = dict(found)
 
     def _is_known(self, descriptor: Descriptor) -> bool:
         return self._present.get(descriptor.digest) == descriptor.size
@@ -205,7 +210,7 @@ class S3Store:
             pause = min(pause * 1.5, _LONGEST_PAUSE)
 
     def _find(self, descriptor: Descriptor) -> Standing | None:
-        found = self._objects.find(_blob_name(descriptor.digest))
+        found = self.objects.find(blob_name(descriptor.digest))
         return found if found is not None and found.size == descriptor.size else None
 
     def _open(self, descriptor: Descriptor) -> S3Object:
@@ -214,44 +219,29 @@ class S3Store:
         if found is None:
             self._present.pop(descriptor.digest, None)
             raise StoreError(
-                f"{descriptor.digest} is not in the store {self._objects.url()}", hint=_AGAIN, retryable=True
+                f"{descriptor.digest} is not in the store {self.objects.url()}", hint=_AGAIN, retryable=True
             )
-        return self._objects.open(_blob_name(descriptor.digest), found)
+        return self.objects.open(blob_name(descriptor.digest), found)
 
     def _condemn(self, descriptor: Descriptor) -> IntegrityError:
-        """What to say of content that came out wrong; it is removed if it comes out wrong once more."""
+        """What to say of content that came out wrong; it goes into quarantine if it comes out wrong once more."""
         self._present.pop(descriptor.digest, None)
         hasher = descriptor.digest.hasher()
-        for chunk in self._open(descriptor).chunks(0):
+        opened = self._open(descriptor)
+        for chunk in opened.chunks(0):
             hasher.update(chunk)
         if hasher.hexdigest() == descriptor.digest.hex:
-            where = f"between {self._objects.server} and here"
+            where = f"between {self.objects.server} and here"
             return IntegrityError(f"{descriptor.digest} was damaged {where}", hint="run it again", retryable=True)
-        self._objects.remove([_blob_name(descriptor.digest)])
+        aside = f"quarantine/{descriptor.digest.algorithm}-{descriptor.digest.hex}"
+        self.objects.move(blob_name(descriptor.digest), aside, opened.etag)
         return IntegrityError(
-            f"the copy of {descriptor.digest} in {self._objects.url()} was damaged; it is removed",
+            f"the copy of {descriptor.digest} in {self.objects.url()} was damaged; it was moved to quarantine/ there",
             hint=_AGAIN,
             retryable=True,
         )
 
-    def _keep_name(self, kind: str, reference: str, descriptor: Descriptor) -> None:
-        """Write nothing where the reference stands for that already."""
-        name, wanted = _reference_name(kind, reference), _Name(reference=reference, descriptor=descriptor.plain())
-        if self._read_name(name) != wanted:
-            self._objects.write(name, wanted.model_dump_json(by_alias=True, exclude_none=True).encode())
 
-    def _read_name(self, name: str) -> _Name | None:
-        """What stands there; None where nothing does, or what is none of ours."""
-        found = self._objects.read(name)
-        try:
-            return _Name.model_validate_json(found[0]) if found is not None else None
-        except ValidationError:
-            return None
-
-
-def _blob_name(digest: Digest) -> str:
+def blob_name(digest: Digest) -> str:
+    """The name of an object whose content has this digest."""
     return f"blobs/{digest.algorithm}/{digest.hex}"
-
-
-def _reference_name(kind: str, reference: str) -> str:
-    return f"{kind}/{Digest.of(reference.encode()).hex}.json"

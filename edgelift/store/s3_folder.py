@@ -10,18 +10,20 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing
+from datetime import datetime
 from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 from itertools import count
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from edgelift.documents import LIMIT
 from edgelift.errors import EdgeliftError, StoreError
-from edgelift.s3 import get_if_there, head_if_there, keeps_conditions, put_if, s3_errors
+from edgelift.s3 import abort_if_there, get_if_there, head_if_there, keeps_conditions, put_if, refusal, s3_errors
 from edgelift.s3_object import S3Object
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
-    from mypy_boto3_s3.type_defs import CompletedPartTypeDef
+    from mypy_boto3_s3.type_defs import CompletedPartTypeDef, CopySourceTypeDef
 
 _RIGHTS = (
     "allow s3:ListBucket, s3:GetObject, s3:PutObject, s3:DeleteObject and s3:AbortMultipartUpload on this bucket for "
@@ -39,6 +41,26 @@ class Standing(NamedTuple):
     size: int
     etag: str
     age: float
+
+
+class Entry(NamedTuple):
+    """An object in a list: its name, its size, when it was written (seconds since 1970), and its age (seconds).
+
+    Both are by the server's clock.
+    """
+
+    name: str
+    size: int
+    modified: float
+    age: float
+
+
+class Upload(NamedTuple):
+    """An upload of `name` in parts, `begun` at a moment (seconds since 1970) and neither completed nor aborted."""
+
+    name: str
+    id: str
+    begun: float
 
 
 class Piece(NamedTuple):
@@ -109,20 +131,64 @@ class BucketFolder:
         """Take objects away; those that are not there are gone already."""
         for start in range(0, len(names), _MOST_DELETED):
             some = names[start : start + _MOST_DELETED]
-            with self._errors(f"delete {self.url(some[0])}"):
-                self._client.delete_objects(
+            attempt = f"delete {self.url(some[0])}"
+            with self._errors(attempt):
+                answer = self._client.delete_objects(
                     Bucket=self._bucket,
                     Delete={"Objects": [{"Key": self._prefix + name} for name in some], "Quiet": True},
                 )
+            errors = answer.get("Errors", [])  # the answer as a whole is a good one all the same
+            if errors:
+                code, message = errors[0].get("Code", ""), errors[0].get("Message", "")
+                raise refusal(attempt, self.server, code, HTTPStatus.OK, message, rights=_RIGHTS)
 
-    def names(self, beginning: str) -> Iterator[tuple[str, int]]:
-        """The names that begin so, in order, with their sizes in bytes."""
+    def move(self, name: str, to: str, etag: str) -> None:
+        """Give the object with this `etag` another name; one that was replaced meanwhile stays where it is.
+
+        What the server does not copy (AWS: above 5 GiB) only goes.
+        """
+        try:
+            with self._errors(f"copy {self.url(name)}"):
+                source: CopySourceTypeDef = {"Bucket": self._bucket, "Key": self._prefix + name}
+                self._client.copy_object(**self._at(to), CopySource=source, CopySourceIfMatch=etag)
+        except EdgeliftError as error:
+            _log.warning("%s; it is not kept", error.message)
+        found = self.find(name)
+        if found is not None and found.etag == etag:
+            self.remove([name])
+
+    def entries(self, beginning: str = "") -> Iterator[Entry]:
+        """The objects whose names begin so, in order."""
         with self._errors(f"list {self.url(beginning)}"):
             pages = self._client.get_paginator("list_objects_v2").paginate(
                 Bucket=self._bucket, Prefix=self._prefix + beginning
             )
-            for found in (found for page in pages for found in page.get("Contents", [])):
-                yield found["Key"].removeprefix(self._prefix), found["Size"]
+            for page in pages:
+                for found in page.get("Contents", []):
+                    written = found["LastModified"]
+                    age = (_now(page, written) - written).total_seconds()
+                    yield Entry(found["Key"].removeprefix(self._prefix), found["Size"], written.timestamp(), age)
+
+    def uploads(self, beginning: str) -> list[Upload]:
+        """The uploads in parts under names that begin so; none where we may not list them, which is told."""
+        try:
+            with self._errors(f"list the uploads to {self.url(beginning)}"):
+                pages = self._client.get_paginator("list_multipart_uploads").paginate(
+                    Bucket=self._bucket, Prefix=self._prefix + beginning
+                )
+                found = [upload for page in pages for upload in page.get("Uploads", [])]
+        except StoreError as error:
+            _log.warning("%s; allow s3:ListBucketMultipartUploads to have what is left of them found", error.message)
+            return []
+        return [
+            Upload(each["Key"].removeprefix(self._prefix), each["UploadId"], each["Initiated"].timestamp())
+            for each in found
+        ]
+
+    def abort(self, name: str, upload: str) -> None:
+        """End an upload in parts, and let go of its parts; one that has ended meanwhile is no error."""
+        with self._errors(f"abort the upload of {self.url(name)}"):
+            abort_if_there(self._client, **self._at(name), UploadId=upload)
 
     def join(self, pieces: Sequence[Piece], name: str, told: Callable[[], None]) -> None:
         """Have the server make `name` of `pieces`; it is seen when all of it is there. `told` is called after each."""
@@ -135,7 +201,7 @@ class BucketFolder:
                     **self._at(name), UploadId=upload, MultipartUpload={"Parts": parts}
                 )
         except BaseException:
-            self._abort(name, upload)
+            self._give_up(name, upload)
             raise
 
     def _copy(
@@ -166,12 +232,11 @@ class BucketFolder:
         if _MD5.fullmatch(copied) and copied != piece.md5:
             raise StoreError(f"{self.server} has copied {self.url(piece.name)} wrongly", retryable=True)
 
-    def _abort(self, name: str, upload: str) -> None:
+    def _give_up(self, name: str, upload: str) -> None:
         try:
-            with self._errors(f"abort the upload of {self.url(name)}"):
-                self._client.abort_multipart_upload(**self._at(name), UploadId=upload)
+            self.abort(name, upload)
         except EdgeliftError as error:  # what went wrong before matters more
-            _log.warning("%s; a rule of the bucket for uploads that were not completed takes it away", error.message)
+            _log.warning("%s; `edgelift store gc` takes it away", error.message)
 
     def _write_if(self, name: str, content: bytes, **condition: str) -> str | None:
         with self._errors(f"write {self.url(name)}"):
@@ -196,6 +261,11 @@ def _md5_header(content: bytes) -> str:
 
 def _standing(answer: Any) -> Standing:
     """What an answer to HeadObject or GetObject says; the age is 0 where the server does not tell its time."""
+    written = answer["LastModified"]
+    return Standing(answer["ContentLength"], answer["ETag"], (_now(answer, written) - written).total_seconds())
+
+
+def _now(answer: Any, otherwise: datetime) -> datetime:
+    """The server's time when it gave an answer."""
     told = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
-    now = parsedate_to_datetime(told) if told else answer["LastModified"]
-    return Standing(answer["ContentLength"], answer["ETag"], (now - answer["LastModified"]).total_seconds())
+    return parsedate_to_datetime(told) if told else otherwise

@@ -60,7 +60,7 @@ class S3Partial:
         """Read back, and hash, what earlier attempts have left, on this machine or another."""
         if self._descriptor.size <= self._piece_size:
             return
-        for name, size in self._folder.names(self._place):
+        for name, size, *_ in self._folder.entries(self._place):
             found = _NAME.fullmatch(name.removeprefix(self._place))
             if found is None or int(found[1]) != self._offset or self._offset + size > self._descriptor.size:
                 continue  # another attempt's, which is here already, or which nothing leads up to
@@ -150,6 +150,6 @@ class S3Partial:
         if self._descriptor.size <= self._piece_size:
             return
         try:
-            self._folder.remove([name for name, _ in self._folder.names(self._place)])
+            self._folder.remove([each.name for each in self._folder.entries(self._place)])
         except EdgeliftError as error:
             _log.warning("pieces of %s stay: %s", self._descriptor.digest, error.message)

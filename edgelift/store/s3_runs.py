@@ -1,11 +1,30 @@
 """The locks of runs in a store in S3: what `runs.py` keeps in a folder."""
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 from edgelift.bundle.lock import BundleLock
 from edgelift.errors import ConfigurationError
 from edgelift.oci.digest import Digest
 from edgelift.store.s3_folder import BucketFolder
 
 _FOLDER = "runs/"
+_LOCK = "/lock.json"
+
+
+class S3RunLock(NamedTuple):
+    """The lock of the run `name`, which was last attempted at the moment `used` (seconds since 1970)."""
+
+    locks: "S3RunLocks"
+    name: str
+    used: float
+
+    def read(self) -> BundleLock | None:
+        """The lock; None where there is none that can be read."""
+        try:
+            return self.locks.read(self.name)
+        except ConfigurationError:
+            return None
 
 
 class S3RunLocks:
@@ -15,8 +34,11 @@ class S3RunLocks:
         self._folder = folder
 
     def recall(self, run: str) -> BundleLock | None:
-        """See `KeptLocks.recall`."""
-        return self._read(_name(run))
+        """See `KeptLocks.recall`; it counts as used now."""
+        lock = self.read(run)
+        if lock is not None:
+            self.keep(run, lock)
+        return lock
 
     def keep(self, run: str, lock: BundleLock) -> None:
         """See `KeptLocks.keep`."""
@@ -24,19 +46,27 @@ class S3RunLocks:
 
     def find(self, digest: Digest) -> BundleLock | None:
         """See `KeptLocks.find`; all of them are read until it is found."""
-        for name, _ in self._folder.names(_FOLDER):
-            try:
-                lock = self._read(name)
-            except ConfigurationError:  # another one's trouble
-                continue
-            if lock is not None and lock.digest == digest:
-                return lock
-        return None
+        locks = (each.read() for each in reversed(self.kept()))
+        return next((lock for lock in locks if lock is not None and lock.digest == digest), None)
 
-    def _read(self, name: str) -> BundleLock | None:
-        found = self._folder.read(name)
-        return BundleLock.from_json(found[0], self._folder.url(name)) if found is not None else None
+    def kept(self) -> list[S3RunLock]:
+        """All of them, the one that was used last at the end."""
+        found = [
+            S3RunLock(self, each.name.removeprefix(_FOLDER).removesuffix(_LOCK), each.modified)
+            for each in self._folder.entries(_FOLDER)
+            if each.name.endswith(_LOCK)
+        ]
+        return sorted(found, key=lambda each: each.used)
+
+    def read(self, run: str) -> BundleLock | None:
+        """The lock of `run`; None where there is none. Raises `ConfigurationError` where it is damaged."""
+        found = self._folder.read(_name(run))
+        return BundleLock.from_json(found[0], self._folder.url(_name(run))) if found is not None else None
+
+    def remove(self, runs: Sequence[str]) -> None:
+        """Let go of the locks of `runs`."""
+        self._folder.remove([_name(run) for run in runs])
 
 
 def _name(run: str) -> str:
-    return f"{_FOLDER}{run}/lock.json"
+    return f"{_FOLDER}{run}{_LOCK}"

@@ -4,26 +4,29 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from edgelift.store.contents import StoredFile, list_blobs, list_files
-from edgelift.store.local import LocalStore
-from edgelift.store.runs import RunLocks
+from edgelift.store.holdings import Stored
+from edgelift.store.opening import holdings_of
+from edgelift.store.working import WorkingStore
 
 
-def survey_store(store: LocalStore) -> dict[str, Any]:
-    """Counts, sizes (bytes) and ages (UTC, of the oldest and the newest file) of all that is in `store`."""
-    root = store.root
-    folders = {name: list_files(root / name) for name in ("partial", "quarantine")}
+def survey_store(store: WorkingStore) -> dict[str, Any]:
+    """Counts, sizes (bytes) and ages (UTC, of the oldest and the newest file) of all that is in `store`.
+
+    The `disk_free` of a bucket is None: nobody knows.
+    """
+    holdings = holdings_of(store)
     return {
-        "store": str(root),
-        "images": len(store.references()),
-        "blobs": _measure(list_blobs(root)),
-        **{name: _measure(files) for name, files in folders.items()},
-        "runs": len(RunLocks(root).kept()),
-        "disk_free": store.free_space(),
+        "store": holdings.place,
+        "images": len(holdings.names()),
+        "blobs": _measure(holdings.blobs()),
+        "partial": _measure(holdings.unfinished()),
+        "quarantine": _measure(holdings.quarantine()),
+        "runs": len(holdings.runs()),
+        "disk_free": holdings.free_space(),
     }
 
 
-def _measure(files: Sequence[StoredFile]) -> dict[str, Any]:
+def _measure(files: Sequence[Stored]) -> dict[str, Any]:
     times = sorted(file.modified for file in files)
     return {
         "count": len(files),

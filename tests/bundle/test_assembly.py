@@ -112,6 +112,18 @@ def test_a_block_that_fails_leaves_nothing(mixed: Assembled, tmp_path: Path) -> 
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("assemble")]
 
 
+def test_what_had_not_arrived_when_a_block_fails_is_no_warning(
+    mixed: Assembled, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The pull was stopped, and has said why; that blobs are not here then is no news."""
+    source, steps = MemoryContent(), list[int]()
+    arrive(source, mixed, list(contents_of(mixed.lock)[:3]))
+
+    fail_in_the_middle(Assembly(mixed.lock, source, tmp_path / "site.tar.zst", progress=steps.append), steps)
+
+    assert caplog.messages == []
+
+
 def test_a_block_that_fails_does_not_wait_for_long_work(large: Assembled, tmp_path: Path) -> None:
     """Giving up takes effect at the next chunk, not at the end of the bundle."""
 

@@ -4,7 +4,7 @@ import pytest
 
 from edgelift.bundle.definition import BundleDefinition, RequestedImage
 from edgelift.bundle.lock import BundleLock, LockedImage
-from edgelift.fleet.sharing import group_by_lock, group_by_source, share_lock
+from edgelift.fleet.sharing import PlannedSite, group_by_lock, group_by_source, share_lock
 from edgelift.site import EdgeSite
 from tests.bundle.content import LAYER, MemoryContent, noise
 from tests.fleet.sites import make_site
@@ -54,6 +54,7 @@ BUILDS: dict[str, tuple[list[EdgeSite], list[list[str]]]] = {
     "another key": ([make_site("a"), make_site("b", signing={"block": "key"})], [["a"], ["b"]]),
     "other parts": ([make_site("a", part_size=10**9), make_site("b")], [["a"], ["b"]]),
     "a direct copy": ([make_site("a", direct=True), make_site("b")], [["a"], ["b"]]),
+    "another store": ([make_site("a", store="/one"), make_site("b", store="block:two")], [["a", "b"]]),
     "another archive": ([make_site("a", archive={"directory": "/x"}), make_site("b")], [["a", "b"]]),
 }
 
@@ -61,11 +62,20 @@ BUILDS: dict[str, tuple[list[EdgeSite], list[list[str]]]] = {
 @pytest.mark.parametrize(("sites", "builds"), BUILDS.values(), ids=BUILDS)
 def test_what_is_the_same_is_built_once(sites: list[EdgeSite], builds: list[list[str]]) -> None:
     """Sites share a build where they have one lock, and nothing makes their files differ."""
-    found = group_by_lock([(site, lock_of("any", APP)) for site in sites])
+    found = group_by_lock([PlannedSite(site, lock_of("any", APP)) for site in sites])
 
     assert [[site.name for site in build.sites] for build in found] == builds
     files = {(build.name, build.first.direct) for build in found}
     assert len(files) == len(builds)
+
+
+def test_a_build_is_made_where_its_first_site_was_planned() -> None:
+    """What comes from no registry is there, whatever other sites name."""
+    sites = [make_site("a", store="/one"), make_site("b", signing={"block": "key"}, store="/two")]
+
+    builds = group_by_lock([PlannedSite(site, lock_of("any", APP), "/one") for site in sites])
+
+    assert [(build.first.name, build.store) for build in builds] == [("a", "/one"), ("b", "/one")]
 
 
 def test_a_build_is_kept_wherever_one_of_its_sites_wants_it() -> None:
@@ -75,7 +85,7 @@ def test_a_build_is_kept_wherever_one_of_its_sites_wants_it() -> None:
         make_site(f"s{number}", archive=place, access={"registries": [f"r{number}"]})
         for number, place in enumerate(places)
     ]
-    (build,) = group_by_lock([(site, lock_of("any", APP)) for site in sites])
+    (build,) = group_by_lock([PlannedSite(site, lock_of("any", APP)) for site in sites])
 
     assert [(place.directory, access.registries) for place, access in build.archives] == [
         ("/one", ("r0",)),

@@ -1,9 +1,11 @@
 """What is told of a fleet."""
 
+import json
+
 import pytest
 
 from edgelift.errors import ConfigurationError, IncompleteError, PlanError
-from edgelift.fleet.summary import HEADINGS, FleetSummary, SiteOutcome, in_code
+from edgelift.fleet.summary import HEADINGS, FleetSummary, SiteOutcome
 from edgelift.oci.digest import Digest
 from tests.fleet.sites import make_site
 
@@ -32,7 +34,7 @@ def test_each_site_that_is_not_whole_is_named() -> None:
     assert caught.value.message.startswith("2 of 3 sites are not whole")
     first, second = caught.value.failures
     assert first.startswith("second: failed, it cannot take this; image 0 ")
-    assert first.endswith("and 2 more")
+    assert first.endswith("and 2 more\n  → ask its owner")
     assert second == "third: not begun"
     assert "run it again" in str(caught.value.hint)
 
@@ -67,10 +69,9 @@ def test_a_file_is_read_as_it_was_written() -> None:
             FleetSummary.from_json(wrong, "fleet.json")
 
 
-def test_nothing_in_a_page_is_markup() -> None:
-    """Reasons are partly what registries say."""
-    page = SUMMARY.to_markdown()
+def test_a_file_of_an_earlier_release_is_read() -> None:
+    """It does not say who shares what."""
+    document = json.loads(SUMMARY.to_json())
+    del document["shared"]
 
-    assert page.count("\n| ") == 2 + 3
-    assert r"image 0 \| is 'no' good" in page
-    assert in_code("a\n`b`") == "`a 'b'`"
+    assert FleetSummary.from_json(json.dumps(document).encode(), "fleet.json") == SUMMARY

@@ -238,6 +238,7 @@ def test_the_sites_of_the_project_fit_the_flow() -> None:
         parameters = wanted_settings(site, POOL)["parameters"]
         jsonschema.validate(parameters, {**schema, "$defs": schema["definitions"]})
         assert sync_site.validate_parameters(parameters)["site"].name == site.name
+        assert parameters["site"]["store"] == site.store
 
 
 WRONG_SITES = {

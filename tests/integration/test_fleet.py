@@ -1,6 +1,7 @@
 """Many sites at once, and one site again and again: fleets, audits, refreshed bundles."""
 
 import json
+import uuid
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -9,20 +10,30 @@ from typing import Any
 
 import pytest
 
+from blocks import BundleArchive
 from edgelift.bundle.lock import BundleLock
 from edgelift.demo.content import SampleImage, make_image
 from edgelift.errors import ConfigurationError, IncompleteError
 from edgelift.fleet.summary import FleetSummary
 from edgelift.refresh import find_last
-from edgelift.site import ContentSource, EdgeSite, RegistryAccess, TargetSettings
+from edgelift.site import (
+    ArchiveSettings,
+    ContentSource,
+    EdgeSite,
+    RegistryAccess,
+    SigningSettings,
+    TargetSettings,
+)
 from flows.audit_site import audit_site
 from flows.refresh_bundle import refresh_bundle
 from flows.sync_fleet import sync_fleet
+from tests.archive.buckets import Bucket
 from tests.images import load_image, make_image_set
 from tests.integration.prefect_server import Attempt, PrefectServer
 from tests.integration.sites import NAME, Site, site_in, sync
 from tests.integration.test_day_two import requests_of
-from tests.real_parts import RunningRegistry
+from tests.keys import KeyFiles, openssl_accepts
+from tests.real_parts import RunningRegistry, RunningS3
 
 ACCESS = RegistryAccess(docker_config=False)
 
@@ -155,13 +166,16 @@ def test_a_canary_that_fails_stops_the_rest(fleet: Fleet, place: Site) -> None:
     assert (canary.ok, canary.images, canary.moved_bytes > 0) == (2, 3, True)
     assert "403" in canary.why
     assert sent(place) == {"first"}
-    page = (fleet.folder / "output" / "fleet.md").read_text()
-    assert all(name in page for name in ("first (canary)", "not begun", "403"))
+    page = (fleet.folder / "output" / "fleet.report.html").read_text()
+    places = [page.index(text) for text in ("What went wrong", "403", "<h2>3 sites", "<h2>What was built once")]
+    assert places == sorted(places)
+    assert ("not begun" in page, "2 of 3 are ok" in page) == (True, True)
 
     place.target.heal()
     retried = fleet.sync(sites, failed)
     assert retried.state == "COMPLETED", retried.outcome
     assert set(fleet.states.values()) == {"whole"}
+    assert "What went wrong" not in (fleet.folder / "output" / "fleet.report.html").read_text()
 
 
 def test_a_retry_leaves_alone_what_is_whole(fleet: Fleet, place: Site) -> None:
@@ -205,6 +219,58 @@ def test_what_cannot_be_planned_fails_its_own_sites(fleet: Fleet, place: Site) -
     assert fleet.summary.stopped is None
 
 
+@pytest.fixture
+def bucket(prefect: PrefectServer, s3_server: RunningS3) -> Bucket:
+    """A bucket, with the block `fleet` for archives in it."""
+    bucket = Bucket(s3_server, s3_server.make_bucket(f"fleet-{uuid.uuid4().hex[:12]}"))
+    with prefect.as_api():
+        BundleArchive(
+            bucket=bucket.name,
+            endpoint=s3_server.endpoint,
+            access_key=s3_server.access_key,
+            secret_key=s3_server.secret_key,
+        ).save("fleet", overwrite=True)
+    return bucket
+
+
+def test_a_fleet_signs_cuts_and_archives_what_it_builds(fleet: Fleet, place: Site, bucket: Bucket) -> None:
+    """Keys, parts and archives are those of each site; a wrong key, or an archive that refuses, fails who names it."""
+    keys, stranger = KeyFiles.write(place.folder, "site"), KeyFiles.write(place.folder, "stranger")
+    signs = {"signing": SigningSettings(file=str(keys.private)), "public_key": str(keys.public)}
+    sites = [
+        fleet.site("parted", place.images, part_size=2**20, archive=ArchiveSettings(block="fleet"), **signs),
+        fleet.site("signed", place.images, archive=ArchiveSettings(block="fleet"), **signs),
+        fleet.site("cheated", place.images, **{**signs, "public_key": str(stranger.public)}),
+        fleet.site("shelved", place.images, archive=ArchiveSettings(artifact=f"{place.target.host}/bundles")),
+        fleet.site("plain", place.images),
+    ]
+    place.target.deny("/v2/bundles/")
+
+    attempt = fleet.sync(sites)
+
+    assert attempt.state == "FAILED"
+    assert fleet.states == {
+        **dict.fromkeys(("parted", "signed", "plain"), "whole"),
+        **dict.fromkeys(("cheated", "shelved"), "failed"),
+    }
+    assert (fleet.summary.builds, [each.sites for each in fleet.summary.shared]) == (
+        3,
+        [("parted",), ("signed",), ("shelved", "plain")],
+    )
+    why = {each.site: each.why for each in fleet.summary.sites}
+    assert "is not the public half of the key that signs this one" in why["cheated"]
+    assert "bundles" in why["shelved"]
+    assert sent(place).isdisjoint({"cheated", "shelved"})
+    parted, signed = (fleet.receipt(name)["bundle"] for name in ("parted", "signed"))
+    assert fleet.written(f"{parted}.tar.zst.part*")[0] == f"{parted}.tar.zst.part-0001"
+    assert openssl_accepts(fleet.folder / "output" / f"{signed}.tar.zst", keys.public)
+    kept = bucket.state()[0]
+    assert {f"{signed}.tar.zst", f"{signed}.tar.zst.sig", f"{signed}.lock.json.sig"} <= set(kept)
+    assert any(key.endswith(f"{parted}.tar.zst.parts.json") for key in kept)
+    audited = fleet.prefect.run(audit_site, {"site": sites[0], "output": str(fleet.folder / "output")})
+    assert audited.state == "COMPLETED", audited.outcome
+
+
 # Audits
 
 
@@ -245,6 +311,8 @@ def test_an_audit_tells_what_has_changed_since_the_delivery(prefect: PrefectServ
     assert sorted(drift_of(site)) == [("broken", "an earlier audit"), ("well again", "this audit")]
     assert (site.folder / "output" / f"{NAME}.receipt.json").read_bytes() == delivered
     assert json.loads((site.folder / "output" / f"{NAME}.audit.json").read_bytes())["whole"] is False
+    page = (site.folder / "output" / f"{NAME}.audit.report.html").read_text()
+    assert page.index("What went wrong") < page.index("What has changed since the delivery") < page.index("well again")
 
 
 # Refreshed bundles
@@ -258,6 +326,11 @@ def refresh(prefect: PrefectServer, site: Site, first: Attempt | None = None, **
     return prefect.run_again(refresh_bundle, parameters, first)
 
 
+def report_of(site: Site) -> str:
+    """The report of the last run."""
+    return (site.folder / "output" / f"{NAME}.report.html").read_text()
+
+
 def test_a_refresh_builds_a_delta_of_what_has_moved(prefect: PrefectServer, site: Site) -> None:
     """The first build is whole; where nothing has moved no blob is asked for; each delta goes on top of the last."""
     first = refresh(prefect, site)
@@ -267,6 +340,7 @@ def test_a_refresh_builds_a_delta_of_what_has_moved(prefect: PrefectServer, site
     assert (idle.state, idle.outcome.bundle, idle.outcome.moved_bytes) == ("COMPLETED", None, 0)
     assert {each.method for each in site.source.requests if "/manifests/" in each.path} == {"HEAD"}
     assert site.fetched_blobs == []
+    assert "nothing has moved" in report_of(site)
 
     moved, base = site.images[1], BundleLock.from_json((site.folder / "output" / f"{NAME}.lock.json").read_bytes())
     for version in ("a", "b"):
@@ -283,6 +357,7 @@ def test_a_refresh_builds_a_delta_of_what_has_moved(prefect: PrefectServer, site
         assert lock.base.lock == base.digest
         assert 0 < built.outcome.moved_bytes <= sum(blob.size for blob in newer.blobs)
         base = lock
+        assert ("What has moved" in report_of(site), site.reference(moved) in report_of(site)) == (True, True)
     assert refresh(prefect, site).outcome.bundle is None
 
 

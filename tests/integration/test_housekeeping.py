@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from blocks import BundleArchive
+from blocks import BlobStore, BundleArchive
 from edgelift.archive.directory import DirectoryArchive
 from edgelift.bundle.writer import assemble_bundle
 from edgelift.demo.content import SampleLayer, make_image
@@ -18,6 +18,7 @@ from tests.archive.bundles import files_of, make_bundle
 from tests.integration.prefect_server import PrefectServer
 from tests.real_parts import RunningS3
 from tests.store.content import keep_image, lock_of, make_older, name_of
+from tests.store.s3_content import keep_in_bucket, keys_in
 
 OLD = make_image("team/old", layers=(SampleLayer("tar", 20_000),))
 NEW = make_image("team/new", layers=(SampleLayer("tar", 30_000),))
@@ -80,6 +81,30 @@ def test_a_damaged_store_is_mended(prefect: PrefectServer, root: Path, tmp_path:
     assert str(LOST.digest) in str(damaged.outcome)
     assert (mended.state, mended.outcome.problems, mended.outcome.unmended) == ("COMPLETED", 1, 0)
     assert LocalStore(root).exists(LOST)
+
+
+def test_a_store_in_s3_is_swept_and_checked(prefect: PrefectServer, s3_server: RunningS3) -> None:
+    """By the block that runs name, with the same reports."""
+    bucket = Bucket(s3_server, s3_server.make_bucket("kept-store"))
+    with prefect.as_api():
+        block = BlobStore(
+            bucket=bucket.name,
+            endpoint=s3_server.endpoint,
+            access_key=s3_server.access_key,
+            secret_key=s3_server.secret_key,
+        )
+        block.save("kept", overwrite=True)
+    keep_in_bucket(block.get_client(), OLD, NEW)
+    rules: dict[str, Any] = {"store": "block:kept", "max_size": 1}
+
+    told = prefect.run(keep_store, rules)
+    swept = prefect.run(keep_store, {**rules, "delete": True, "wait": 60})
+
+    assert (told.state, swept.state) == ("COMPLETED", "COMPLETED"), swept.outcome
+    assert (told.outcome.images, swept.outcome.images) == (2, 0)
+    assert f"# s3://{bucket.name}" in report(prefect, "store-sweep")
+    assert "all is right" in report(prefect, "store-check")
+    assert keys_in(bucket, "blobs/") == []
 
 
 def test_no_store_is_made_by_looking_after_it(prefect: PrefectServer, tmp_path: Path) -> None:

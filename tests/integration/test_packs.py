@@ -12,12 +12,14 @@ from pydantic import SecretStr
 
 from blocks import PaletteCredentials
 from edgelift.bundle.reader import BundleReader
+from edgelift.demo.charts import make_chart
 from edgelift.demo.content import make_image
 from edgelift.demo.palette_api import DEMO_PROJECT
 from edgelift.demo.palette_tenant import DemoRegistry, DemoTenant
 from edgelift.oci.digest import Digest
 from edgelift.site import ArchiveSettings, ContentSource, EdgeSite, RegistryAccess, SigningSettings, TargetSettings
 from flows.push_bundle import push_bundle
+from flows.sync_fleet import sync_fleet
 from flows.sync_site import sync_site
 from tests.images import load_image, make_artifact
 from tests.integration.prefect_server import Attempt, PrefectServer
@@ -25,6 +27,7 @@ from tests.keys import KeyFiles, openssl_accepts
 from tests.packs.samples import make_pack_folder
 from tests.palette.builders import image_values, make_pack, make_profile
 from tests.real_parts import RunningRegistry
+from tests.simulators.charts import ChartRepositorySimulator
 from tests.simulators.palette import PaletteSimulator
 
 NAME, KEY, UID = "harbour", "a key of Palette's", "65c90f2d0a1b2c3d4e5f6a70"
@@ -63,9 +66,7 @@ class Stage:
 
     def sync(self, prefect: PrefectServer, **parts: Any) -> Attempt:
         """Synchronise the site."""
-        with prefect.as_api():
-            block = PaletteCredentials(endpoint=self.palette.url, api_key=SecretStr(KEY))
-            block.save("packs", overwrite=True)
+        save_palette(prefect, self)
         places = {"output": str(self.folder / "output"), "store": str(self.folder / "store")}
         return prefect.run(sync_site, {"site": self.settings(**parts), **places})
 
@@ -93,6 +94,13 @@ def stage(tmp_path: Path, docker_registries: Callable[[], RunningRegistry]) -> I
     registry = DemoRegistry("packs", "Packs", "oci", f"{source.url}/v2/", base_path="/palette/")
     with PaletteSimulator([profile], KEY, tenant=DemoTenant(registries=[registry])) as palette:
         yield Stage(tmp_path, source, target, palette, KeyFiles.write(tmp_path / "keys", "site"))
+
+
+def save_palette(prefect: PrefectServer, stage: Stage) -> None:
+    """Have a block with the key of the site's Palette."""
+    with prefect.as_api():
+        block = PaletteCredentials(endpoint=stage.palette.url, api_key=SecretStr(KEY))
+        block.save("packs", overwrite=True)
 
 
 def digests_at(stage: Stage) -> list[Digest]:
@@ -135,6 +143,31 @@ def test_a_direct_copy_brings_them_too(prefect: PrefectServer, stage: Stage) -> 
     assert stage.receipt["cluster_definition"]["present"] is True
     assert digests_at(stage)[0] == PACK.root.digest
     assert openssl_accepts(stage.folder / "output" / "cluster.tgz", stage.keys.public)
+
+
+def test_a_fleet_brings_them_to_each_site(prefect: PrefectServer, stage: Stage) -> None:
+    """As bundle and as direct copy, with a chart, planned once, in the store of the first site that asks for it."""
+    save_palette(prefect, stage)
+    with ChartRepositorySimulator() as charts:
+        charts.add(make_chart("web", "1.2.3"))
+        source = stage.settings().source.model_copy(update={"charts": (f"{charts.url}#web:^1.2",)})
+
+        def site(name: str, **settings: Any) -> EdgeSite:
+            target = TargetSettings(registry=f"{stage.target.host}/{name}")
+            own = {"name": name, "source": source, "target": target, "store": str(stage.folder / f"of-{name}")}
+            return stage.settings(**settings).model_copy(update=own)
+
+        sites = [site("one"), site("two", direct=True)]
+        attempt = prefect.run(sync_fleet, {"sites": sites, "output": str(stage.folder / "output")})
+
+    assert (attempt.state, attempt.outcome.builds) == ("COMPLETED", 2), attempt.outcome
+    for name in ("one", "two"):
+        receipt = json.loads((stage.folder / "output" / f"{name}.receipt.json").read_bytes())
+        kinds = sorted(str(proof.get("kind")) for proof in receipt["proofs"])
+        assert (receipt["whole"], kinds) == (True, ["None", "None", "chart", "pack", "pack"])
+        assert receipt["cluster_definition"]["present"] is True
+    assert openssl_accepts(stage.folder / "output" / "cluster.tgz", stage.keys.public)
+    assert ((stage.folder / "of-one").is_dir(), (stage.folder / "of-two").exists()) == (True, False)
 
 
 def test_the_far_side_needs_the_bundle_alone(prefect: PrefectServer, stage: Stage) -> None:

@@ -2,12 +2,13 @@
 
 from pydantic import SecretStr
 
+from edgelift.demo.content import SampleImage
 from edgelift.oci.content import CHUNK
 from edgelift.oci.descriptor import Descriptor
 from edgelift.store.s3 import S3Store
 from edgelift.store.s3_partial import SMALLEST_PIECE
 from tests.archive.buckets import Bucket
-from tests.store.content import describe
+from tests.store.content import describe, name_of
 
 PIECE = SMALLEST_PIECE
 MARK = "edgelift-store"
@@ -39,9 +40,18 @@ def bring(store: S3Store, content: bytes, *, fetched: list[int] | None = None) -
     return descriptor
 
 
+def keep_in_bucket(store: S3Store, *images: SampleImage) -> None:
+    """Put `images` into the store as pulls do."""
+    for image in images:
+        for descriptor in (*image.blobs, *image.manifests):
+            store.write(descriptor, image.contents[descriptor.digest])
+        store.tag(name_of(image), image.root)
+
+
 def keys_in(bucket: Bucket, beginning: str = "") -> list[str]:
-    """What anybody sees in the bucket, but for the mark of the store."""
-    return [key for key in bucket.state()[0] if key.startswith(beginning) and key != MARK]
+    """What anybody sees in the bucket, but for the mark of the store, and those of who has it open."""
+    found = (key for key in bucket.state()[0] if key.startswith(beginning))
+    return [key for key in found if key != MARK and (beginning or not key.startswith("use/"))]
 
 
 def uploads_in(bucket: Bucket) -> list[str]:

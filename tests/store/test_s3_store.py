@@ -267,17 +267,18 @@ def test_an_answer_that_was_lost_after_the_join(bucket: Bucket, proxy: FaultyS3)
 
 
 def test_a_damaged_blob_does_not_leave(bucket: Bucket) -> None:
-    """Somebody has changed it: the last bytes are not given, it is removed, and the next run fetches it anew."""
+    """Somebody has changed it: the last bytes are not given, it is set aside, and the next run fetches it anew."""
     store = store_in(bucket)
     descriptor = bring(store, LARGE)
     bucket.server.client().put_object(Bucket=bucket.name, Key=blob_key(descriptor), Body=WRONG["a flipped bit"])
     given = list[bytes]()
 
-    with pytest.raises(IntegrityError, match="was damaged; it is removed") as raised:
+    with pytest.raises(IntegrityError, match="was damaged; it was moved to quarantine/") as raised:
         given.extend(store.read(descriptor))
 
     assert (len(b"".join(given)) < len(LARGE), raised.value.retryable) == (True, True)
-    assert (store.exists(descriptor), keys_in(bucket)) == (False, [])
+    assert (store.exists(descriptor), keys_in(bucket)) == (False, [f"quarantine/sha256-{descriptor.digest.hex}"])
+    assert bucket.content(keys_in(bucket)[0]) == WRONG["a flipped bit"]
 
 
 def test_bytes_that_were_damaged_on_the_way_do_not_cost_the_blob(bucket: Bucket, proxy: FaultyS3) -> None:

@@ -150,7 +150,7 @@ def test_the_lock_of_a_dead_run_goes(store: LocalStore) -> None:
 
     done = sweep(store, max_size=0)
 
-    assert ([each.folder.name for each in done.runs], runs.recall("dead")) == (["dead"], None)
+    assert ([each.name for each in done.runs], runs.recall("dead")) == (["dead"], None)
     assert blobs_in(store) == contents_of(MIDDLE)
 
 
@@ -174,7 +174,7 @@ def test_a_run_without_a_lock_keeps_nothing(store: LocalStore, content: bytes | 
         make_older(folder / "lock.json", 8)
     make_older(folder, 8)
 
-    assert [each.folder for each in sweep(store, max_size=0).runs] == [folder]
+    assert [each.name for each in sweep(store, max_size=0).runs] == [folder.name]
     assert (blobs_in(store), folder.exists()) == (set(), False)
 
 
