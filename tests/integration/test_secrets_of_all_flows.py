@@ -115,14 +115,15 @@ class Stage:
     source: RegistrySimulator
     target: RegistrySimulator
     palette: str
+    key: str  # PEM, encrypted
     ended: dict[str, tuple[str, str]] = field(default_factory=dict)
     runs: list[str] = field(default_factory=list)
 
     @property
     def secrets(self) -> dict[str, str]:
         """All that must not be found, by what it is."""
-        private = private_pem("site").decode().splitlines()[5]
-        return {**CANARIES, "S3 key": self.s3.secret_key, "private key": private}
+        keys = {"key": private_pem("site").decode(), "encrypted key": self.key}
+        return {**CANARIES, "S3 key": self.s3.secret_key, **{name: pem.splitlines()[5] for name, pem in keys.items()}}
 
     def run(self, name: str, flow: Flow[Any, Any], **parameters: Any) -> Any:
         """Carry out one of `RUNS` in this process; its result, or its error."""
@@ -188,14 +189,15 @@ def aftermath(
     folder, registries = tmp_path_factory.mktemp("canaries"), tmp_path_factory.mktemp("registries")
     deaf = DeafHook()
     with ExitStack() as parts:
+        logins = {name: Login(name, CANARIES[f"password of the {name}"]) for name in ("source", "target")}
         source, target = (
-            parts.enter_context(RegistrySimulator(registries / name, login=Login(name, CANARIES[f"password of the {name}"])))
-            for name in ("source", "target")
+            parts.enter_context(RegistrySimulator(registries / name, login=login)) for name, login in logins.items()
         )
         source.put_image(*build_demo_images())
         api = create_palette_api(demo_profiles(source.host), CANARIES["API key"], denied_status=404)
         palette = parts.enter_context(RunningServer(api)).url
-        stage = Stage(prefect, s3_server, folder, source, target, palette)
+        key = encrypt(private_pem("site"), CANARIES["passphrase"]).decode()
+        stage = Stage(prefect, s3_server, folder, source, target, palette, key)
         inbox, refusing = parts.enter_context(open_inbox()), parts.enter_context(RunningServer(deaf))
         save_blocks(stage, inbox.url, refusing.url)
         parts.enter_context(everything_is_kept(folder))
@@ -212,7 +214,6 @@ def aftermath(
 
 def save_blocks(stage: Stage, hook: str, deaf_hook: str) -> None:
     """Save the blocks of all runs, with right secrets and with wrong ones."""
-    encrypted = encrypt(private_pem("site"), CANARIES["passphrase"]).decode()
     for bucket in BUCKETS:
         stage.s3.make_bucket(bucket)
     place = {"endpoint": stage.s3.endpoint, "access_key": stage.s3.access_key, "secret_key": stage.s3.secret_key}
@@ -225,13 +226,13 @@ def save_blocks(stage: Stage, hook: str, deaf_hook: str) -> None:
             BlobStore(bucket="canary-store", **place),
             BundleArchive(bucket="canary-archive", keep=1, **place),
             ResultStorage(bucket="canary-results", **place),
-            SigningKey(private_key=encrypted, passphrase=CANARIES["passphrase"]),
+            SigningKey(private_key=stage.key, passphrase=CANARIES["passphrase"]),
         ],
         "wrong-canary": [
             PaletteCredentials(endpoint=stage.palette, api_key=CANARIES["wrong API key"]),
             BlobStore(bucket="canary-store", **wrong_place),
             BundleArchive(bucket="canary-archive", **wrong_place),
-            SigningKey(private_key=encrypted, passphrase=CANARIES["wrong passphrase"]),
+            SigningKey(private_key=stage.key, passphrase=CANARIES["wrong passphrase"]),
             registry(stage.target, "target", "wrong password"),
         ],
         "source": [registry(stage.source, "source", "password of the source")],
@@ -289,7 +290,7 @@ def carry_out(stage: Stage) -> None:
     keys = KeyFiles.write(stage.folder.parent / "canary-keys", "site")
     content = {
         "source": profiles("canary"),
-        "access": logins("source", "target"),
+        "access": access_by("source", "target"),
         "signing": SigningSettings(block="canary"),
         "archive": ArchiveSettings(block="canary"),
     }
@@ -305,7 +306,7 @@ def carry_out(stage: Stage) -> None:
     pushed = {
         "bundle": built.archived,
         "target": TargetSettings(registry=f"{stage.target.host}/pushed"),
-        "access": logins("target"),
+        "access": access_by("target"),
         "output": places["output"],
         "public_key": str(keys.public),
     }
@@ -320,7 +321,7 @@ def carry_out(stage: Stage) -> None:
     )
     stage.approve(site.model_copy(update={"name": "approved-canary", "approval": True}))
     stage.run("fleet", sync_fleet, sites=(site,), **places)
-    locked_out = site.model_copy(update={"name": "locked-out-canary", "access": logins("source", "wrong-canary")})
+    locked_out = site.model_copy(update={"name": "locked-out-canary", "access": access_by("source", "wrong-canary")})
     stage.run("fleet with a wrong password", sync_fleet, sites=(locked_out,), **places)
     stage.run("audit", audit_site, site=site, **places)
     lose_something(stage)
@@ -328,7 +329,7 @@ def carry_out(stage: Stage) -> None:
 
     stage.run("refresh", refresh_bundle, name="refreshed-canary", **content, **places)
     max((stage.folder / "store" / "blobs").rglob("*"), key=lambda path: path.stat().st_size).unlink()
-    stage.run("store that is mended", keep_store, store=places["store"], repair=True, access=logins("source"))
+    stage.run("store that is mended", keep_store, store=places["store"], repair=True, access=access_by("source"))
     stage.run("archive", keep_archive, archive=content["archive"], delete=True)
     stage.run("archive with a wrong S3 key", keep_archive, archive=ArchiveSettings(block="wrong-canary"), keep=1)
     unsigned = {**content, "signing": SigningSettings(block="wrong-canary")}
@@ -340,7 +341,7 @@ def profiles(palette: str) -> ContentSource:
     return ContentSource(profiles=("edge-infra", "hello-site"), project=DEMO_PROJECT.name, palette=palette)
 
 
-def logins(*blocks: str) -> RegistryAccess:
+def access_by(*blocks: str) -> RegistryAccess:
     """The logins of these blocks, and no others."""
     return RegistryAccess(docker_config=False, registries=blocks)
 
@@ -409,7 +410,7 @@ def test_the_secrets_are_in_their_blocks(aftermath: Stage) -> None:
     shown = json.dumps(aftermath.prefect.ask("POST", "/block_documents/filter", asked))
     masked = json.dumps(aftermath.prefect.ask("POST", "/block_documents/filter", {"limit": 200}))
 
-    assert [name for name, secret in aftermath.secrets.items() if secret not in shown] == []
+    assert [name for name, secret in CANARIES.items() if secret not in shown] == []
     assert [name for name, secret in aftermath.secrets.items() if secret in masked] == []
 
 
