@@ -18,9 +18,10 @@ SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 
 
 def environment_of(service: str) -> dict[str, str]:
-    """The variables of a service, with something in place of what the operator gives."""
+    """The variables of a service, with something in place of what the operator has to give, and else the defaults."""
     found: dict[str, str] = SERVICES[service]["environment"]
-    return {name: re.sub(r"\$\{\w+:\?[^}]*\}", "given", value) for name, value in found.items()}
+    given = {name: re.sub(r"\$\{\w+:\?[^}]*\}", "given", value) for name, value in found.items()}
+    return {name: re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", value) for name, value in given.items()}
 
 
 def test_it_is_a_whole_installation() -> None:
