@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 PATIENCE = 60_000  # milliseconds
+MOMENT = 3_000  # milliseconds between two looks at a page that may still be drawn
+LOOKS = 15
 
 
 @contextmanager
@@ -55,8 +57,13 @@ def confirm(page: "Page", answer: str) -> None:
 
 
 def take_picture(page: "Page", name: str) -> None:
-    """Keep what the page shows, where somebody wants it."""
+    """Keep what the page shows, where somebody wants it: once it has come to rest, which a graph does step by step."""
     if folder := os.environ.get("EDGELIFT_PICTURES"):
-        page.wait_for_load_state("networkidle")
-        page.wait_for_timeout(6000)  # the graph moves into its place
-        page.screenshot(path=Path(folder) / f"{name}.png")
+        page.wait_for_timeout(MOMENT)
+        before, shown = b"", page.screenshot()
+        for _ in range(LOOKS):
+            if shown == before:
+                break
+            page.wait_for_timeout(MOMENT)
+            before, shown = shown, page.screenshot()
+        (Path(folder) / f"{name}.png").write_bytes(shown)
