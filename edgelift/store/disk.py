@@ -1,14 +1,17 @@
 """What the operating system says about the disk, as errors of ours that name the next step."""
 
+import ctypes
 import errno
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 from edgelift.errors import StoreError
 
+_SYNC_FILE_RANGE_WRITE = 2  # Linux, include/uapi/linux/fs.h
 _FULL = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the quota on this disk is used up",
@@ -50,3 +53,22 @@ def sync_folder(folder: Path) -> None:
         os.fsync(file)
     finally:
         os.close(file)
+
+
+def begin_writing(file: int, start: int, size: int) -> None:
+    """Have the system bring a part of `file` to the disk from now on, without waiting; nothing where it cannot do that.
+
+    Else it waits for `fsync`, which then takes as long as the disk needs for all of it.
+    """
+    begin = _sync_file_range()
+    if begin is not None:  # what it returns is of no use: `fsync` tells whether all went well
+        begin(file, start, size, _SYNC_FILE_RANGE_WRITE)
+
+
+@cache
+def _sync_file_range() -> Callable[[int, int, int, int], int] | None:
+    """sync_file_range(2), for which Python has no name; None where the system has none."""
+    found = getattr(ctypes.CDLL(None), "sync_file_range", None)
+    if found is not None:
+        found.argtypes = [ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint]
+    return found

@@ -10,7 +10,9 @@ import xxhash
 from edgelift.errors import IntegrityError
 from edgelift.oci.content import CHUNK
 from edgelift.oci.descriptor import Descriptor
-from edgelift.store.disk import remove
+from edgelift.store.disk import begin_writing, remove
+
+_STEP = 2 * 2**20  # bytes that arrive before the disk is given them
 
 
 class Hasher(Protocol):
@@ -56,6 +58,7 @@ class Partial:
         self._hasher = descriptor.digest.hasher()
         self._checksum = new_checksum()
         self._offset = 0
+        self._given = 0  # bytes that the disk is writing already, or has written
         self.committed: Checked | None = None
 
     def __enter__(self) -> Self:
@@ -97,13 +100,16 @@ class Partial:
             written = os.pwrite(self._file, view, self._offset)
             self._offset += written
             view = view[written:]
+        if self._offset - self._given >= _STEP:
+            begin_writing(self._file, self._given, self._offset - self._given)
+            self._given = self._offset
 
     def restart(self) -> None:
         """Forget what is here."""
         os.ftruncate(self._file, 0)
         self._hasher = self._descriptor.digest.hasher()
         self._checksum = new_checksum()
-        self._offset = 0
+        self._offset = self._given = 0
 
     def commit(self) -> None:
         """Name the content; on a wrong size or digest quarantine it, begin anew and raise `IntegrityError`."""

@@ -22,7 +22,7 @@ SIGNER = "edgelift tests"
 @pytest.fixture
 def helm(tmp_path: Path) -> Callable[..., str]:
     """Helm with an empty home."""
-    program = find_tool("helm", "go install helm.sh/helm/v3/cmd/helm@v3.19.2")
+    program = find_tool("helm", "go install helm.sh/helm/v3/cmd/helm@v3.18.6")
     homes = {name: str(tmp_path / "helm" / name) for name in ("HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME")}
 
     def call(*arguments: str | Path) -> str:
@@ -90,7 +90,7 @@ def test_helm_pulls_what_was_carried(
     assert (tmp_path / pushed.name).read_bytes() == pushed.read_bytes()
 
     web = next(proof.target for proof in receipt.proofs if "/web:" in proof.target).rpartition(":")[0]
-    verified = tmp_path / "verified"
+    (verified := tmp_path / "verified").mkdir()
     helm("pull", f"oci://{web}", "--version", "1.2.3+edge.1", "--plain-http", "--prov", "--destination", verified)
     assert "Chart Hash Verified" in helm("verify", verified / served.name, "--keyring", public)
 

@@ -1,10 +1,12 @@
 """Charts are read as helm renders them."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from edgelift.palette.undeclared.content import PackContent
+from edgelift.palette.undeclared.helm import render_with_helm
 from edgelift.palette.undeclared.scan import look_at_pack
 from tests.interop.tools import find_tool
 from tests.palette.undeclared.test_helm import CHART
@@ -17,7 +19,7 @@ def test_our_own_reading_of_a_chart_is_that_of_helm(values: str) -> None:
     content = PackContent("web", values=values, charts=(CHART,))
     ours, helms = (
         {use.hit.text for use in look_at_pack(content, helm=helm).uses if use.hit.confidence == "certain"}
-        for helm in (None, program)
+        for helm in (None, partial(render_with_helm, program))
     )
 
     assert ours == helms

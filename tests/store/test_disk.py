@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from edgelift.errors import IntegrityError, StoreError
-from edgelift.store.disk import disk_errors, remove
+from edgelift.store.disk import begin_writing, disk_errors, remove
 
 FULL = {
     errno.ENOSPC: "the disk is full",
@@ -75,3 +75,17 @@ def test_things_are_removed_and_links_not_followed(tmp_path: Path, make: Callabl
     remove(tmp_path / "thing")
 
     assert {"kept", "file"} == {path.name for path in tmp_path.rglob("*")}
+
+
+def test_writing_that_cannot_begin_early_is_no_failure(tmp_path: Path) -> None:
+    """It is a matter of time alone: content is right and lasts whether the system can do that or not."""
+    reading, writing = os.pipe()
+    begin_writing(writing, 0, 10)  # a pipe has no places
+    os.close(reading)
+    os.close(writing)
+    begin_writing(writing, 0, 10)  # nor is this a file any more
+    with (tmp_path / "file").open("wb+") as file:
+        file.write(b"content")
+        file.flush()
+        begin_writing(file.fileno(), 0, 1_000_000)
+        assert os.pread(file.fileno(), 100, 0) == b"content"

@@ -305,3 +305,21 @@ def test_free_space(store: LocalStore) -> None:
     stat_result = os.statvfs(store.root)
 
     assert abs(store.free_space() - stat_result.f_bavail * stat_result.f_frsize) < 2**30
+
+
+def test_the_disk_writes_while_content_arrives(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each part is given to it once, in order, also after starting over; little is left for the end."""
+    given: list[tuple[int, int]] = []
+    monkeypatch.setattr("edgelift.store.partial.begin_writing", lambda _, start, size: given.append((start, size)))
+    content = bytes(5 * 2**20)
+    with store.ingest(describe(content)) as partial:
+        assert partial is not None
+        for start in range(0, 3 * 2**20, 2**19):
+            partial.write(content[start : start + 2**19])
+        assert given == [(0, 2 * 2**20)]
+        partial.restart()
+        given.clear()
+        for start in range(0, len(content), 2**19):
+            partial.write(content[start : start + 2**19])
+        partial.commit()
+    assert given == [(0, 2 * 2**20), (2 * 2**20, 2 * 2**20)]
