@@ -1,5 +1,7 @@
 """No secret is left anywhere by the flows that `test_secrets.py` does not run, nor by automations and blocks for S3.
 
+It takes a minute of computing, so that the usual run leaves it out.
+
 Every secret is a canary of its own. They are used, rightly and wrongly, where all that can be logged is logged and all
 that may be kept is kept; then they are looked for in the whole database, in the logs, in S3 and in every file.
 """
@@ -46,7 +48,7 @@ from flows.push_bundle import push_bundle
 from flows.refresh_bundle import refresh_bundle
 from flows.sync_fleet import sync_fleet
 from tests.integration.occasions import events_of, open_inbox
-from tests.integration.prefect_server import PrefectServer, wait_for
+from tests.integration.prefect_server import PrefectServer, prefect_server_at, wait_for
 from tests.integration.sites import Site
 from tests.integration.test_approval import YES, Delivery
 from tests.integration.test_automations import happen
@@ -181,6 +183,13 @@ def decompress(content: bytes) -> bytes:
     """All frames of it."""
     reader = zstandard.ZstdDecompressor().stream_reader(content, read_across_frames=True)
     return bytes(reader.read())
+
+
+@pytest.fixture(scope="module")
+def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
+    """A server of its own."""
+    with prefect_server_at(tmp_path_factory.mktemp("prefect")) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
