@@ -123,8 +123,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
             _check(sites)
         elif sites:
             require_server()
-            for line in deploy_limits(sites, dry_run=wanted.dry_run):
-                _tell(line)
             failures = _deploy(sites, wanted.pool, dry_run=wanted.dry_run, remove=wanted.remove, is_whole=is_whole)
         raise_for_problems(files)
         _raise_for_failures(failures)

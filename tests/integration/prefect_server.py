@@ -198,14 +198,14 @@ class PrefectServer:
 
 
 @contextmanager
-def prefect_server_at(folder: Path) -> Iterator[PrefectServer]:
-    """A server with an empty database."""
+def prefect_server_at(folder: Path, **environment: str) -> Iterator[PrefectServer]:
+    """A server with an empty database, in SQLite unless its `environment` says otherwise."""
     (folder / "home").mkdir(parents=True)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     server = PrefectServer(folder, f"http://127.0.0.1:{port}/api")
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
-    with running(command, server.logs["server"], server.environment) as process:
+    with running(command, server.logs["server"], {**server.environment, **environment}) as process:
         wait_for(lambda: _is_healthy(server.api), "Prefect's server", server.logs["server"], process)
         yield server
 

@@ -11,15 +11,17 @@ from blocks import BlobStore
 from deployments.register_blocks import blocks_from
 from edgelift.store.opening import BLOCK
 
-FILE = Path(__file__).parents[2] / "deployments" / "compose.yaml"
+ROOT = Path(__file__).parents[2]
+FILE = ROOT / "deployments" / "compose.yaml"
 COMPOSE: dict[str, Any] = yaml.safe_load(FILE.read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 
 
 def environment_of(service: str) -> dict[str, str]:
-    """The variables of a service, with something in place of what the operator gives."""
+    """The variables of a service, with something in place of what the operator has to give, and else the defaults."""
     found: dict[str, str] = SERVICES[service]["environment"]
-    return {name: re.sub(r"\$\{\w+:\?[^}]*\}", "given", value) for name, value in found.items()}
+    given = {name: re.sub(r"\$\{\w+:\?[^}]*\}", "given", value) for name, value in found.items()}
+    return {name: re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", value) for name, value in given.items()}
 
 
 def test_it_is_a_whole_installation() -> None:
@@ -62,7 +64,7 @@ def test_all_workers_use_the_one_store() -> None:
     assert f"s3.bucket.create -name {block.bucket}" in SERVICES["bucket"]["entrypoint"][-1]
     assert str(block.endpoint).partition("://")[2].partition(":")[0] in SERVICES
     assert "/results" in {each.partition(":")[2] for each in SERVICES["worker"]["volumes"]}
-    assert environment_of("worker")["PREFECT_LOCAL_STORAGE_PATH"] == "/results"
+    assert environment_of("worker")["PREFECT_RESULTS_LOCAL_STORAGE_PATH"] == "/results"
 
 
 def test_nothing_is_reached_from_outside() -> None:
@@ -70,6 +72,21 @@ def test_nothing_is_reached_from_outside() -> None:
     ports = [port for service in SERVICES.values() for port in service.get("ports", [])]
 
     assert [port for port in ports if not port.startswith("127.0.0.1:")] == []
+
+
+def test_the_ui_is_found() -> None:
+    """Its page asks whoever it came from, and not the address that the server listens on; notices lead to it."""
+    server = SERVICES["server"]["environment"]
+
+    assert server["PREFECT_SERVER_UI_API_URL"].startswith("/")
+    assert server["PREFECT_UI_URL"].startswith("${PREFECT_UI_URL:-http://127.0.0.1:")
+
+
+def test_passwords_are_in_no_image() -> None:
+    """The file that they may be written to is beside this one, and the whole project is copied into the image."""
+    assert "COPY . ." in (ROOT / "deployments" / "Dockerfile").read_text()
+    assert "**/.env" in (ROOT / ".dockerignore").read_text().splitlines()
+    assert ".env" in (ROOT / ".gitignore").read_text().splitlines()
 
 
 @pytest.mark.parametrize("service", SERVICES)

@@ -42,6 +42,25 @@ def test_limits_are_made_with_the_sites(prefect: PrefectServer, site: Site) -> N
     assert prefect.ask("GET", f"/v2/concurrency_limits/{name}")["limit"] == 6
 
 
+def test_limits_are_told_once(prefect: PrefectServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where sites are deployed, before the sites."""
+    file = tmp_path / "a.yaml"
+    file.write_text(
+        "name: slip-1\nsource: {images: [limited.example/a/b:1]}\ntarget: {registry: m.example}\n"
+        "access: {registry_limits: [limited.example=4]}\n"
+    )
+    prefect.ask("POST", "/work_pools/", {"name": "slipway", "type": "process"})
+
+    with prefect.as_api():
+        main([str(file), "--pool", "slipway"])
+
+    assert capsys.readouterr().out.splitlines() == [
+        "created limit registry-limited.example=4",
+        "[1/1] created sync-site/slip-1",
+        "1 sites: 1 created",
+    ]
+
+
 def test_a_pull_takes_a_slot_and_gives_it_back(prefect: PrefectServer, site: Site) -> None:
     """The run is delivered; the server has seen the slot taken, and none is in use any more."""
     settings, name = limited(site), limit_name(site.source.host)

@@ -1,28 +1,38 @@
-"""The Retry button of Prefect's own UI in a real browser; takes screenshots where EDGELIFT_PICTURES names a folder."""
+"""Retry and Cancel of Prefect's own UI in a real browser, on either of its databases.
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+Where EDGELIFT_PICTURES names a folder, screenshots are kept in it.
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import pytest
 
-from tests.integration.prefect_server import PrefectServer, prefect_server_at, wait_for, worker_of
-from tests.integration.sites import Site, content_requests, site_in
-from tests.interop.tools import find_tool
-
-if TYPE_CHECKING:
-    from playwright.sync_api import Page
+from edgelift.site import EdgeSite
+from edgelift.timetable import Schedule
+from tests.integration.prefect_server import PrefectServer, wait_for, worker_of
+from tests.integration.sites import NAME, Site, content_requests, site_in
+from tests.integration.test_cancelling import MANIFEST, arrived
+from tests.interop.browser import browser_page, choose, confirm, show_run, take_picture, ui_of
+from tests.interop.installations import DATABASES, prefect_on
+from tests.interop.processes import descendants, is_gone
+from tests.simulators.registry import RegistrySimulator
 
 WHOLE = {"ok": 20, "differs": 0, "missing": 0, "not-checkable": 0}
-PATIENCE = 60_000  # milliseconds
+SOON = 10.0  # seconds in which a cancelled run has to have ended
+MARGIN = timedelta(seconds=20)  # in which a site has to be deployed before its schedule starts a run
+
+pytestmark = pytest.mark.timeout(600)
 
 
-@pytest.fixture
-def worker(tmp_path: Path) -> Iterator[PrefectServer]:
-    """A server and a process worker of their own: what is in the pictures is what this test has made."""
-    with prefect_server_at(tmp_path / "prefect") as server, worker_of(server):
+@pytest.fixture(params=DATABASES)
+def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[PrefectServer]:
+    """A server of its own: what is in the pictures is what this test has made."""
+    with prefect_on(request.param, tmp_path / "prefect") as server:
         yield server
 
 
@@ -33,57 +43,126 @@ def site(tmp_path: Path) -> Iterator[Site]:
         yield site
 
 
-@contextmanager
-def browser_page() -> "Iterator[Page]":
-    """A page of a browser without a window; the test fails with how to install what is missing."""
-    chromium = find_tool("chromium", "Debian package chromium")
-    try:
-        from playwright.sync_api import sync_playwright  # noqa: PLC0415 - not among the project's own dependencies
-    except ImportError:
-        pytest.fail("playwright is not installed: pip install playwright (its own browsers are not needed)")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1280, "height": 800})
-        page.set_default_timeout(PATIENCE)
-        yield page
-        browser.close()
+# Retry
 
 
-def take_picture(page: "Page", name: str) -> None:
-    """Keep what the page shows, where somebody wants it."""
-    if folder := os.environ.get("EDGELIFT_PICTURES"):
-        page.wait_for_timeout(6000)  # the graph moves into its place
-        page.screenshot(path=Path(folder) / f"{name}.png")
-
-
-def test_the_retry_button_repeats_only_what_failed(worker: PrefectServer, site: Site) -> None:
-    """Three of twenty pulls fail; a click and a confirmation later these three are pulled, and all is delivered."""
+def test_the_retry_button_repeats_only_what_failed(server: PrefectServer, site: Site) -> None:
+    """Of a run that its schedule has started: three of twenty pulls failed, and these three are pulled again."""
     failing = [site.images[number] for number in (3, 7, 11)]
     for image in failing:
         site.source.deny(f"/{image.repository}/blobs/")
-    deployment = worker.deploy(site.settings())
-    run = worker.start(deployment, site.places)
-    assert worker.wait(run).type == "FAILED"
-    site.source.heal()
-    site.forget_requests()
 
-    with browser_page() as page:
-        base = f"{worker.api.removesuffix('/api')}/v2"
-        page.goto(f"{base}/runs/flow-run/{run}")
-        page.get_by_role("button", name="Open menu").click()
-        page.get_by_role("menuitem", name="Retry").click()
+    with worker_of(server), browser_page() as page:
+        deployment = server.deploy(scheduled(site.settings()))
+        run = run_of_the_schedule(server, deployment)
+        first = server.wait(run)
+        site.source.heal()
+        site.forget_requests()
+        show_run(page, server, run)
+        choose(page, "Retry")
         take_picture(page, "retry")
-        page.get_by_role("alertdialog").get_by_role("button", name="Retry").click()
-        wait_for(lambda: worker.flow_run(run)["run_count"] > 1, "the second attempt", worker.logs["worker"])
-        second = worker.wait(run)
-        page.goto(f"{base}/runs/flow-run/{run}")
+        confirm(page, "Retry")
+        wait_for(lambda: server.flow_run(run)["run_count"] > 1, "the second attempt", server.logs["worker"])
+        second = server.wait(run)
+        show_run(page, server, run)
         take_picture(page, "run")
-        page.goto(f"{base}/runs/flow-run/{run}?tab=Artifacts")
+        show_run(page, server, run, "?tab=Artifacts")
         take_picture(page, "artifacts")
-        page.goto(f"{base}/deployments/deployment/{deployment}/run")
+        page.goto(f"{ui_of(server)}/deployments/deployment/{deployment}/run")
         take_picture(page, "form")
 
-    assert (second.type, worker.flow_run(run)["run_count"]) == ("COMPLETED", 2)
+    found, receipt = server.flow_run(run), receipt_of(server)
+    assert found["auto_scheduled"]
+    assert (first.type, second.type, found["run_count"]) == ("FAILED", "COMPLETED", 2)
     assert content_requests(site.source, "GET", "HEAD") == {image.repository for image in failing}
-    assert (site.receipt["counts"], site.receipt["whole"]) == (WHOLE, True)
+    assert (receipt["counts"], receipt["whole"]) == (WHOLE, True)
     assert [site.delivered(image) for image in site.images] == [image.root.digest for image in site.images]
+
+
+def scheduled(settings: EdgeSite) -> EdgeSite:
+    """The site with a schedule that starts one run soon, and the next in a year."""
+    moment = datetime.now(UTC) + MARGIN + timedelta(minutes=1)
+    schedule = Schedule(cron=f"{moment.minute} {moment.hour} {moment.day} {moment.month} *")
+    return settings.model_copy(update={"schedule": schedule})
+
+
+def run_of_the_schedule(server: PrefectServer, deployment: str) -> str:
+    """The run that the schedule of a deployment has made, once a worker has taken it."""
+    query = {"deployments": {"id": {"any_": [deployment]}}}
+
+    def made() -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = server.ask("POST", "/flow_runs/filter", query)
+        return found
+
+    wait_for(made, "a run of the schedule", server.logs["server"])
+    wait_for(lambda: made()[0]["state_type"] != "SCHEDULED", "its beginning", server.logs["worker"])
+    (run,) = made()
+    return str(run["id"])
+
+
+def receipt_of(server: PrefectServer) -> dict[str, Any]:
+    """What a run with nothing but defaults leaves in the home of the worker."""
+    path = server.folder / "home" / "edgelift" / "sites" / f"{NAME}.receipt.json"
+    found: dict[str, Any] = json.loads(path.read_bytes())
+    return found
+
+
+# Cancel
+
+SLOW: dict[str, Callable[[RegistrySimulator], None]] = {
+    "trickling": lambda source: source.drip(piece=2000, pause=0.5, times=None),
+    "silent": lambda source: source.stall(after_bytes=3 * MANIFEST, times=None),
+}
+
+
+@pytest.mark.parametrize("make_slow", SLOW.values(), ids=SLOW)
+def test_a_click_on_cancel_ends_a_run_soon(
+    server: PrefectServer,
+    site: Site,
+    make_slow: Callable[[RegistrySimulator], None],
+    record_property: Callable[[str, object], None],
+) -> None:
+    """Downloads that would take minutes, or for ever: the run and its process end, and a new run goes on from there."""
+    make_slow(site.source)
+    with worker_of(server) as worker, browser_page() as page:
+        deployment = server.deploy(site.settings())
+        run = server.start(deployment, site.places)
+        wait_for(lambda: max(arrived(site).values(), default=0) > MANIFEST, "part of a blob", server.logs["worker"])
+        processes = descendants(worker.pid)
+        show_run(page, server, run)
+        choose(page, "Cancel")
+        confirm(page, "Cancel Flow Run")
+        figures = seconds_until(
+            {
+                "Cancelled in the API": lambda: server.flow_run(run)["state"]["name"] == "Cancelled",
+                "its process gone": lambda: all(map(is_gone, processes)),
+            },
+            server,
+        )
+        kept = arrived(site)
+        site.source.heal()
+        site.forget_requests()
+        again = server.wait(server.start(deployment, site.places))
+
+    for name, value in figures.items():
+        record_property(name, value)
+    print(figures)  # noqa: T201 - the figures are what this test is run for
+    assert processes
+    assert max(figures.values()) < SOON
+    assert max(kept.values()) > MANIFEST
+    assert (again.type, site.receipt["whole"]) == ("COMPLETED", True)
+    asked = {each.path.rpartition("/")[2]: each.headers.get("range") for each in site.source.requests}
+    assert {name: asked[f"sha256:{name}"] for name in kept} == {name: f"bytes={size}-" for name, size in kept.items()}
+
+
+def seconds_until(events: Mapping[str, Callable[[], bool]], server: PrefectServer) -> dict[str, float]:
+    """How many seconds from now each of `events` is seen for the first time."""
+    began, seen = time.monotonic(), dict[str, float]()
+
+    def look() -> bool:
+        happened = [name for name, has_happened in events.items() if name not in seen and has_happened()]
+        seen.update(dict.fromkeys(happened, round(time.monotonic() - began, 1)))
+        return len(seen) == len(events)
+
+    wait_for(look, f"all of {list(events)}", server.logs["worker"])
+    return seen
