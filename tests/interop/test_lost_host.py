@@ -41,10 +41,11 @@ class Work:
     again: int
 
 
-# Either store takes about ten seconds for all of it. In S3 each of four pulls loses what is in no piece yet: 8 MiB.
+# Either store takes about ten seconds for all of it. In S3 each of four pulls loses the 8 MiB that are in no piece yet,
+# and as many again where a piece is on its way.
 WORK = {
     "folder": Work(2 * MIB, 32 * 1024, again=IMAGES * 2 * MIB // 20),
-    "S3": Work(16 * MIB, 256 * 1024, again=4 * 8 * MIB),
+    "S3": Work(16 * MIB, 256 * 1024, again=4 * 2 * 8 * MIB),
 }
 
 
