@@ -5,8 +5,10 @@ comes with the results that are taken over from it.
 """
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import wraps
+from typing import ParamSpec, TypeVar
 
 from prefect.runtime import task_run
 
@@ -18,6 +20,9 @@ from edgelift.progress import Pace
 from edgelift.report.model import Findings, Stage, Step, Timing, Verb
 from edgelift.report.plan_page import Present
 from tasks.attempt import PerAttempt
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 MOST_WARNINGS = 500
 _KEPT = 64  # attempts; those that are reported go by themselves
@@ -85,13 +90,30 @@ def forget_record() -> None:
 
 @contextmanager
 def stage(name: str) -> Iterator[None]:
-    """Measure a stage of the run; also as a decorator, below that of the task."""
+    """Measure a stage of the run."""
     stages, started, is_failed = record().stages, time.time(), True
     try:
         yield
         is_failed = False
     finally:
         stages.append(Stage(name, started, time.time(), is_failed))
+
+
+def is_stage(name: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """Measure each call as a stage of the run: a decorator, below that of the task.
+
+    `stage` could be one, too, but would keep a generator, and what has one cannot be sent to the workers of a cluster.
+    """
+
+    def decorate(act: Callable[P, T]) -> Callable[P, T]:
+        @wraps(act)
+        def measured_act(*args: P.args, **options: P.kwargs) -> T:
+            with stage(name):
+                return act(*args, **options)
+
+        return measured_act
+
+    return decorate
 
 
 class Measured:
