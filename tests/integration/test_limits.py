@@ -57,7 +57,7 @@ def test_limits_are_told_once(prefect: PrefectServer, tmp_path: Path, capsys: py
     assert capsys.readouterr().out.splitlines() == [
         "created limit registry-limited.example=4",
         "[1/1] created sync-site/slip-1",
-        "1 sites: 1 created",
+        "1 site: 1 created",
     ]
 
 
