@@ -274,7 +274,8 @@ def test_a_budget_that_is_too_small_ends_the_plan_when_it_is_spent(
     assert refused <= max(0, 8 - pulls)  # of the eight that were on their way before anything was known
     left = 12 - pulls
     message = str(caught.value)
-    assert f"{left} of 12 images need {left} manifests or more of {sim.host}, but {sim.host}: 0 of {pulls}" in message
+    wanted = "1 manifest" if left == 1 else f"{left} manifests"
+    assert f"{left} of 12 images need {wanted} or more of {sim.host}, but {sim.host}: 0 of {pulls}" in message
     assert all(words in message for words in ("run the same again", "UTC at the latest", "log in"))
     assert caught.value.exit_code == 3
 

@@ -168,7 +168,7 @@ class PrefectServer:
         """An answer of the API; SQLite's "busy" (503) is asked again, as Prefect's own client does."""
 
         def answer() -> httpx.Response | None:
-            response = httpx.request(method, f"{self.api}{path}", json=body, timeout=30, trust_env=False)
+            response = httpx.request(method, f"{self.api}{path}", json=body, timeout=PATIENCE, trust_env=False)
             return None if response.status_code == httpx.codes.SERVICE_UNAVAILABLE else response
 
         response = wait_for(answer, path, self.logs["server"])
