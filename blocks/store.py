@@ -6,6 +6,9 @@ from prefect.blocks.core import Block
 from pydantic import ConfigDict
 
 from blocks.bucket import Bucket
+from blocks.load import load_block
+from edgelift.store.opening import BLOCK, is_block, open_place, open_standing
+from edgelift.store.working import WorkingStore
 
 if TYPE_CHECKING:
     from edgelift.store.s3 import S3Store
@@ -35,3 +38,13 @@ class BlobStore(Bucket, Block):
         from edgelift.store.s3 import S3Store  # noqa: PLC0415 - loads boto3, which a store in a folder does not need
 
         return S3Store(**self.place(), is_made=is_made)
+
+
+def load_store(place: str, *, is_made: bool = True) -> WorkingStore:
+    """The store in a folder, at s3://bucket/prefix or of block:NAME; made where there is none, if it `is_made`.
+
+    Raises `ConfigurationError` where there is none otherwise, and `StoreError`.
+    """
+    if is_block(place):
+        return load_block(BlobStore, place.removeprefix(BLOCK)).get_client(is_made=is_made)
+    return open_place(place) if is_made else open_standing(place)

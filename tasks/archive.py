@@ -30,7 +30,7 @@ from tasks.assemble import BuiltBundle
 from tasks.connect import connect, optional_path, path_of
 from tasks.events import announce
 from tasks.narrate import narrate, narrate_progress
-from tasks.record import is_stage, record
+from tasks.record import record, staged
 from tasks.settle import is_retryable
 
 
@@ -50,7 +50,7 @@ def check_archive(archive: ArchiveSettings, access: RegistryAccess) -> None:
     cache_policy=NO_CACHE,
     persist_result=False,
 )
-@is_stage("archive")
+@staged("archive")
 def archive_bundle(
     bundle: BuiltBundle, lock: BundleLock, archive: ArchiveSettings, access: RegistryAccess
 ) -> BuiltBundle:

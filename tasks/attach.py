@@ -9,12 +9,12 @@ from edgelift.site import ContentSource, RegistryAccess
 from edgelift.sizes import format_size
 from tasks.connect import open_store
 from tasks.narrate import narrate
-from tasks.record import is_stage
+from tasks.record import staged
 from tasks.resolve import open_palette
 
 
 @task(name="attach", task_run_name="attach to {name}", cache_policy=NO_CACHE, persist_result=False)
-@is_stage("attach")
+@staged("attach")
 def attach_to(
     name: str,  # noqa: ARG001 - part of the name of the run
     source: ContentSource,

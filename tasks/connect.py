@@ -9,7 +9,7 @@ from blocks.archive import BundleArchive
 from blocks.load import load_block
 from blocks.registry import load_registries
 from blocks.signing import SigningKey
-from blocks.store import BlobStore
+from blocks.store import load_store
 from edgelift.access import Connections, default_place
 from edgelift.bundle.existing import open_bundles
 from edgelift.bundle.part_files import find_index
@@ -21,7 +21,7 @@ from edgelift.delivery.target import Target
 from edgelift.keys import find_public_key, read_private_key
 from edgelift.oci.push import KnownBlobs
 from edgelift.site import RegistryAccess, SigningSettings, TargetSettings
-from edgelift.store.opening import BLOCK, is_block, open_place
+from edgelift.store.opening import is_block
 from edgelift.store.working import WorkingStore
 from tasks.attempt import PerAttempt
 from tasks.narrate import narrate, narrate_progress
@@ -117,7 +117,7 @@ class _Shared:
     def __init__(self) -> None:
         self._open = weakref.WeakSet[Connections | BundleReader]()
         self.connections = lru_cache(maxsize=_SITES)(lambda access: self._noted(_open_registries(access)))
-        self.store = lru_cache(maxsize=_SHARED)(_open_store)
+        self.store = lru_cache(maxsize=_SHARED)(load_store)
         self.bundle = lru_cache(maxsize=_SITES)(lambda *place: self._noted(_open_checked(*place)))
         self.existing = lru_cache(maxsize=_SHARED)(open_bundles)
         self.key = lru_cache(maxsize=_SHARED)(_read_key)
@@ -138,12 +138,6 @@ class _Shared:
 def _open_registries(access: RegistryAccess) -> Connections:
     stop_in_time()  # here, since every flow comes by before it moves anything
     return load_registries(access)
-
-
-def _open_store(place: str) -> WorkingStore:
-    if is_block(place):
-        return load_block(BlobStore, place.removeprefix(BLOCK)).get_client()
-    return open_place(place)
 
 
 def _is_store(place: str) -> bool:

@@ -18,7 +18,7 @@ from edgelift.packs.names import is_local
 from edgelift.site import RegistryAccess, TargetSettings
 from tasks.connect import connect, target_of
 from tasks.narrate import narrate
-from tasks.record import is_stage
+from tasks.record import staged
 
 
 class RegistryLogin(BaseModel):
@@ -31,7 +31,7 @@ class RegistryLogin(BaseModel):
 
 
 @task(name="credentials", task_run_name="log in", cache_policy=NO_CACHE, persist_result=False)
-@is_stage("log in")
+@staged("log in")
 def log_in(
     definition: BundleDefinition | None, access: RegistryAccess, target: TargetSettings | None = None
 ) -> tuple[RegistryLogin, ...]:

@@ -31,12 +31,12 @@ from tasks.events import announce
 from tasks.narrate import narrate
 from tasks.preflight import find_obstacles
 from tasks.publish import publish_plan
-from tasks.record import is_stage, record
+from tasks.record import record, staged
 from tasks.results import SharedLocks
 
 
 @task(name="plan", task_run_name="plan {definition.name}", cache_policy=NO_CACHE, persist_result=False)
-@is_stage("plan")
+@staged("plan")
 def plan_lock(
     definition: BundleDefinition,
     access: RegistryAccess,
@@ -82,7 +82,7 @@ def plan_lock(
 
 
 @task(name="replay lock", task_run_name="replay the lock of {name}", cache_policy=NO_CACHE, persist_result=False)
-@is_stage("plan")
+@staged("plan")
 def replay_lock(
     lock_file: str,
     name: str,

@@ -10,7 +10,7 @@ from edgelift.site import RegistryAccess, TargetSettings
 from tasks.connect import connect, known_blobs, target_of
 from tasks.narrate import narrate
 from tasks.publish import publish_plan
-from tasks.record import is_stage, record
+from tasks.record import record, staged
 
 
 @task(
@@ -19,7 +19,7 @@ from tasks.record import is_stage, record
     cache_policy=NO_CACHE,
     persist_result=False,
 )
-@is_stage("preflight")
+@staged("preflight")
 def check_target(lock: BundleLock, access: RegistryAccess, target: TargetSettings) -> None:
     """Raises `PlanError` with all that would stop the delivery; publishes what will be done."""
     record().lock = lock

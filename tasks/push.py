@@ -28,7 +28,7 @@ from tasks.connect import connect, known_blobs, open_bundle, open_content, targe
 from tasks.events import announce
 from tasks.narrate import describe, narrate, narrate_progress
 from tasks.publish import progress_of
-from tasks.record import is_stage, measured, record, stage
+from tasks.record import measured, record, stage, staged
 from tasks.results import check_results
 from tasks.settle import Settled, is_retryable, settle
 from tasks.validate import validate_target
@@ -48,7 +48,7 @@ class PushedImage(BaseModel):
 
 
 @task(name="open bundle", task_run_name="open {bundle}", cache_policy=NO_CACHE, persist_result=False)
-@is_stage("open")
+@staged("open")
 def open_lock(bundle: str, public_key: str | None = None, archive_block: str | None = None) -> BundleLock:
     """The lock inside a bundle, whose signature is right where a public key is configured; see `open_bundle`."""
     lock = open_bundle(bundle, public_key, archive_block).lock

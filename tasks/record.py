@@ -99,7 +99,7 @@ def stage(name: str) -> Iterator[None]:
         stages.append(Stage(name, started, time.time(), is_failed))
 
 
-def is_stage(name: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
+def staged(name: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
     """Measure each call as a stage of the run: a decorator, below that of the task.
 
     `stage` could be one, too, but would keep a generator, and what has one cannot be sent to the workers of a cluster.

@@ -17,7 +17,7 @@ from tasks.connect import open_content, path_of, target_of
 from tasks.events import Stage, announce
 from tasks.narrate import narrate
 from tasks.publish import publish_markdown, publish_table
-from tasks.record import is_stage, record
+from tasks.record import record, staged
 
 SHOWN = 100  # lines of one kind in the artifact; the receipt has all of them
 
@@ -36,7 +36,7 @@ class DeliveryReport(BaseModel):
 
 
 @task(name="report", task_run_name="report on {target.registry}", cache_policy=NO_CACHE, persist_result=False)
-@is_stage("report")
+@staged("report")
 def report_delivery(
     lock: BundleLock,
     receipt: DeliveryReceipt,

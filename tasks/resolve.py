@@ -14,11 +14,11 @@ from edgelift.site import ContentSource, RegistryAccess
 from edgelift.sizes import count
 from tasks.connect import connect, open_store
 from tasks.narrate import narrate
-from tasks.record import is_stage
+from tasks.record import staged
 
 
 @task(name="resolve", task_run_name="resolve the content of {name}", cache_policy=NO_CACHE, persist_result=False)
-@is_stage("resolve")
+@staged("resolve")
 def resolve_source(
     name: str, source: ContentSource, access: RegistryAccess, store: str | None = None
 ) -> BundleDefinition:

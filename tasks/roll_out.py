@@ -16,13 +16,13 @@ from tasks.as_is import as_is
 from tasks.connect import connect, known_blobs, open_content, path_of
 from tasks.deliver import deliver_site
 from tasks.narrate import narrate
-from tasks.record import is_stage
+from tasks.record import staged
 from tasks.settle import outcome_of
 from tasks.share import FleetContent
 from tasks.validate import validate_target
 
 
-@is_stage("roll out")
+@staged("roll out")
 def roll_out(content: FleetContent, parallel: int, stop_on_failure_rate: float, output: str) -> FleetSummary:
     """Deliver to every site, `parallel` of them at a time, each as a task of its own; gives what came of each.
 

@@ -9,13 +9,12 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from pydantic import BaseModel, ConfigDict
 
-from blocks.load import load_block
-from blocks.store import BlobStore
+from blocks.store import load_store
 from edgelift.bundle.lock import BundleLock
 from edgelift.bundle.signed import read_signed
 from edgelift.keys import find_public_key
 from edgelift.sizes import count, format_size
-from edgelift.store.opening import BLOCK, holdings_of, is_block, open_standing
+from edgelift.store.opening import holdings_of
 from edgelift.store.sweep import Rules, Sweep, plan_sweep, sweep_store
 from edgelift.store.working import WorkingStore
 from tasks.connect import path_of, store_place
@@ -94,10 +93,7 @@ def standing_store(store: str | None) -> WorkingStore:
 
     It is opened for this task alone: who keeps it open could not be alone in it.
     """
-    place = store_place(store)
-    if is_block(place):
-        return load_block(BlobStore, place.removeprefix(BLOCK)).get_client(is_made=False)
-    return open_standing(place)
+    return load_store(store_place(store), is_made=False)
 
 
 def _read_lock(path: str) -> BundleLock:

@@ -11,11 +11,11 @@ from edgelift.progress import Pace
 from edgelift.site import RegistryAccess, TargetSettings
 from tasks.connect import connect, target_of
 from tasks.narrate import narrate
-from tasks.record import is_stage, record
+from tasks.record import record, staged
 
 
 @task(name="validate", task_run_name="validate {target.registry}", cache_policy=NO_CACHE, persist_result=False)
-@is_stage("validate")
+@staged("validate")
 def validate_target(
     lock: BundleLock,
     access: RegistryAccess,

@@ -124,6 +124,11 @@ class RunningS3:
     secret_key: str
     region: str = "us-east-1"
 
+    @property
+    def access(self) -> dict[str, str]:
+        """What a block takes beside its bucket."""
+        return {"endpoint": self.endpoint, "access_key": self.access_key, "secret_key": self.secret_key}
+
     def client(self) -> Any:
         """A plain boto3 client, for looking at what the subject of a test has left behind."""
         import boto3  # noqa: PLC0415 - slow to load, and only the S3 tests need it

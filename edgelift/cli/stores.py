@@ -5,7 +5,7 @@ from pathlib import Path
 from edgelift.access import default_place
 from edgelift.cli.prefect_api import running_api
 from edgelift.errors import ConfigurationError
-from edgelift.store.opening import BLOCK, is_block, is_elsewhere, open_place, open_standing
+from edgelift.store.opening import is_block, is_elsewhere, open_place, open_standing
 from edgelift.store.runs import RunLocks
 from edgelift.store.working import KeptLocks, WorkingStore
 
@@ -32,10 +32,9 @@ def open_standing_named(store: str | None) -> WorkingStore:
     if not is_block(place):
         return open_standing(place)
     with running_api(quiet=True):
-        from blocks.load import load_block  # noqa: PLC0415 - loads Prefect
-        from blocks.store import BlobStore  # noqa: PLC0415 - likewise
+        from blocks.store import load_store  # noqa: PLC0415 - loads Prefect
 
-        return load_block(BlobStore, place.removeprefix(BLOCK)).get_client(is_made=False)
+        return load_store(place, is_made=False)
 
 
 def runs_of(store: str | None) -> KeptLocks:

@@ -1,6 +1,5 @@
 """What the operating system says about the disk, as errors of ours that name the next step."""
 
-import ctypes
 import errno
 import os
 import shutil
@@ -68,6 +67,8 @@ def begin_writing(file: int, start: int, size: int) -> None:
 @cache
 def _sync_file_range() -> Callable[[int, int, int, int], int] | None:
     """sync_file_range(2), for which Python has no name; None where the system has none."""
+    import ctypes  # noqa: PLC0415 - only downloads need it
+
     found = getattr(ctypes.CDLL(None), "sync_file_range", None)
     if found is not None:
         found.argtypes = [ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint]

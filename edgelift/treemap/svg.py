@@ -3,8 +3,9 @@
 import colorsys
 from collections.abc import Iterator, Sequence
 
+from edgelift.bundle.kinds import count_kinds
 from edgelift.bundle.lock import BundleLock
-from edgelift.sizes import count, format_size
+from edgelift.sizes import format_size
 from edgelift.treemap.layout import Rectangle, squarify
 from edgelift.treemap.text import clean, fit, width
 from edgelift.treemap.tree import Node, content_tree
@@ -46,7 +47,7 @@ def draw_treemap(lock: BundleLock) -> bytes:
     """
     boxes = content_tree(lock)
     total, name = format_size(sum(box.size for box in boxes)), lock.definition.name
-    content = count(len(lock.images), "image")
+    content = count_kinds(image.kind for image in lock.images)
     content += " and a cluster definition" if lock.cluster_definition is not None else ""
     page = Rectangle(0, 0, _WIDTH, _HEIGHT)
     lines = (

@@ -18,9 +18,7 @@ def block(prefect: PrefectServer, s3_server: RunningS3) -> str:
         BundleArchive(
             bucket=bucket,
             prefix="sites",
-            endpoint=s3_server.endpoint,
-            access_key=s3_server.access_key,
-            secret_key=s3_server.secret_key,
+            **s3_server.access,
         ).save("kept", overwrite=True)
     s3_server.make_bucket(bucket)
     return "kept"

@@ -226,9 +226,7 @@ def bucket(prefect: PrefectServer, s3_server: RunningS3) -> Bucket:
     with prefect.as_api():
         BundleArchive(
             bucket=bucket.name,
-            endpoint=s3_server.endpoint,
-            access_key=s3_server.access_key,
-            secret_key=s3_server.secret_key,
+            **s3_server.access,
         ).save("fleet", overwrite=True)
     return bucket
 

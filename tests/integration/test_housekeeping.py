@@ -89,9 +89,7 @@ def test_a_store_in_s3_is_swept_and_checked(prefect: PrefectServer, s3_server: R
     with prefect.as_api():
         block = BlobStore(
             bucket=bucket.name,
-            endpoint=s3_server.endpoint,
-            access_key=s3_server.access_key,
-            secret_key=s3_server.secret_key,
+            **s3_server.access,
         )
         block.save("kept", overwrite=True)
     keep_in_bucket(block.get_client(), OLD, NEW)
@@ -139,9 +137,7 @@ def test_old_bundles_go_from_a_bucket_as_its_block_says(
     with prefect.as_api():
         block = BundleArchive(
             bucket=bucket.name,
-            endpoint=s3_server.endpoint,
-            access_key=s3_server.access_key,
-            secret_key=s3_server.secret_key,
+            **s3_server.access,
             keep=1,
         )
         block.save("housekeeping", overwrite=True)

@@ -118,9 +118,7 @@ def test_archived_bundle_is_the_bundle(
         BundleArchive(
             bucket=bucket,
             prefix="sites",
-            endpoint=s3_server.endpoint,
-            access_key=s3_server.access_key,
-            secret_key=s3_server.secret_key,
+            **s3_server.access,
         ).save("bundles", overwrite=True)
     reference = f"{registry.host}/{images[0].repository}:{images[0].tag}"
 

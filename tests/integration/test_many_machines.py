@@ -20,9 +20,7 @@ def block(prefect: PrefectServer, s3_server: RunningS3) -> BlobStore:
     block = BlobStore(
         bucket=bucket,
         prefix="store",
-        endpoint=s3_server.endpoint,
-        access_key=s3_server.access_key,
-        secret_key=s3_server.secret_key,
+        **s3_server.access,
     )
     with prefect.as_api():
         block.save("shared", overwrite=True)

@@ -37,9 +37,7 @@ def block(prefect: PrefectServer, s3_server: RunningS3) -> str:
     with prefect.as_api():
         BlobStore(
             bucket=bucket,
-            endpoint=s3_server.endpoint,
-            access_key=s3_server.access_key,
-            secret_key=s3_server.secret_key,
+            **s3_server.access,
         ).save("dask", overwrite=True)
     return "block:dask"
 
