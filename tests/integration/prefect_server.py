@@ -175,8 +175,10 @@ class PrefectServer:
         assert response.is_success, response.text
         return response.json() if response.content else None
 
-    def python(self, *arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
-        """Run `python …` from the root of the project with this server as its API."""
+    def python(
+        self, *arguments: object, patience: float = PATIENCE, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run `python …` from the root of the project with this server as its API, for `patience` seconds at most."""
         return subprocess.run(
             [sys.executable, *map(str, arguments)],
             cwd=ROOT,
@@ -184,7 +186,7 @@ class PrefectServer:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=PATIENCE,
+            timeout=patience,
             check=False,
         )
 
