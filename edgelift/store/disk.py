@@ -66,9 +66,11 @@ def begin_writing(file: int, start: int, size: int) -> None:
 
 @cache
 def _sync_file_range() -> Callable[[int, int, int, int], int] | None:
-    """sync_file_range(2), for which Python has no name; None where the system has none."""
-    import ctypes  # noqa: PLC0415 - only downloads need it
-
+    """sync_file_range(2), for which Python has no name; None where the system, or this Python's ctypes, is missing."""
+    try:
+        import ctypes  # noqa: PLC0415 - only downloads need it, and a Python built without libffi has none
+    except ImportError:
+        return None
     found = getattr(ctypes.CDLL(None), "sync_file_range", None)
     if found is not None:
         found.argtypes = [ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint]

@@ -2,6 +2,8 @@
 
 import errno
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -89,3 +91,16 @@ def test_writing_that_cannot_begin_early_is_no_failure(tmp_path: Path) -> None:
         file.flush()
         begin_writing(file.fileno(), 0, 1_000_000)
         assert os.pread(file.fileno(), 100, 0) == b"content"
+
+
+def test_a_python_without_ctypes_writes_too(tmp_path: Path) -> None:
+    """A Python built without libffi has no ctypes: writing begins later there, and that is all."""
+    script = (
+        "import sys; sys.modules['ctypes'] = None\n"
+        "from edgelift.store.disk import begin_writing\n"
+        "with open(sys.argv[1], 'wb') as file: begin_writing(file.fileno(), 0, 10); file.write(b'content')"
+    )
+
+    subprocess.run([sys.executable, "-c", script, str(tmp_path / "file")], check=True, timeout=60)
+
+    assert (tmp_path / "file").read_bytes() == b"content"
