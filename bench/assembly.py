@@ -110,7 +110,7 @@ def make_layout(folder: Path, size: int) -> BundleLock:
         members = {"config": _plain(config), "layers": [_plain(layer) for layer in made]}
         manifest = _add_document(store, {"schemaVersion": 2, "mediaType": OCI_MANIFEST} | members, OCI_MANIFEST)
         reference = f"registry.example/image-{number}:1"
-        store.tag(reference, manifest)
+        store.tag({reference: manifest})
         images.append(
             LockedImage(reference=reference, descriptor=manifest, manifests=(manifest,), blobs=(config, *made))
         )

@@ -61,8 +61,8 @@ def bring_attached(
         _take(descriptor, bundles, store)
     if any(_missing((*image.blobs, *image.manifests), store) for image in local):
         _read_again(local, packs, store)
-    for image in local:
-        store.tag(image.reference, image.descriptor)
+    if local:
+        store.tag({image.reference: image.descriptor for image in local})
     definition = lock.cluster_definition
     if definition is not None and not store.exists(definition.descriptor):
         raise ConfigurationError(

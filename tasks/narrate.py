@@ -11,6 +11,8 @@ from edgelift.sizes import count, format_size
 from tasks.record import record
 
 CHANNEL = "edgelift"  # the command line shows what is logged under this name, and nothing of the engine's own
+_ENGINE = "prefect.task_runs"
+_ALL_WELL = "Finished in state Completed()"
 
 
 def narrate(message: str, *, warn: bool = False, is_reported: bool = True) -> None:
@@ -48,3 +50,14 @@ def describe(transfer: Transfer) -> str:
     parts += [f"{transfer.mounted} mounted"] if transfer.mounted else []
     parts += [f"{transfer.present} there already"] if transfer.present else []
     return ", ".join(parts)
+
+
+def _says_more(record: logging.LogRecord) -> bool:
+    """Whether the engine says more of a task than that it went well: it has told what it did, and each line is stored.
+
+    That a result was taken over is said, and what went wrong.
+    """
+    return record.msg != _ALL_WELL
+
+
+logging.getLogger(_ENGINE).addFilter(_says_more)

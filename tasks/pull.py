@@ -1,6 +1,7 @@
 """Pull: registry → store, one task an image. What is in the store already is not asked for again."""
 
-from collections.abc import Sequence, Set
+from collections.abc import Iterable, Sequence, Set
+from contextlib import suppress
 from functools import partial
 
 from prefect import task, unmapped
@@ -10,7 +11,9 @@ from pydantic import BaseModel, ConfigDict
 
 from edgelift.bundle.kinds import count_kinds
 from edgelift.bundle.lock import BundleLock, LockedImage
+from edgelift.errors import EdgeliftError
 from edgelift.oci.content import ImageContent
+from edgelift.oci.descriptor import Descriptor
 from edgelift.oci.digest import Digest
 from edgelift.oci.pull import pull_content
 from edgelift.oci.reference import ImageReference
@@ -65,8 +68,7 @@ def pull_image(
 ) -> PulledImage:
     """Bring one image into the store, but for blobs that are `left_out`; from `existing` bundles where these have it.
 
-    What refers to it comes with it. They get their names there only where all of it is there. Nothing is begun once
-    the `window` is closed.
+    What refers to it comes with it. Nothing is begun once the `window` is closed.
     """
     require_open(window)
     reference = ImageReference.parse(image.reference)
@@ -81,12 +83,9 @@ def pull_image(
             nearby=open_existing(existing),
             progress=narrate_progress(f"pulling {image.reference}", image.size, pace),
         )
-        if _is_here(image.content_without(), content):
-            content.tag(image.reference, image.descriptor)
-            for referrer in image.referrers:
-                content.tag(image.name_of(referrer), referrer.manifests[-1])
     places = source.served_by(reference.repository)
-    narrate(f"pulled {image.reference}{' from ' if places else ''}{' and '.join(places)}: {describe(transfer)}")
+    if transfer.moved or transfer.taken:  # what was there already is summed up in one line
+        narrate(f"pulled {image.reference}{' from ' if places else ''}{' and '.join(places)}: {describe(transfer)}")
     return PulledImage(
         reference=image.reference,
         digest=image.descriptor.digest,
@@ -106,6 +105,7 @@ def pull_images(
 ) -> Transfer:
     """Pull every image of the lock, each as a task of its own; raises `IncompleteError` naming all that failed.
 
+    Those of which all is in the store then have their names there.
     Blobs that the lock leaves out are not pulled, and those in `existing` bundles, or folders of them, are taken there.
     Raises `WindowClosedError` where the `window` is closed, or closes before the last one begins.
     """
@@ -124,6 +124,7 @@ def pull_images(
         cached = [image for image, outcome in zip(images, settled, strict=True) if outcome.is_cached]
         lost = [image for image in cached if not _is_here(image.content_without(left_out), content)]
         again = {outcome.result.reference: outcome for outcome in pull(lost, refresh=True)}
+        _tag([image for image in cached if image not in lost], left_out, content)
     pulled = [again.get(outcome.result.reference, outcome).result for outcome in settled]
     moved = sum((image.transfer for image in pulled), Transfer())
     narrate(f"pulled {count_kinds(image.kind for image in images)}: {describe(moved)}")
@@ -150,7 +151,32 @@ def _pull(
         existing=unmapped(existing),
         window=unmapped(window),
     )
-    return settle("pulled", [image.reference for image in images], futures, _note)
+    by_name, arrived = {image.reference: image for image in images}, list[LockedImage]()
+
+    def note(reference: str, outcome: Settled[PulledImage]) -> None:
+        _note(reference, outcome)
+        if not outcome.is_cached:
+            arrived.append(by_name[reference])
+
+    try:
+        settled = settle("pulled", list(by_name), futures, note)
+    except EdgeliftError:
+        with suppress(EdgeliftError):  # why the others failed matters more
+            _tag(arrived, left_out, open_store(store))
+        raise
+    _tag(arrived, left_out, open_store(store))
+    return settled
+
+
+def _tag(images: Iterable[LockedImage], left_out: Set[Digest], store: WorkingStore) -> None:
+    """Name `images`, which are in the store but for what was left out, and what refers to them; none that lacks any."""
+    names: dict[str, Descriptor] = {}
+    for image in images:
+        if all(store.exists(blob) for blob in image.all_blobs if blob.digest in left_out):
+            names[image.reference] = image.descriptor
+            names |= {image.name_of(referrer): referrer.manifests[-1] for referrer in image.referrers}
+    if names:
+        store.tag(names)
 
 
 def _note(reference: str, outcome: Settled[PulledImage]) -> None:

@@ -1,8 +1,9 @@
 """The ports between stores: anything blobs and manifests can be read from, or kept in."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from edgelift.errors import EdgeliftError, RegistryError
@@ -124,6 +125,10 @@ class Ingest(Protocol):
 class ContentStore(ContentReader, Protocol):
     """A reader that can be written to."""
 
+    @property
+    def root(self) -> Path | None:
+        """The folder of this machine that it is in; None where it is elsewhere, and each look at it is a request."""
+
     def ingest(self, descriptor: Descriptor) -> AbstractContextManager[Ingest | None]:
         """Begin or continue the content of `descriptor`, alone among all tasks and processes.
 
@@ -134,8 +139,8 @@ class ContentStore(ContentReader, Protocol):
     def write(self, descriptor: Descriptor, content: bytes) -> None:
         """Keep small `content`, verified."""
 
-    def tag(self, reference: str, descriptor: Descriptor) -> None:
-        """Give the manifest `descriptor` the name `reference`."""
+    def tag(self, names: Mapping[str, Descriptor]) -> None:
+        """Give manifests their `names`, all at once: a layout's one index is written anew each time."""
 
     def recall(self, reference: str) -> Descriptor | None:
         """What `reference` stood for when it was last planned; None where that is not known."""

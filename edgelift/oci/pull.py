@@ -31,8 +31,13 @@ def pull_content(
 
     Raises the first error only after the other blobs have settled, so that a later attempt has less to do.
     """
-    transfer = copy_in_parallel(
-        lambda blob: pull_blob(registry, repository, blob, store, nearby=nearby, progress=progress), content.blobs
+    # A folder is looked into here: threads for blobs that are there would take more than the look does.
+    present = [] if store.root is None else [blob for blob in content.blobs if store.exists(blob)]
+    if present and progress is not None:
+        progress(sum(blob.size for blob in present))
+    transfer = Transfer(present=len(present)) + copy_in_parallel(
+        lambda blob: pull_blob(registry, repository, blob, store, nearby=nearby, progress=progress),
+        [blob for blob in content.blobs if blob not in present],
     )
     for descriptor in content.manifests:
         if not store.exists(descriptor):

@@ -53,7 +53,7 @@ class PackArtifact:
         """Put all of it into `store`, and name it there."""
         for each in (*self.pinned.blobs, *self.pinned.manifests):
             store.write(each, self.contents[each.digest])
-        store.tag(self.pinned.reference, self.pinned.descriptor)
+        store.tag({self.pinned.reference: self.pinned.descriptor})
 
 
 def _describe(media_type: str, content: bytes) -> Descriptor:

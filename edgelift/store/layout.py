@@ -3,7 +3,7 @@
 import fcntl
 import json
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -45,17 +45,18 @@ class LayoutIndex:
         """Every tagged manifest by its full reference; raises `StoreError` where the file is damaged."""
         return {name: descriptor for descriptor, entry in self._entries() if (name := _name(entry)) is not None}
 
-    def put(self, reference: str, descriptor: Descriptor) -> None:
-        """Name `descriptor`; nothing is written where it has that name already.
+    def put(self, names: Mapping[str, Descriptor]) -> None:
+        """Give manifests their `names`; nothing is written where they all have them already.
 
         Entries that we did not write stay as they are: another tool may have put them there.
         """
         with self._locked():
             found = self._entries()
-            if any(_name(entry) == reference and named == descriptor.plain() for named, entry in found):
+            standing = {_name(entry): descriptor for descriptor, entry in found}
+            if all(standing.get(name) == descriptor.plain() for name, descriptor in names.items()):
                 return
-            others = [entry for _, entry in found if _name(entry) != reference]
-            entries = [*others, name_descriptor(reference, descriptor)]
+            others = [entry for _, entry in found if _name(entry) not in names]
+            entries = [*others, *(name_descriptor(name, descriptor) for name, descriptor in names.items())]
             entries.sort(key=lambda entry: (_name(entry) or "", str(entry["digest"])))
             self._remove_leftovers()
             write_document(self._path, index_document(entries))

@@ -14,7 +14,7 @@ import fcntl
 import os
 import shutil
 import stat
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TypeVar
@@ -132,12 +132,14 @@ class LocalStore:
                 partial.write(content)
                 partial.commit()
 
-    def tag(self, reference: str, descriptor: Descriptor) -> None:
-        """Name the manifest `descriptor` in the layout's index, and note in its file's time that it was used now."""
-        with disk_errors(f"tag {reference} in {self.root}"):
-            self._index.put(reference, descriptor)
-        with suppress(OSError):  # a store of another user: the time of arrival has to do
-            os.utime(self.path(descriptor.digest))
+    def tag(self, names: Mapping[str, Descriptor]) -> None:
+        """Name manifests in the layout's index, and note in the times of their files that they were used now."""
+        named = next(iter(names)) if len(names) == 1 else count(len(names), "image")
+        with disk_errors(f"tag {named} in {self.root}"):
+            self._index.put(names)
+        for descriptor in names.values():
+            with suppress(OSError):  # a store of another user: the time of arrival has to do
+                os.utime(self.path(descriptor.digest))
 
     def untag(self, references: Collection[str]) -> None:
         """Take names away; what they stood for stays."""

@@ -13,7 +13,7 @@ use/<id>, alone                who has it open, and who takes content away: see 
 
 import logging
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
@@ -172,9 +172,9 @@ class S3Store:
         self.objects.write(blob_name(descriptor.digest), content)
         self._present[descriptor.digest] = descriptor.size
 
-    def tag(self, reference: str, descriptor: Descriptor) -> None:
-        """Name the manifest `descriptor`, and note, to the day, that it was used now."""
-        self.names.keep(reference, descriptor, notes_use=True)
+    def tag(self, names: Mapping[str, Descriptor]) -> None:
+        """Name manifests, and note, to the day, that they were used now."""
+        self.names.keep_all(names)
 
     def references(self) -> dict[str, Descriptor]:
         """The tagged manifests by full reference."""

@@ -1,6 +1,6 @@
 """What references stand for in a store in S3: a small object each, so that machines need no lock."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
@@ -12,7 +12,7 @@ from edgelift.store.holdings import StoredName
 from edgelift.store.s3_folder import BucketFolder, Entry
 
 Kind = Literal["names", "resolved"]  # tagged manifests, and hints: see `S3Store`
-_READERS = 16
+_PARALLEL = 16
 _FRESH = 86_400.0  # seconds; a name that is used more often than once a day is not written anew each time
 
 
@@ -37,6 +37,12 @@ class S3Names:
         found = self._read(self._place(reference))
         return found[0].descriptor if found is not None and found[0].reference == reference else None
 
+    def keep_all(self, names: Mapping[str, Descriptor]) -> None:
+        """Have `names` stand for what they name, and note their use: see `keep`."""
+        with ThreadPoolExecutor(_PARALLEL, thread_name_prefix="names") as pool:
+            for _ in pool.map(lambda name: self.keep(*name, notes_use=True), names.items()):
+                pass
+
     def keep(self, reference: str, descriptor: Descriptor, *, notes_use: bool = False) -> None:
         """Have `reference` stand for `descriptor`; nothing is written where it does.
 
@@ -49,7 +55,7 @@ class S3Names:
 
     def all(self) -> list[StoredName]:
         """All of them, by reference; what cannot be read is none. `used` is when it was written."""
-        with ThreadPoolExecutor(_READERS, thread_name_prefix="names") as pool:
+        with ThreadPoolExecutor(_PARALLEL, thread_name_prefix="names") as pool:
             found = pool.map(self._stored, list(self._folder.entries(f"{self._kind}/")))
             return sorted((each for each in found if each is not None), key=lambda each: each.reference)
 

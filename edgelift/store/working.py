@@ -1,6 +1,5 @@
 """The port of the working store: what plan, pull, assemble and push need of it, wherever it is."""
 
-from pathlib import Path
 from typing import Protocol
 
 from edgelift.bundle.lock import BundleLock
@@ -26,10 +25,6 @@ class KeptLocks(Protocol):
 
 class WorkingStore(ContentStore, RangeReader, BufferReader, Protocol):
     """Content on its way from registries to a bundle or a registry, for several processes."""
-
-    @property
-    def root(self) -> Path | None:
-        """The folder of this machine that it is in; None where it is elsewhere, and each look at it is a request."""
 
     @property
     def runs(self) -> KeptLocks:

@@ -94,7 +94,7 @@ class _Run:
         def pull(image: LockedImage) -> None:
             reference = ImageReference.parse(image.reference)
             pull_content(self._registry(reference.registry), reference.repository, image.content, store)
-            store.tag(image.reference, image.descriptor)
+            store.tag({image.reference: image.descriptor})
 
         self._each(pull)
 

@@ -412,7 +412,7 @@ def test_f25_what_others_wrote_into_the_index(store: LocalStore, note: Notes) ->
     unknown = first | {"vendorMember": [1, 2]}
     (store.root / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [known, unknown]}))
 
-    store.tag("docker.io/library/small:1", SMALL.root)
+    store.tag({"docker.io/library/small:1": SMALL.root})
 
     entries = json.loads((store.root / "index.json").read_bytes())["manifests"]
     assert [entry for entry in (known, unknown) if entry not in entries] == []

@@ -125,7 +125,7 @@ def test_f13_fifty_kills_in_a_gibibyte(
     assert_store_is_whole(store, *gibibyte)
     at_once = LocalStore(tmp_path / "at-once")
     for image in read_lock(lock).images:
-        at_once.tag(image.reference, image.descriptor)
+        at_once.tag({image.reference: image.descriptor})
     assert (store.root / "index.json").read_bytes() == (at_once.root / "index.json").read_bytes()
     memory = max(outcome.memory for outcome in (*killed, last))
     assert memory <= MEMORY

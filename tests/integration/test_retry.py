@@ -1,5 +1,6 @@
 """Retry from Prefect's UI, on a real server with a real worker: only what failed runs again."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -32,6 +33,7 @@ def test_a_retry_repeats_only_the_failed_pulls(worker: PrefectServer, site: Site
     assert all(site.reference(image) in first.message for image in failing)
     expected = [*before(), *moves("pull", site, "Completed", failing, "Failed")]
     assert sorted(expected) == worker.task_runs(run, 1, len(expected))
+    assert names_in_the_store(site) == {site.reference(image) for image in site.images if image not in failing}
 
     site.move_tag(site.images[0])
     site.source.heal()
@@ -48,7 +50,15 @@ def test_a_retry_repeats_only_the_failed_pulls(worker: PrefectServer, site: Site
     ]
     assert sorted(expected) == worker.task_runs(run, 2, len(expected))
     assert content_requests(site.source, "GET", "HEAD") == {image.repository for image in failing}
-    assert [line.startswith("replaying the lock") for line in worker.log_of(run)].count(True) == 1
+    assert names_in_the_store(site) == set(map(site.reference, site.images))
+    log = worker.log_of(run)
+    assert [line.startswith("replaying the lock") for line in log].count(True) == 1
+    engine = [line.partition("(")[0] for line in log if line.startswith("Finished in state")]
+    assert Counter(engine) == {
+        "Finished in state Failed": 4,
+        "Finished in state Cached": 17,
+        "Finished in state Completed": 1,
+    }
     assert (site.receipt["counts"], site.receipt["whole"]) == (WHOLE, True)
     assert [site.delivered(image) for image in site.images] == [image.root.digest for image in site.images]
     shown = worker.flow_run(run)
@@ -90,6 +100,11 @@ def test_a_retry_repeats_only_the_failed_pushes(worker: PrefectServer, site: Sit
     assert content_requests(site.source, "GET", "HEAD") == set()
     assert content_requests(site.target, "PUT", "POST", "PATCH") == {site.repository(image) for image in failing}
     assert (site.receipt["counts"], site.receipt["whole"]) == (WHOLE, True)
+
+
+def names_in_the_store(site: Site) -> set[str]:
+    """The references of what the worker's store has whole."""
+    return set(site.store.references())
 
 
 def before() -> list[TaskRun]:

@@ -36,7 +36,7 @@ def store_images(root: Path, *images: SampleImage) -> LocalStore:
     for image in images:
         for descriptor in (*image.blobs, *image.manifests):
             store.write(descriptor, image.contents[descriptor.digest])
-        store.tag(f"{HOST}/{image.repository}:{image.tag}", image.root)
+        store.tag({f"{HOST}/{image.repository}:{image.tag}": image.root})
     return store
 
 

@@ -118,8 +118,8 @@ def test_tag_and_digest_of_one_name(tmp_path: Path) -> None:
     """Where a reference by tag and one by tag and digest differ, the plain tag decides and both digests are served."""
     old = make_image("team/app", seed="old")
     store = store_images(tmp_path, APP, old)
-    store.tag(f"{HOST}/team/app:1.0", APP.root)
-    store.tag(f"{HOST}/team/app:1.0@{old.root.digest}", old.root)
+    store.tag({f"{HOST}/team/app:1.0": APP.root})
+    store.tag({f"{HOST}/team/app:1.0@{old.root.digest}": old.root})
     content = StoreContent(store)
     by_tag, by_digest = (content.resolve("quay.example_5001/team/app", each) for each in ("1.0", old.root.digest))
     assert by_tag is not None
@@ -132,7 +132,7 @@ def test_reference_without_a_tag(tmp_path: Path) -> None:
     store = store_images(tmp_path)
     for descriptor in (*TOOL.blobs, *TOOL.manifests):
         store.write(descriptor, TOOL.contents[descriptor.digest])
-    store.tag(f"{HOST}/team/tool@{TOOL.root.digest}", TOOL.root)
+    store.tag({f"{HOST}/team/tool@{TOOL.root.digest}": TOOL.root})
     content = StoreContent(store)
     assert content.tags("quay.example_5001/team/tool") == ()
     assert content.resolve("quay.example_5001/team/tool", TOOL.root.digest) is not None

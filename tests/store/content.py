@@ -63,7 +63,7 @@ def keep_image(store: LocalStore, image: SampleImage, *, days: float = 0, host: 
     """Put `image` into the store as a pull of so many `days` ago did; gives its reference."""
     for descriptor in (*image.blobs, *image.manifests):
         store.write(descriptor, image.contents[descriptor.digest])
-    store.tag(name_of(image, host), image.root)
+    store.tag({name_of(image, host): image.root})
     for descriptor in (*image.blobs, *image.manifests):
         make_older(store.path(descriptor.digest), days)
     return name_of(image, host)

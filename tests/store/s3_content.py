@@ -45,7 +45,7 @@ def keep_in_bucket(store: S3Store, *images: SampleImage) -> None:
     for image in images:
         for descriptor in (*image.blobs, *image.manifests):
             store.write(descriptor, image.contents[descriptor.digest])
-        store.tag(name_of(image), image.root)
+        store.tag({name_of(image): image.root})
 
 
 def keys_in(bucket: Bucket, beginning: str = "") -> list[str]:

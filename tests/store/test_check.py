@@ -209,7 +209,7 @@ def test_a_layer_that_may_not_be_distributed(tmp_path: Path) -> None:
     ).encode()
     manifest = describe(raw).model_copy(update={"media_type": "application/vnd.oci.image.manifest.v1+json"})
     store.write(manifest, raw)
-    store.tag("registry.example/windows:1", manifest)
+    store.tag({"registry.example/windows:1": manifest})
 
     assert check_store(store).problems == ()
 
@@ -367,7 +367,7 @@ def test_content_of_a_run_that_is_not_done(tmp_path: Path, sim: RegistrySimulato
 def test_a_name_of_another_tool_leads_nowhere(tmp_path: Path, sim: RegistrySimulator, registries: Registries) -> None:
     """`latest` is what others write into a layout: nobody is asked for docker.io/library/latest."""
     store = LocalStore(tmp_path / "store")
-    store.tag("latest", PLAIN.root)
+    store.tag({"latest": PLAIN.root})
 
     (problem,) = check_store(store, sources=[RegistryMending(registries.source)]).unmended
 

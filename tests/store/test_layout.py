@@ -29,10 +29,21 @@ def store(tmp_path: Path) -> LocalStore:
 
 def test_names_are_kept(store: LocalStore) -> None:
     """What was tagged is found again, by whoever opens the store; only the address of the manifest is kept."""
-    store.tag(NGINX, MANIFEST.model_copy(update={"platform": Platform(), "annotations": {"a": "b"}}))
-    store.tag("quay.io/kairos/x:1", MANIFEST)
+    store.tag({NGINX: MANIFEST.model_copy(update={"platform": Platform(), "annotations": {"a": "b"}})})
+    store.tag({"quay.io/kairos/x:1": MANIFEST})
 
     assert LocalStore(store.root).references() == {NGINX: MANIFEST, "quay.io/kairos/x:1": MANIFEST}
+
+
+def test_many_names_are_given_at_once(store: LocalStore) -> None:
+    """A thousand images take one index: names that stood there stay, those that are given again move."""
+    store.tag({NGINX: describe(b"earlier"), "quay.io/kairos/x:1": MANIFEST})
+
+    store.tag({NGINX: MANIFEST, "quay.io/kairos/y:1": MANIFEST})
+
+    assert store.references() == {NGINX: MANIFEST, "quay.io/kairos/x:1": MANIFEST, "quay.io/kairos/y:1": MANIFEST}
+    listed = json.loads((store.root / "index.json").read_bytes())["manifests"]
+    assert len(listed) == 3
 
 
 def test_a_new_store_has_no_names(store: LocalStore) -> None:
@@ -42,18 +53,18 @@ def test_a_new_store_has_no_names(store: LocalStore) -> None:
 
 def test_a_name_moves(store: LocalStore) -> None:
     """A name stands for what it was given last."""
-    store.tag(NGINX, describe(b"earlier"))
-    store.tag(NGINX, MANIFEST)
+    store.tag({NGINX: describe(b"earlier")})
+    store.tag({NGINX: MANIFEST})
 
     assert store.references() == {NGINX: MANIFEST}
 
 
 def test_a_name_that_stands_is_not_written_again(store: LocalStore) -> None:
     """A second run over the same images leaves the index alone."""
-    store.tag(NGINX, MANIFEST)
+    store.tag({NGINX: MANIFEST})
     before = (store.root / "index.json").stat()
 
-    store.tag(NGINX, MANIFEST)
+    store.tag({NGINX: MANIFEST})
 
     assert before.st_ino == (store.root / "index.json").stat().st_ino
 
@@ -62,8 +73,8 @@ def test_names_go(store: LocalStore) -> None:
     """Names are taken away, what another tool has listed stays, and names that nobody has given are no matter."""
     other = {"mediaType": OCI_MANIFEST, "digest": describe(b"other").digest, "size": 5, "annotations": {"a": "b"}}
     (store.root / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [other]}))
-    store.tag(NGINX, MANIFEST)
-    store.tag("quay.io/kairos/x:1", MANIFEST)
+    store.tag({NGINX: MANIFEST})
+    store.tag({"quay.io/kairos/x:1": MANIFEST})
 
     store.untag([NGINX, "quay.io/kairos/y:1"])
 
@@ -77,7 +88,7 @@ def test_no_name_to_take_away(store: LocalStore) -> None:
     store.untag([NGINX])
     assert not (store.root / "index.json").exists()
 
-    store.tag(NGINX, MANIFEST)
+    store.tag({NGINX: MANIFEST})
     before = (store.root / "index.json").stat()
     store.untag([])
     store.untag(["quay.io/kairos/x:1"])
@@ -89,9 +100,9 @@ def test_a_name_tells_when_it_was_given_last(store: LocalStore) -> None:
     """The time of the manifest's file is that of the last pull, also where nothing had to be written."""
     store.write(MANIFEST, b"manifest")
     make_older(store.path(MANIFEST.digest), 10)
-    store.tag(NGINX, MANIFEST)
+    store.tag({NGINX: MANIFEST})
     make_older(store.path(MANIFEST.digest), 10)
-    store.tag(NGINX, MANIFEST)
+    store.tag({NGINX: MANIFEST})
 
     assert time.time() - store.path(MANIFEST.digest).stat().st_mtime < 60
     assert b"".join(store.read(MANIFEST)) == b"manifest"
@@ -99,12 +110,12 @@ def test_a_name_tells_when_it_was_given_last(store: LocalStore) -> None:
 
 def test_the_index_is_an_image_index(store: LocalStore) -> None:
     """Names stand there for containerd and for skopeo, sorted: the same names give the same bytes."""
-    store.tag("quay.io/kairos/x:1", MANIFEST)
-    store.tag(NGINX, MANIFEST)
+    store.tag({"quay.io/kairos/x:1": MANIFEST})
+    store.tag({NGINX: MANIFEST})
     first = (store.root / "index.json").read_bytes()
     (store.root / "index.json").unlink()
-    store.tag(NGINX, MANIFEST)
-    store.tag("quay.io/kairos/x:1", MANIFEST)
+    store.tag({NGINX: MANIFEST})
+    store.tag({"quay.io/kairos/x:1": MANIFEST})
 
     manifest = parse_manifest(first, OCI_INDEX)
     names = [each.annotations for each in manifest.children]
@@ -117,7 +128,7 @@ def test_the_index_is_an_image_index(store: LocalStore) -> None:
 
 TAG_MANY = """
 for number in range(25):
-    store.tag(f"quay.io/{sys.argv[2]}/image:{number}", describe(b"manifest"))
+    store.tag({f"quay.io/{sys.argv[2]}/image:{number}": describe(b"manifest")})
 print("done")
 """
 
@@ -160,7 +171,7 @@ def test_a_damaged_index_is_named(store: LocalStore, content: bytes) -> None:
     index = store.root / "index.json"
     index.write_bytes(content)
 
-    for attempt in (store.references, lambda: store.tag(NGINX, MANIFEST)):
+    for attempt in (store.references, lambda: store.tag({NGINX: MANIFEST})):
         with pytest.raises(StoreError, match=r"index\.json is damaged") as caught:
             attempt()
         assert (str(index) in caught.value.message, "delete that file" in str(caught.value.hint)) == (True, True)
@@ -173,7 +184,7 @@ def test_the_advice_for_a_damaged_index_helps(store: LocalStore) -> None:
     index.write_bytes(b"")
     index.unlink()
 
-    store.tag(NGINX, MANIFEST)
+    store.tag({NGINX: MANIFEST})
 
     assert store.references() == {NGINX: MANIFEST}
 
@@ -185,7 +196,7 @@ def test_an_index_that_is_a_folder(store: LocalStore) -> None:
     with pytest.raises(StoreError, match=r"cannot read the index of .*: Is a directory"):
         store.references()
     with pytest.raises(StoreError, match="cannot tag docker"):
-        store.tag(NGINX, MANIFEST)
+        store.tag({NGINX: MANIFEST})
 
 
 def test_entries_of_others(store: LocalStore) -> None:
@@ -201,7 +212,7 @@ def fill(store: LocalStore, image: SampleImage, reference: str) -> None:
     """Put `image` into the store under `reference`."""
     for each in (*image.blobs, *image.manifests):
         store.write(each, image.contents[each.digest])
-    store.tag(reference, image.root)
+    store.tag({reference: image.root})
 
 
 def inspect(store: LocalStore, reference: str, *options: str) -> bytes:

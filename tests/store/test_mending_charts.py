@@ -44,7 +44,7 @@ def lock(charts: ChartRepositorySimulator, store: LocalStore) -> BundleLock:
     found = plan(store, RequestedChart(repository=charts.url, name="web", version="1.2.3")).lock
     pull(found, store)
     for image in found.images:
-        store.tag(image.reference, image.descriptor)
+        store.tag({image.reference: image.descriptor})
     charts.requests.clear()
     return found
 

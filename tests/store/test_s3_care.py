@@ -241,7 +241,7 @@ def test_a_pull_counts_as_use(bucket: Bucket, proxy: FaultyS3, monkeypatch: pyte
     for number, fresh in enumerate((s3_names._FRESH, -1.0)):
         monkeypatch.setattr(s3_names, "_FRESH", fresh)
         proxy.seen.clear()
-        store.tag(name_of(PLAIN), PLAIN.root)
+        store.tag({name_of(PLAIN): PLAIN.root})
         writes[number] = len([line for line in proxy.seen if line.startswith("PUT") and "/names/" in line])
 
     assert writes == [0, 1]

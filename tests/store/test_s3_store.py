@@ -321,9 +321,9 @@ def test_names(bucket: Bucket) -> None:
     """A tag moves, and hints are hints: another machine sees both."""
     one, other = describe(b"one"), describe(b"other")
     store = store_in(bucket)
-    store.tag("quay.io/team/app:1", one)
-    store.tag("docker.io/team/b:2", one)
-    store.tag("quay.io/team/app:1", other)
+    store.tag({"quay.io/team/app:1": one})
+    store.tag({"docker.io/team/b:2": one})
+    store.tag({"quay.io/team/app:1": other})
     store.remember("quay.io/team/app:1", one)
 
     seen = store_in(bucket)

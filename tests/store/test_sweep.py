@@ -86,7 +86,7 @@ def test_a_plan_deletes_nothing(store: LocalStore) -> None:
 
 def test_a_pull_counts_as_use(store: LocalStore) -> None:
     """An image that was there already when it was pulled yesterday is not an old one."""
-    store.tag(name_of(OLD), OLD.root)
+    store.tag({name_of(OLD): OLD.root})
 
     assert [image.reference for image in sweep(store, older_than=10 * DAY).images] == [name_of(MIDDLE)]
 
@@ -102,7 +102,7 @@ def test_reading_is_no_use(store: LocalStore) -> None:
 def test_two_names_of_one_image(store: LocalStore) -> None:
     """What stands under two names goes with the last of them, and only then counts as less."""
     other = f"{name_of(NEW)}-alias"
-    store.tag(other, NEW.root)
+    store.tag({other: NEW.root})
     make_older(store.path(NEW.root.digest), 90)
 
     assert {image.reference for image in sweep(store, older_than=80 * DAY).images} == {name_of(NEW), other}

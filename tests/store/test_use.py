@@ -53,7 +53,7 @@ for number in range(rounds):
     content = LocalStore(Path(sys.argv[1]))
     for image in lock.images:
         pull_content(registry, ImageReference.parse(image.reference).repository, image.content, content)
-        content.tag(image.reference, image.descriptor)
+        content.tag({image.reference: image.descriptor})
         time.sleep(random.random() * 0.03)
     assemble_bundle(lock, content, folder / "site.tar.zst")
     del content
