@@ -103,7 +103,8 @@ def assemble_content(
     """
     lock_path = _lock_path(name, output)
     summary, is_new = assembly.finish()
-    write_signed(lock_path, lock.to_json(), private_key(signing))
+    document = lock.to_json()
+    write_signed(lock_path, document, private_key(signing))
     definition_path = None
     if lock.cluster_definition is not None:
         with BundleReader.open(summary.path) as bundle:
@@ -112,7 +113,8 @@ def assemble_content(
     parts = f" in {count(len(summary.parts), 'part')}" if summary.parts else ""
     narrate(f"{verb} {summary.path}: {format_size(summary.size)}{parts}")
     if is_new:  # whoever waits for a bundle need not be told each night that it is still the same one
-        announce("assembled", bundle=str(summary.path), bytes=summary.size, images=summary.images, lock=lock.digest)
+        digest = Digest.of(document)
+        announce("assembled", bundle=str(summary.path), bytes=summary.size, images=summary.images, lock=digest)
     return BuiltBundle(
         name=name,
         path=str(summary.path),
