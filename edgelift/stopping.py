@@ -1,21 +1,46 @@
 """Stopping: once this process is told to end, its transfers end where they are, at the next piece of a body.
 
-What has arrived stays as it is, to be continued. Only a socket that stays silent is not woken.
+What has arrived stays as it is, to be continued. Who waits for a silent server is woken.
 """
 
 import os
 import signal
+import socket
 import threading
 from collections.abc import Callable
+from contextlib import suppress
+from typing import Protocol
+from weakref import WeakSet
 
 from edgelift.errors import StoppedError
 
+
+class Connection(Protocol):
+    """What has a socket while it is open."""
+
+    sock: socket.socket | None
+
+
 _told = threading.Event()
+_connections = WeakSet[Connection]()
+_guard = threading.Lock()  # of the connections
 
 
 def stop_transfers() -> None:
     """From now on every request, every body and every pause of this process ends with `StoppedError`, for good."""
     _told.set()
+    with _guard:
+        for connection in _connections:
+            if connection.sock is not None:
+                with suppress(OSError):  # closed meanwhile
+                    # Not TLS's own way, which would say farewell to who may not listen.
+                    socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)
+
+
+def wake_at_stop(connection: Connection) -> None:
+    """See that who waits for `connection`, however long, is woken as soon as this process is told to end."""
+    with _guard:
+        _connections.add(connection)
 
 
 def raise_if_stopped() -> None:

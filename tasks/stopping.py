@@ -27,5 +27,5 @@ def _watch(reader: int) -> None:
         pass
     stop_transfers()
     time.sleep(GRACE)
-    # Still here: a silent socket, a slow disk. Nothing half has a name in the store or at a registry.
+    # Still here: a slow disk, or S3 gives no answer. Nothing half has a name in the store or at a registry.
     os._exit(128 + signal.SIGTERM)

@@ -16,6 +16,7 @@ from edgelift.oci.pull import pull_blob
 from edgelift.oci.registry import Registry
 from edgelift.store.local import LocalStore
 from edgelift.transport import TransportSettings
+from tests.certificates import Authority
 from tests.simulators.registry import RegistrySimulator
 
 APP = make_image("team/app", layers=(SampleLayer("tar", 400_000),))
@@ -70,6 +71,31 @@ def test_a_download_stops_and_is_continued(told: threading.Event, sim: RegistryS
     assert CONTENT.startswith(arrived)
     assert sim.requests[-1].headers["range"] == f"bytes={len(arrived)}-"
     assert b"".join(store.read(BLOB)) == CONTENT
+
+
+@pytest.mark.parametrize("is_tls", [False, True], ids=["plain", "TLS"])
+def test_a_silent_server_keeps_nobody(told: threading.Event, tmp_path: Path, *, is_tls: bool) -> None:
+    """Who waits for it is woken, and what had arrived is kept."""
+    authority = Authority(tmp_path)
+    certificate = authority.issue("127.0.0.1") if is_tls else None
+    store = LocalStore(tmp_path / "store")
+    with RegistrySimulator(tmp_path / "registry", certificate=certificate) as sim:
+        sim.put_image(APP)
+        sim.stall(after_bytes=100_000, times=None)
+        settings = TransportSettings(ca_cert=authority.ca_cert, plain_http=frozenset(() if is_tls else (sim.host,)))
+        registry = Registry(sim.host, settings, Credentials())
+        stopping_soon = threading.Timer(1, stopping.stop_transfers)
+        stopping_soon.start()
+        begun = time.monotonic()
+
+        with pytest.raises(StoppedError):
+            pull_blob(registry, "team/app", BLOB, store)
+        waited = time.monotonic() - begun
+
+    assert told.is_set()
+    assert waited < settings.idle_timeout / 2
+    (partial,) = (store.root / "partial").iterdir()
+    assert partial.read_bytes() == CONTENT[:100_000]
 
 
 def test_an_upload_stops(told: threading.Event, sim: RegistrySimulator) -> None:

@@ -13,6 +13,7 @@ from urllib3.util.connection import create_connection
 
 from edgelift.addresses import DEFAULT_PORTS, may_send, means, split_host
 from edgelift.errors import ConfigurationError
+from edgelift.stopping import wake_at_stop
 from edgelift.transport.certificates import HostCertificates
 from edgelift.transport.settings import TransportSettings
 
@@ -50,6 +51,7 @@ class Guard:
     def connect(self, connection: HTTPConnection) -> socket.socket:
         """A socket for `connection`, its address checked in the same breath as it is resolved."""
         name, port = connection.host, connection.port
+        wake_at_stop(connection)
         try:
             addresses = self._resolve(name, port)
             if connection.proxy is None:
