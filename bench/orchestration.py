@@ -2,7 +2,7 @@
 
 Each is the whole flow with a task for each image, against one Prefect server; the library does the same without Prefect
 beside it. The server keeps its records in SQLite, or where PREFECT_SERVER_DATABASE_CONNECTION_URL says
-(postgresql+asyncpg://…). Figures and the bound go into bench/orchestration.md.
+(postgresql+asyncpg://…). Figures and the bound go into bench/orchestration.md, or orchestration-postgresql.md there.
 """
 
 import argparse
@@ -69,7 +69,8 @@ def main() -> None:
     """Measure, print, and write the results."""
     parser = argparse.ArgumentParser(prog="python -m bench.orchestration", description=__doc__)
     parser.add_argument("--images", type=int, nargs="+", default=[250, 500, 1000, 2000], help="images of each run")
-    parser.add_argument("--output", type=Path, default=ROOT / "bench" / "orchestration.md", help="where results go")
+    page = "orchestration-postgresql.md" if _DATABASE in os.environ else "orchestration.md"
+    parser.add_argument("--output", type=Path, default=ROOT / "bench" / page, help="where results go")
     options = parser.parse_args()
     if not shutil.which("docker-registry"):
         sys.exit("not on the PATH: docker-registry (Debian package docker-registry)")
@@ -98,7 +99,7 @@ def measure(folder: Path, counts: Sequence[int]) -> Iterator[Row]:
 
 
 def to_markdown(rows: Sequence[Row]) -> str:
-    """The results as the page bench/orchestration.md."""
+    """The results as a page."""
     database = "PostgreSQL" if _DATABASE in os.environ else "SQLite"
     lines = [
         "# What Prefect costs",

@@ -32,7 +32,8 @@ def stop_transfers() -> None:
     with _guard:
         for connection in _connections:
             if connection.sock is not None:
-                with suppress(OSError):  # closed meanwhile
+                # Closed meanwhile; or no socket, where TLS goes through a proxy that is reached by TLS: left to wait.
+                with suppress(OSError, TypeError):
                     # Not TLS's own way, which would say farewell to who may not listen.
                     socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)
 
