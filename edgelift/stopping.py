@@ -9,39 +9,33 @@ import socket
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Protocol
 from weakref import WeakSet
 
 from edgelift.errors import StoppedError
 
-
-class Connection(Protocol):
-    """What has a socket while it is open."""
-
-    sock: socket.socket | None
-
-
 _told = threading.Event()
-_connections = WeakSet[Connection]()
-_guard = threading.Lock()  # of the connections
+_sockets = WeakSet[socket.socket]()
+_guard = threading.Lock()  # of the sockets
 
 
 def stop_transfers() -> None:
     """From now on every request, every body and every pause of this process ends with `StoppedError`, for good."""
     _told.set()
     with _guard:
-        for connection in _connections:
-            if connection.sock is not None:
-                # Closed meanwhile; or no socket, where TLS goes through a proxy that is reached by TLS: left to wait.
-                with suppress(OSError, TypeError):
-                    # Not TLS's own way, which would say farewell to who may not listen.
-                    socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)
+        for each in _sockets:
+            with suppress(OSError):  # closed meanwhile
+                # Not TLS's own way, which would say farewell to who may not listen.
+                socket.socket.shutdown(each, socket.SHUT_RDWR)
 
 
-def wake_at_stop(connection: Connection) -> None:
-    """See that who waits for `connection`, however long, is woken as soon as this process is told to end."""
+def wake_at_stop(connected: socket.socket) -> None:
+    """See that who waits for `connected`, however long, is woken as soon as this process is told to end.
+
+    Raises `StoppedError` where it is told so already.
+    """
     with _guard:
-        _connections.add(connection)
+        _sockets.add(connected)
+    raise_if_stopped()
 
 
 def raise_if_stopped() -> None:

@@ -52,12 +52,12 @@ def describe(transfer: Transfer) -> str:
     return ", ".join(parts)
 
 
-def _says_more(record: logging.LogRecord) -> bool:
-    """Whether the engine says more of a task than that it went well: it has told what it did, and each line is stored.
+def _says_more(line: logging.LogRecord) -> bool:
+    """Whether the engine says more of a task than that it went well: its state shows that, and each line is stored.
 
     That a result was taken over is said, and what went wrong.
     """
-    return record.msg != _ALL_WELL
+    return line.msg != _ALL_WELL
 
 
 logging.getLogger(_ENGINE).addFilter(_says_more)

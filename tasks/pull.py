@@ -124,7 +124,6 @@ def pull_images(
         cached = [image for image, outcome in zip(images, settled, strict=True) if outcome.is_cached]
         lost = [image for image in cached if not _is_here(image.content_without(left_out), content)]
         again = {outcome.result.reference: outcome for outcome in pull(lost, refresh=True)}
-        _tag([image for image in cached if image not in lost], left_out, content)
     pulled = [again.get(outcome.result.reference, outcome).result for outcome in settled]
     moved = sum((image.transfer for image in pulled), Transfer())
     narrate(f"pulled {count_kinds(image.kind for image in images)}: {describe(moved)}")
@@ -151,20 +150,24 @@ def _pull(
         existing=unmapped(existing),
         window=unmapped(window),
     )
-    by_name, arrived = {image.reference: image for image in images}, list[LockedImage]()
+    by_name, content = {image.reference: image for image in images}, open_store(store)
+    fresh, earlier = list[LockedImage](), list[LockedImage]()
 
     def note(reference: str, outcome: Settled[PulledImage]) -> None:
         _note(reference, outcome)
-        if not outcome.is_cached:
-            arrived.append(by_name[reference])
+        (earlier if outcome.is_cached else fresh).append(by_name[reference])
+
+    def tag() -> None:
+        here = [image for image in earlier if _is_here(image.content_without(left_out), content)]
+        _tag([*fresh, *here], left_out, content)
 
     try:
-        settled = settle("pulled", list(by_name), futures, note)
+        settled = settle("pulled", [image.reference for image in images], futures, note)
     except EdgeliftError:
         with suppress(EdgeliftError):  # why the others failed matters more
-            _tag(arrived, left_out, open_store(store))
+            tag()
         raise
-    _tag(arrived, left_out, open_store(store))
+    tag()
     return settled
 
 

@@ -36,13 +36,13 @@ def settle(
     """
     wait(list(futures))
     states = [future.state for future in futures]
-    stop_at_closed_window(verb, states)
     failures = [
         f"{name}: {_explain(state)}" for name, state in zip(names, states, strict=True) if not state.is_completed()
     ]
     if failures:
         with suppress(Exception):  # a result that cannot be read must not hide why the others failed
             _settled(names, futures, states, note)
+        stop_at_closed_window(verb, states)
         raise IncompleteError(
             f"{len(failures)} of {len(names)} images could not be {verb}; the others are done and stay done",
             failures,

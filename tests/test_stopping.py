@@ -1,8 +1,10 @@
 """A process that is told to end: its transfers stop at the next piece, and leave what has arrived to be continued."""
 
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,7 @@ from edgelift.oci.pacing import Clock
 from edgelift.oci.pull import pull_blob
 from edgelift.oci.registry import Registry
 from edgelift.store.local import LocalStore
-from edgelift.transport import TransportSettings
+from edgelift.transport import TransportSettings, open_client
 from tests.certificates import Authority
 from tests.simulators.registry import RegistrySimulator
 
@@ -84,11 +86,9 @@ def test_a_silent_server_keeps_nobody(told: threading.Event, tmp_path: Path, *, 
         sim.stall(after_bytes=100_000, times=None)
         settings = TransportSettings(ca_cert=authority.ca_cert, plain_http=frozenset(() if is_tls else (sim.host,)))
         registry = Registry(sim.host, settings, Credentials())
-        stopping_soon = threading.Timer(1, stopping.stop_transfers)
-        stopping_soon.start()
         begun = time.monotonic()
 
-        with pytest.raises(StoppedError):
+        with told_soon(), pytest.raises(StoppedError):
             pull_blob(registry, "team/app", BLOB, store)
         waited = time.monotonic() - begun
 
@@ -96,6 +96,38 @@ def test_a_silent_server_keeps_nobody(told: threading.Event, tmp_path: Path, *, 
     assert waited < settings.idle_timeout / 2
     (partial,) = (store.root / "partial").iterdir()
     assert partial.read_bytes() == CONTENT[:100_000]
+
+
+def test_a_body_that_ends_with_its_connection_keeps_nobody(told: threading.Event) -> None:
+    """The connection is not in our hands any more, its socket is; and what we have cut short is not taken for whole."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        host = f"127.0.0.1:{listener.getsockname()[1]}"
+
+        def serve() -> None:
+            served, _ = listener.accept()
+            served.recv(65536)
+            served.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nthe beginning")
+            told.wait(60)
+            served.close()
+
+        threading.Thread(target=serve, daemon=True).start()
+        client, arrived = open_client(TransportSettings(plain_http=frozenset((host,))), host), list[bytes]()
+        with told_soon(), pytest.raises(StoppedError), client.stream("GET", f"http://{host}/") as response:
+            arrived.extend(response.iter_raw())
+
+    assert arrived == [b"the beginning"]
+
+
+@contextmanager
+def told_soon() -> Iterator[None]:
+    """This process is told to end a second after the block has begun, if that goes on for so long."""
+    timer = threading.Timer(1, stopping.stop_transfers)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
 
 
 def test_an_upload_stops(told: threading.Event, sim: RegistrySimulator) -> None:

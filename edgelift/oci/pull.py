@@ -5,10 +5,12 @@ Blobs come before manifests, so that whatever is cut short leaves nothing that l
 
 import logging
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
-from edgelift.errors import BundleError, IntegrityError, UnreachableError
+from edgelift.errors import BundleError, IntegrityError, StoreError, UnreachableError
 from edgelift.oci.content import ContentReader, ContentStore, ImageContent, Ingest
 from edgelift.oci.descriptor import Descriptor
+from edgelift.oci.digest import Digest
 from edgelift.oci.download import BlobBody
 from edgelift.oci.slots import Slots
 from edgelift.oci.source import Source
@@ -31,13 +33,12 @@ def pull_content(
 
     Raises the first error only after the other blobs have settled, so that a later attempt has less to do.
     """
-    # A folder is looked into here: threads for blobs that are there would take more than the look does.
-    present = [] if store.root is None else [blob for blob in content.blobs if store.exists(blob)]
+    present = _present(content.blobs, store)
     if present and progress is not None:
-        progress(sum(blob.size for blob in present))
+        progress(sum(blob.size for blob in present.values()))
     transfer = Transfer(present=len(present)) + copy_in_parallel(
         lambda blob: pull_blob(registry, repository, blob, store, nearby=nearby, progress=progress),
-        [blob for blob in content.blobs if blob not in present],
+        [blob for blob in content.blobs if blob.digest not in present],
     )
     for descriptor in content.manifests:
         if not store.exists(descriptor):
@@ -75,6 +76,16 @@ def pull_blob(
             partial.restart()
             received = _fetch_again(registry, repository, blob, partial)
     return Transfer(moved=1, moved_bytes=received)
+
+
+def _present(blobs: Sequence[Descriptor], store: ContentStore) -> dict[Digest, Descriptor]:
+    """Those of `blobs` that a folder has: threads for them would take more than the look does. Elsewhere none."""
+    found = dict[Digest, Descriptor]()
+    for blob in blobs if store.root is not None else ():
+        with suppress(StoreError):  # whoever pulls it meets that again, and the others settle first
+            if store.exists(blob):
+                found[blob.digest] = blob
+    return found
 
 
 class BlobStream:

@@ -134,7 +134,7 @@ class LocalStore:
 
     def tag(self, names: Mapping[str, Descriptor]) -> None:
         """Name manifests in the layout's index, and note in the times of their files that they were used now."""
-        named = next(iter(names)) if len(names) == 1 else count(len(names), "image")
+        named = next(iter(names)) if len(names) == 1 else count(len(names), "name")
         with disk_errors(f"tag {named} in {self.root}"):
             self._index.put(names)
         for descriptor in names.values():

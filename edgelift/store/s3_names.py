@@ -38,10 +38,11 @@ class S3Names:
         return found[0].descriptor if found is not None and found[0].reference == reference else None
 
     def keep_all(self, names: Mapping[str, Descriptor]) -> None:
-        """Have `names` stand for what they name, and note their use: see `keep`."""
+        """Have `names` stand for what they name, and note their use; all settle before an error is raised."""
         with ThreadPoolExecutor(_PARALLEL, thread_name_prefix="names") as pool:
-            for _ in pool.map(lambda name: self.keep(*name, notes_use=True), names.items()):
-                pass
+            futures = [pool.submit(self.keep, *name, notes_use=True) for name in names.items()]
+        for future in futures:
+            future.result()
 
     def keep(self, reference: str, descriptor: Descriptor, *, notes_use: bool = False) -> None:
         """Have `reference` stand for `descriptor`; nothing is written where it does.

@@ -159,6 +159,7 @@ class _Body(httpx.SyncByteStream):
             while chunk := self._patience.measure(self._read):
                 yield chunk
                 raise_if_stopped()
+            raise_if_stopped()  # what ends a body with its connection may have been us
         except urllib3.exceptions.HTTPError as error:
             raise _translate(error) from error
 

@@ -10,6 +10,7 @@ import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.util.connection import create_connection
+from urllib3.util.ssltransport import SSLTransport
 
 from edgelift.addresses import DEFAULT_PORTS, may_send, means, split_host
 from edgelift.errors import ConfigurationError
@@ -51,7 +52,6 @@ class Guard:
     def connect(self, connection: HTTPConnection) -> socket.socket:
         """A socket for `connection`, its address checked in the same breath as it is resolved."""
         name, port = connection.host, connection.port
-        wake_at_stop(connection)
         try:
             addresses = self._resolve(name, port)
             if connection.proxy is None:
@@ -83,12 +83,23 @@ class Guard:
         def new_conn(connection: HTTPConnection) -> socket.socket:
             return self.connect(connection)
 
-        plain = type("GuardedConnection", (HTTPConnection,), {"_new_conn": new_conn})
-        tls = type("GuardedTlsConnection", (HTTPSConnection,), {"_new_conn": new_conn})
+        def guarded(kind: type[HTTPConnection]) -> type[HTTPConnection]:
+            def connect(connection: HTTPConnection) -> None:
+                kind.connect(connection)
+                wake_at_stop(_socket_of(connection))
+
+            return type(f"Guarded{kind.__name__}", (kind,), {"_new_conn": new_conn, "connect": connect})
+
         return {
-            "http": type("GuardedPool", (HTTPConnectionPool,), {"ConnectionCls": plain}),
-            "https": type("GuardedTlsPool", (HTTPSConnectionPool,), {"ConnectionCls": tls}),
+            "http": type("GuardedPool", (HTTPConnectionPool,), {"ConnectionCls": guarded(HTTPConnection)}),
+            "https": type("GuardedTlsPool", (HTTPSConnectionPool,), {"ConnectionCls": guarded(HTTPSConnection)}),
         }
+
+
+def _socket_of(connection: HTTPConnection) -> socket.socket:
+    """The socket that is connected; that within, where TLS goes through a proxy that is reached by TLS."""
+    connected: socket.socket | SSLTransport = connection.sock
+    return connected.socket if isinstance(connected, SSLTransport) else connected
 
 
 def open_pool(proxy: str | None, context: ssl.SSLContext | None) -> urllib3.PoolManager:
