@@ -34,15 +34,16 @@ PATIENCE = 300.0  # seconds
 
 @dataclass(frozen=True)
 class Work:
-    """Images of so many bytes, with nothing in common, sent in pieces of so many ten times a second."""
+    """Images of so many bytes, with nothing in common, sent in pieces of so many, with so many seconds in between."""
 
     size: int
     piece: int
+    pause: float
 
 
 # In S3 each of four pulls loses the 8 MiB that are in no piece yet, and as many again where a piece is on its way:
 # that is little of large images only.
-WORK = {"folder": Work(2 * MIB, 32 * 1024), "S3": Work(128 * MIB, MIB)}
+WORK = {"folder": Work(2 * MIB, 32 * 1024, 0.1), "S3": Work(128 * MIB, 256 * 1024, 0.03)}
 AGAIN = 0.05  # of all bytes may be fetched twice
 
 
@@ -74,7 +75,7 @@ def site(tmp_path: Path, kind: str) -> Iterator[Site]:
     images = [make_image(f"sample/image-{number:02}", layers=layers) for number in range(IMAGES)]
     with RegistrySimulator(tmp_path / "source") as source, RegistrySimulator(tmp_path / "target") as target:
         source.put_image(*images)
-        source.drip(piece=work.piece, pause=0.1, times=None)
+        source.drip(piece=work.piece, pause=work.pause, times=None)
         yield Site(tmp_path, source, target, images)
 
 
