@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,19 @@ def running_api(*, quiet: bool) -> Iterator[None]:
 
     allow_plugins()  # here, as most of Prefect is loaded now, and its server, if one is needed, is not started yet
     show_run_log(quiet=quiet)
-    yield
+    with _no_heartbeats():
+        yield
+
+
+def _no_heartbeats() -> AbstractContextManager[object]:
+    """Settings in which a run sends no heartbeats.
+
+    They find runs of deployments whose host is lost. One that was begun by hand nobody can begin again, and Prefect
+    waits up to a second at its end until they stop.
+    """
+    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings  # noqa: PLC0415 - Prefect is slow
+
+    return temporary_settings(updates={PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None})
 
 
 def start_server(host: str, port: int, *, stop: bool = False) -> str:
