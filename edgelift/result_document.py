@@ -1,4 +1,4 @@
-"""What a run has proved or found, as JSON in a file that people keep and scripts read: receipts, drifts. No I/O."""
+"""What a run has proved or found, as JSON in a file that people keep and scripts read. No I/O."""
 
 import json
 from collections.abc import Set

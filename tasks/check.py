@@ -8,6 +8,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from pydantic import BaseModel, ConfigDict
 
+from edgelift.bundle.lock import BundleLock
 from edgelift.bundle.reader import BundleReader
 from edgelift.bundle.signed import check_lock
 from edgelift.errors import IncompleteError
@@ -15,7 +16,7 @@ from edgelift.keys import find_public_key
 from edgelift.site import RegistryAccess
 from edgelift.sizes import count, format_size
 from edgelift.store.check import MendingSource, StoreCheck, check_store
-from edgelift.store.mending import BundleMending, RegistryMending
+from edgelift.store.mending import BundleMending, ChartMending, RegistryMending
 from edgelift.store.opening import holdings_of
 from tasks.connect import connect, path_of
 from tasks.narrate import narrate, narrate_progress
@@ -53,7 +54,9 @@ def check_content(
     content = standing_store(store)
     holdings = holdings_of(content)
     total = sum(blob.size for blob in holdings.blobs())
-    with _sources(repair_from, access if repair else None) as sources:
+    # What charts are made of is in no registry: the locks say where it is.
+    locks = [lock for each in holdings.runs() if repair and (lock := each.read()) is not None]
+    with _sources(repair_from, access if repair else None, locks) as sources:
         checked = check_store(content, sources=sources, progress=narrate_progress("checking the store", total))
     health = StoreHealth(
         blobs=checked.blobs,
@@ -74,15 +77,21 @@ def check_content(
 
 
 @contextmanager
-def _sources(bundles: Sequence[str], access: RegistryAccess | None) -> Iterator[list[MendingSource]]:
-    """Bundles, whose locks are signed where a public key is configured; then registries where there is `access`."""
+def _sources(
+    bundles: Sequence[str], access: RegistryAccess | None, locks: Sequence[BundleLock]
+) -> Iterator[list[MendingSource]]:
+    """Bundles, whose locks are signed where a public key is configured.
+
+    Then registries, and the archives of the charts of `locks`, where there is `access`.
+    """
     with ExitStack() as opened:
         readers = [opened.enter_context(BundleReader.open(path_of(each))) for each in bundles]
         for reader in readers:
             check_lock(reader, find_public_key(None))
         sources: list[MendingSource] = [BundleMending(reader) for reader in readers]
         if access is not None:
-            sources.append(RegistryMending(connect(access).source))
+            connections = connect(access)
+            sources.append(RegistryMending(connections.source, ChartMending(locks, connections.source_for)))
         yield sources
 
 

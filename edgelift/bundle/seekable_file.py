@@ -1,19 +1,16 @@
 """A file in zstd's seekable format, read from any place on: only the frames that are needed, in one passage."""
 
-import os
-import threading
-from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
 
+from edgelift.bundle.decoded import DecodedFrames
 from edgelift.bundle.seek_table import Frame, ReadAt, SeekTable
-from edgelift.bundle.seekable import BLOCK, RAW_HEADER, decode, frame_header, may_be_raw, raw_position
+from edgelift.bundle.seekable import BLOCK, RAW_HEADER, frame_header, may_be_raw, raw_position
 from edgelift.bundle.source import ByteSource
 from edgelift.bundle.spanned import name_of
 from edgelift.errors import BundleError
 from edgelift.oci.content import Bytes, ReadSome
-
-_DECODED = 8 * 2**20  # bytes of decoded frames that are kept in memory, at least one
 
 
 class SeekableFile:
@@ -24,9 +21,7 @@ class SeekableFile:
         self.name = source.name
         self.table = table
         self.source = source
-        self._decoded = _LastFrames()
-        # More at once are no quicker, and each holds a frame.
-        self._turn = threading.BoundedSemaphore(os.cpu_count() or 1)
+        self._decoded = DecodedFrames(source)
 
     def read(self, start: int, stop: int) -> Iterator[bytes]:
         """The content from `start` to `stop` in chunks; raises `BundleError` past its end.
@@ -48,7 +43,11 @@ class SeekableFile:
             yield lambda _offset, _limit: b""
             return
         with self.source.passage(*self._stored_range(start, stop)) as read_at:
-            yield _Passage(self.table, read_at, self._content).read
+            passage = _Passage(self.table, read_at, self._decoded, stop)
+            try:
+                yield passage.read
+            finally:
+                passage.settle()
 
     def place_of(self, start: int, stop: int) -> str:
         """What messages call the place of the content from `start` to `stop`: the file, or the parts that hold it."""
@@ -70,26 +69,19 @@ class SeekableFile:
             end = last.stored_start + raw_position(stop - 1 - last.start) + 1
         return begin, end
 
-    def _content(self, read_at: ReadAt, frame: Frame) -> bytes:
-        content = self._decoded.get(frame)
-        if content is None:
-            stored = read_at(frame.stored_start, frame.stored_size)
-            with self._turn:
-                content = self._decoded.get(frame) or decode(stored, frame, self._name_of(frame))
-                self._decoded.put(frame, content)
-        return content
-
-    def _name_of(self, frame: Frame) -> str:
-        return name_of(self.source, frame.stored_start, frame.stored_start + frame.stored_size)
-
 
 class _Passage:
-    """One way forward; remembers of the frame that it is in whether that is a raw one."""
+    """One way forward, to `stop`; remembers of the frame that it is in whether that is a raw one.
 
-    def __init__(self, table: SeekTable, read_at: ReadAt, content: Callable[[ReadAt, Frame], bytes]) -> None:
+    Who takes a whole frame is quick: the next one is decoded meanwhile.
+    """
+
+    def __init__(self, table: SeekTable, read_at: ReadAt, decoded: DecodedFrames, stop: int) -> None:
         self._table = table
         self._read_at = read_at
-        self._content = content
+        self._decoded = decoded
+        self._stop = stop
+        self._ahead: Future[None] | None = None
         self._frame = Frame(0, 0, 0, 0)
         self._is_raw = False
 
@@ -102,7 +94,21 @@ class _Passage:
         if self._is_raw:
             length = min(length, BLOCK - within % BLOCK)
             return self._read_at(frame.stored_start + raw_position(within), length)
-        return memoryview(self._content(self._read_at, frame))[within : within + length]
+        self.settle()
+        content = self._decoded.content(self._read_at, frame)
+        if length == frame.size and frame.stop < self._stop:
+            self._look_ahead(self._table.find(frame.stop))
+        return memoryview(content)[within : within + length]
+
+    def settle(self) -> None:
+        """Wait until nothing is read any more on behalf of this passage."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None:
+            wait([ahead])
+
+    def _look_ahead(self, frame: Frame) -> None:
+        if not may_be_raw(frame):
+            self._ahead = self._decoded.begin(frame)
 
     def _enter(self, frame: Frame) -> None:
         self._frame = frame
@@ -110,28 +116,3 @@ class _Passage:
 
     def _has_raw_header(self, frame: Frame) -> bool:
         return self._read_at(frame.stored_start, RAW_HEADER) == frame_header(frame.size, is_raw=True)
-
-
-class _LastFrames:
-    """The content of the frames that were decoded last. For several threads."""
-
-    def __init__(self) -> None:
-        self._contents: OrderedDict[Frame, bytes] = OrderedDict()
-        self._size = 0
-        self._lock = threading.Lock()
-
-    def get(self, frame: Frame) -> bytes | None:
-        """What `frame` holds; None where that is not known any more."""
-        with self._lock:
-            if frame in self._contents:
-                self._contents.move_to_end(frame)
-            return self._contents.get(frame)
-
-    def put(self, frame: Frame, content: bytes) -> None:
-        """Keep what `frame` holds for a while."""
-        with self._lock:
-            if frame not in self._contents:
-                self._contents[frame] = content
-                self._size += len(content)
-            while self._size > _DECODED and len(self._contents) > 1:
-                self._size -= len(self._contents.popitem(last=False)[1])

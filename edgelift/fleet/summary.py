@@ -1,14 +1,13 @@
 """What came of a rollout, site by site: for people, for scripts, and as an error where not every site is whole."""
 
-import json
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from edgelift.errors import ConfigurationError, EdgeliftError, IncompleteError, ManyError
-from edgelift.explain import explain
+from edgelift.errors import EdgeliftError, IncompleteError, ManyError
 from edgelift.fleet.sharing import FleetBuild
 from edgelift.oci.digest import Digest
+from edgelift.result_document import ResultDocument
 from edgelift.site import EdgeSite
 from edgelift.sizes import count, format_size
 
@@ -103,13 +102,13 @@ class SharedBuild(BaseModel):
         )
 
 
-class FleetSummary(BaseModel):
+class FleetSummary(ResultDocument):
     """All sites in the order in which they were named, how many builds they took, and why the rollout `stopped`.
 
     The builds are `shared` by the sites that each of them names.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    what: ClassVar[str] = "the summary of a fleet"
 
     format: Literal["edgelift.fleet/v1"] = FORMAT
     builds: int
@@ -143,25 +142,9 @@ class FleetSummary(BaseModel):
             hint=_AGAIN,
         )
 
-    def document(self) -> dict[str, Any]:
-        """The summary for scripts, with the verdict on the whole in it."""
-        return self.model_dump(mode="json") | {"whole": self.is_whole}
-
-    def to_json(self) -> bytes:
-        """The summary as it is kept in a file."""
-        return (json.dumps(self.document(), indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
-
-    @classmethod
-    def from_json(cls, content: bytes, where: str) -> Self:
-        """Read a summary; raises `ConfigurationError` that names `where` and every wrong key."""
-        try:
-            document = json.loads(content)
-            document.pop("whole", None)
-            return cls.model_validate_json(json.dumps(document))
-        except ValidationError as error:
-            raise ConfigurationError(f"{where} is not the summary of a fleet: {explain(error)}") from None
-        except (ValueError, AttributeError, TypeError):
-            raise ConfigurationError(f"{where} is not the summary of a fleet: it is not a JSON object") from None
+    def derived(self) -> dict[str, Any]:
+        """The verdict on the whole."""
+        return {"whole": self.is_whole}
 
 
 def explain_error(error: Exception) -> str:

@@ -8,15 +8,21 @@ import pytest
 
 from blocks import BlobStore, BundleArchive
 from edgelift.archive.directory import DirectoryArchive
+from edgelift.bundle.definition import RequestedChart
 from edgelift.bundle.writer import assemble_bundle
+from edgelift.demo.charts import make_chart
 from edgelift.demo.content import SampleLayer, make_image
+from edgelift.site import RegistryAccess
 from edgelift.store.local import LocalStore
+from edgelift.store.runs import RunLocks
 from flows.keep_archive import keep_archive
 from flows.keep_store import keep_store
 from tests.archive.buckets import Bucket, digest_of
 from tests.archive.bundles import files_of, make_bundle
+from tests.charts.delivery import plan, pull
 from tests.integration.prefect_server import PrefectServer
 from tests.real_parts import RunningS3
+from tests.simulators.charts import ChartRepositorySimulator
 from tests.store.content import keep_image, lock_of, make_older, name_of
 from tests.store.s3_content import keep_in_bucket, keys_in
 
@@ -81,6 +87,26 @@ def test_a_damaged_store_is_mended(prefect: PrefectServer, root: Path, tmp_path:
     assert str(LOST.digest) in str(damaged.outcome)
     assert (mended.state, mended.outcome.problems, mended.outcome.unmended) == ("COMPLETED", 1, 0)
     assert LocalStore(root).exists(LOST)
+
+
+def test_a_chart_is_mended_of_what_it_was_made_of(prefect: PrefectServer, tmp_path: Path) -> None:
+    """It is in no registry: the lock of the run that brought it says where its archive is."""
+    store = LocalStore(tmp_path / "store")
+    with ChartRepositorySimulator() as charts:
+        charts.add(make_chart("web", "1.2.3"))
+        lock = plan(store, RequestedChart(repository=charts.url, name="web", version="1.2.3")).lock
+        pull(lock, store)
+        store.tag({image.reference: image.descriptor for image in lock.images})
+        RunLocks(store.root).keep("run", lock)
+        for descriptor in lock.unique_blobs():
+            store.path(descriptor.digest).unlink()
+        asked = {"store": str(store.root), "access": RegistryAccess(docker_config=False)}
+        damaged = prefect.run(keep_store, asked)
+        mended = prefect.run(keep_store, {**asked, "repair": True})
+
+    assert damaged.state == "FAILED"
+    assert (mended.state, mended.outcome.unmended) == ("COMPLETED", 0), mended.outcome
+    assert all(map(store.exists, lock.unique_blobs()))
 
 
 def test_a_store_in_s3_is_swept_and_checked(prefect: PrefectServer, s3_server: RunningS3) -> None:
