@@ -3,7 +3,9 @@
 import os
 import threading
 from collections import OrderedDict
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 
 from edgelift.bundle.seek_table import Frame, ReadAt
 from edgelift.bundle.seekable import decode
@@ -22,7 +24,19 @@ class DecodedFrames:
         # More at once are no quicker, and each holds a frame.
         self._turn = threading.BoundedSemaphore(os.cpu_count() or 1)
         self._ahead = ThreadPoolExecutor(1, thread_name_prefix="ahead")
-        self._is_idle = threading.Semaphore()
+        self._readers = 0
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Around all that one reader does."""
+        with self._lock:
+            self._readers += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._readers -= 1
 
     def content(self, read_at: ReadAt, frame: Frame) -> bytes:
         """What `frame` holds, read with `read_at`; raises what that and `decode` raise."""
@@ -37,16 +51,15 @@ class DecodedFrames:
     def begin(self, frame: Frame) -> "Future[None] | None":
         """Decode `frame` in another thread, so that `content` has it at once; what fails there fails again here.
 
-        None where that thread is busy, so that nothing piles up, and where `source` would have it wait for a network.
+        None unless there is one reader: several keep the processors busy by themselves, and would push each other's
+        frames out of memory. None, too, where `source` would have that thread wait for a network.
         """
-        if self._source.is_remote or not self._is_idle.acquire(blocking=False):
+        if self._source.is_remote or self._readers > 1:
             return None
-        begun = self._ahead.submit(self._decode, frame)
-        begun.add_done_callback(lambda _: self._is_idle.release())
-        return begun
+        return self._ahead.submit(self._decode, frame)
 
     def _decode(self, frame: Frame) -> None:
-        """As `content`, which keeps it: whoever is slow to ask for it holds no frame in memory."""
+        """As `content`, which keeps it: what is begun holds no frame itself."""
         self.content(self._source.read_at, frame)
 
     def _name_of(self, frame: Frame) -> str:

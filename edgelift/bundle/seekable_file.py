@@ -42,7 +42,7 @@ class SeekableFile:
         if start == stop:
             yield lambda _offset, _limit: b""
             return
-        with self.source.passage(*self._stored_range(start, stop)) as read_at:
+        with self.source.passage(*self._stored_range(start, stop)) as read_at, self._decoded.reading():
             passage = _Passage(self.table, read_at, self._decoded, stop)
             try:
                 yield passage.read

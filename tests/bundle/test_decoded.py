@@ -77,10 +77,19 @@ def test_who_takes_whole_frames_finds_the_next_one_decoded(open_frames: Open) ->
 
 
 def test_who_takes_little_has_nothing_decoded_ahead(open_frames: Open) -> None:
-    """Many slow readers would push each other's frames out of memory before they are read."""
+    """Whoever is slow waits for nothing."""
     file, source = open_frames()
 
     assert read_all(file, SIZE - 1) == CONTENT
+    assert source.ahead == []
+
+
+def test_several_readers_have_nothing_decoded_ahead(open_frames: Open) -> None:
+    """They would push each other's frames out of memory before they are read."""
+    file, source = open_frames()
+
+    with file.passage(0, 1):
+        assert read_all(file, SIZE) == CONTENT
     assert source.ahead == []
 
 
