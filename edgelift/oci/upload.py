@@ -5,6 +5,7 @@ the same after every failure: look whether the blob is there, else begin anew. W
 get through, `chunked` sends smaller ones.
 """
 
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -24,6 +25,7 @@ from edgelift.oci.wire import Call, Reply
 Outcome = Literal["exists", "mounted", "uploaded"]
 CreateRepository = Callable[[str], None]
 
+_log = logging.getLogger(__name__)
 UPLOADS = 5  # of one blob, each from its first byte
 _CUT = frozenset({None, 408, 502, 504})  # answers, or none at all, to a request that a proxy has cut
 _SHORT = 10.0  # seconds; two cuts as early as that have nothing in common yet
@@ -176,9 +178,20 @@ class Upload:
         return session or self._begin()
 
     def _is_there(self) -> bool:
+        """Whether the registry says so. Where it breaks down over the question, it is not asked again: blobs are sent.
+
+        Distribution does for good over a blob that it was writing when it was killed, until that is uploaded anew.
+        """
         if not self._is_believed:
             return False
-        return find_blob(self._channel, self._repository, self._blob.digest, "pull,push") == self._blob.size
+        try:
+            return find_blob(self._channel, self._repository, self._blob.digest, "pull,push") == self._blob.size
+        except RegistryError as error:
+            if error.status != httpx.codes.INTERNAL_SERVER_ERROR:
+                raise
+            _log.warning("%s; sending it, as the registry may have it damaged", error.message)
+            self._is_believed = False
+            return False
 
     def _mount(self, source: str) -> Session | None:
         """None where the blob was mounted from `source`, else the session to upload to (§ "Mounting a blob").

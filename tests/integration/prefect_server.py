@@ -136,10 +136,15 @@ class PrefectServer:
 
         return wait_for(all_of_them, f"{count} task runs of {run}", self.logs["server"])
 
-    def log_of(self, run: str) -> list[str]:
-        """What the run has logged, as the UI shows it."""
+    def log_of(self, run: str, last: str = "") -> list[str]:
+        """What the run has logged, as the UI shows it, once a line begins with `last`: lines come after states."""
         query = {"logs": {"flow_run_id": {"any_": [run]}}, "limit": 200, "sort": "TIMESTAMP_DESC"}
-        return [str(each["message"]) for each in self.ask("POST", "/logs/filter", query)]
+
+        def look() -> list[str] | None:
+            lines = [str(each["message"]) for each in self.ask("POST", "/logs/filter", query)]
+            return lines if any(line.startswith(last) for line in lines) else None
+
+        return wait_for(look, f"{last!r} in the log of {run}", self.logs["server"])
 
     # Flows in this process, which start in no time
 

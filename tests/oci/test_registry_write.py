@@ -63,6 +63,18 @@ def describe(content: bytes) -> Descriptor:
 # Uploads
 
 
+def test_a_blob_over_which_the_registry_breaks_down_is_sent(sim: RegistrySimulator) -> None:
+    """It answers 500 whenever it is asked for it, and takes it all the same; other errors are not passed over."""
+    sim.fail("HEAD", f"/blobs/{BLOB.digest}", status=500, times=None)
+    outcome = open_registry(sim.host).upload_blob("team/app", BLOB, Source())
+    sim.heal()
+    sim.fail("HEAD", f"/blobs/{BLOB.digest}", status=503, times=None)
+
+    assert (outcome, sim.count("PUT", "/uploads/", status=201)) == ("uploaded", 1)
+    with pytest.raises(RegistryError, match="503"):
+        open_registry(sim.host).upload_blob("team/app", BLOB, Source())
+
+
 def test_a_blob_is_uploaded_once(sim: RegistrySimulator) -> None:
     """The first upload is one POST and one PUT; the second sees that the blob is there."""
     registry, source = open_registry(sim.host), Source()
