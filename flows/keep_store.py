@@ -39,7 +39,7 @@ def keep_store(
         grace_days: What has no name, and what runs have planned, stays for so many days.
         keep_locks: Paths of locks whose content stays.
         wait: Seconds that runs are waited for, where something is to be deleted.
-        repair: Fetch what is damaged or missing from the registries of its images.
+        repair: Fetch what is damaged or missing from where its image or chart is.
         repair_from: Paths of bundles that it is taken from first.
         access: How to get into the registries.
     """

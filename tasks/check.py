@@ -1,22 +1,15 @@
 """Check: every blob of the working store against its digest, mended where asked for; runs may go on meanwhile."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from pydantic import BaseModel, ConfigDict
 
-from edgelift.bundle.lock import BundleLock
-from edgelift.bundle.reader import BundleReader
-from edgelift.bundle.signed import check_lock
 from edgelift.errors import IncompleteError
-from edgelift.keys import find_public_key
 from edgelift.site import RegistryAccess
 from edgelift.sizes import count, format_size
-from edgelift.store.check import MendingSource, StoreCheck, check_store
-from edgelift.store.mending import BundleMending, ChartMending, RegistryMending
+from edgelift.store.check import StoreCheck, check_store
+from edgelift.store.mending import mending_sources
 from edgelift.store.opening import holdings_of
 from tasks.connect import connect, path_of
 from tasks.narrate import narrate, narrate_progress
@@ -48,15 +41,13 @@ def check_content(
 ) -> StoreHealth:
     """Hash all of the store, as `edgelift store fsck` does; the artifact `store-check` says what was found.
 
-    What is wrong is taken from the bundles `repair_from`, then with `repair` from registries. Raises `IncompleteError`
-    with all that remains.
+    What is wrong is taken from the bundles `repair_from`, then with `repair` from where its image or chart is. Raises
+    `IncompleteError` with all that remains.
     """
     content = standing_store(store)
     holdings = holdings_of(content)
     total = sum(blob.size for blob in holdings.blobs())
-    # What charts are made of is in no registry: the locks say where it is.
-    locks = [lock for each in holdings.runs() if repair and (lock := each.read()) is not None]
-    with _sources(repair_from, access if repair else None, locks) as sources:
+    with mending_sources(holdings, map(path_of, repair_from), connect(access) if repair else None) as sources:
         checked = check_store(content, sources=sources, progress=narrate_progress("checking the store", total))
     health = StoreHealth(
         blobs=checked.blobs,
@@ -74,25 +65,6 @@ def check_content(
             hint="run it with repair, or build the images that need it again: a run fetches what is not there",
         )
     return health
-
-
-@contextmanager
-def _sources(
-    bundles: Sequence[str], access: RegistryAccess | None, locks: Sequence[BundleLock]
-) -> Iterator[list[MendingSource]]:
-    """Bundles, whose locks are signed where a public key is configured.
-
-    Then registries, and the archives of the charts of `locks`, where there is `access`.
-    """
-    with ExitStack() as opened:
-        readers = [opened.enter_context(BundleReader.open(path_of(each))) for each in bundles]
-        for reader in readers:
-            check_lock(reader, find_public_key(None))
-        sources: list[MendingSource] = [BundleMending(reader) for reader in readers]
-        if access is not None:
-            connections = connect(access)
-            sources.append(RegistryMending(connections.source, ChartMending(locks, connections.source_for)))
-        yield sources
 
 
 def _markdown(root: str, checked: StoreCheck, health: StoreHealth) -> str:

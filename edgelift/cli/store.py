@@ -1,8 +1,8 @@
 """Commands about the working store: how much it holds, whether it is right, what may go."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import ExitStack, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,8 +11,7 @@ import typer
 
 from edgelift.access import open_registries
 from edgelift.bundle.lock import BundleLock
-from edgelift.bundle.reader import BundleReader
-from edgelift.bundle.signed import check_lock, read_signed
+from edgelift.bundle.signed import read_signed
 from edgelift.cli import options
 from edgelift.cli.access import takes_source_access
 from edgelift.cli.console import say, say_json, say_table, set_verbosity, tell
@@ -23,8 +22,8 @@ from edgelift.keys import find_public_key
 from edgelift.progress import Pace
 from edgelift.site import DEFAULT_ACCESS, RegistryAccess
 from edgelift.sizes import count, format_size
-from edgelift.store.check import MendingSource, StoreCheck, check_store
-from edgelift.store.mending import BundleMending, ChartMending, RegistryMending
+from edgelift.store.check import StoreCheck, check_store
+from edgelift.store.mending import mending_sources
 from edgelift.store.opening import holdings_of
 from edgelift.store.survey import survey_store
 from edgelift.store.sweep import Rules, Sweep, plan_sweep, sweep_store
@@ -90,8 +89,9 @@ def fsck(
     content = open_standing_named(store)
     holdings = holdings_of(content)
     locks = [BundleLock.from_json(read_signed(path, find_public_key(None)), str(path)) for path in repair_lock]
-    locks += [lock for each in holdings.runs() if repair and (lock := each.read()) is not None]
-    with _sources(repair_from, access if repair else None, locks) as sources:
+    with ExitStack() as opened:
+        connections = opened.enter_context(open_registries(access)) if repair else None
+        sources = opened.enter_context(mending_sources(holdings, repair_from, connections, locks))
         outcome = check_store(content, sources=sources, progress=_tell_progress(quiet))
     if as_json:
         say_json(_check_document(holdings.place, outcome))
@@ -147,22 +147,6 @@ def gc(
     if rules.max_size is not None and sweep.remaining > rules.max_size:
         excess = format_size(sweep.remaining - rules.max_size)
         tell(f"warning: {excess} more than --max-size remain: locks need them, or they are younger than --grace")
-
-
-@contextmanager
-def _sources(
-    bundles: Sequence[Path], access: RegistryAccess | None, locks: Sequence[BundleLock]
-) -> Iterator[list[MendingSource]]:
-    """Bundles, then registries and the archives of the charts of `locks`, where there is `access` to them."""
-    with ExitStack() as opened:
-        readers = [opened.enter_context(BundleReader.open(path)) for path in bundles]
-        for reader in readers:
-            check_lock(reader, find_public_key(None))
-        sources: list[MendingSource] = [BundleMending(reader) for reader in readers]
-        if access is not None:
-            connections = opened.enter_context(open_registries(access))
-            sources.append(RegistryMending(connections.source, ChartMending(locks, connections.source_for)))
-        yield sources
 
 
 def _tell_progress(quiet: bool) -> Callable[[int], None]:

@@ -1,18 +1,45 @@
 """Where a store gets back what it has lost: a bundle that holds it, the registry it came from, a chart's archive."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
+from edgelift.access import Connections
 from edgelift.bundle.lock import BundleLock, LockedImage
 from edgelift.bundle.reader import BundleReader
+from edgelift.bundle.signed import check_lock
 from edgelift.errors import ConfigurationError, EdgeliftError
+from edgelift.keys import find_public_key
 from edgelift.oci.descriptor import Descriptor
 from edgelift.oci.manifest import INDEX_TYPES, MANIFEST_TYPES
 from edgelift.oci.pull import pull_blob
 from edgelift.oci.reference import ImageReference
 from edgelift.oci.source import Source
 from edgelift.packs.names import is_local
-from edgelift.store.check import Problem
+from edgelift.store.check import MendingSource, Problem
+from edgelift.store.holdings import Holdings
 from edgelift.store.working import WorkingStore
+
+
+@contextmanager
+def mending_sources(
+    holdings: Holdings, bundles: Iterable[Path], connections: Connections | None, locks: Iterable[BundleLock] = ()
+) -> Iterator[list[MendingSource]]:
+    """What a store is mended from: `bundles`, whose locks are signed where a public key is configured.
+
+    Then, with `connections`, the registries, and the archives of the charts of `locks` and of the store's own runs.
+    Raises `EdgeliftError` where a bundle cannot be used.
+    """
+    with ExitStack() as opened:
+        readers = [opened.enter_context(BundleReader.open(path)) for path in bundles]
+        for reader in readers:
+            check_lock(reader, find_public_key(None))
+        sources: list[MendingSource] = [BundleMending(reader) for reader in readers]
+        if connections is not None:
+            of_runs = filter(None, (run.read() for run in holdings.runs()))
+            charts = ChartMending((*locks, *of_runs), connections.source_for)
+            sources.append(RegistryMending(connections.source, charts))
+        yield sources
 
 
 class BundleMending:
